@@ -1,0 +1,1 @@
+//! The command line: arguments of every role, and what each starts.

@@ -1,0 +1,1 @@
+//! The controller: reconciles `SlackAccessPlugin` objects into workloads.

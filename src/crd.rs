@@ -1,0 +1,1 @@
+//! The `SlackAccessPlugin` custom resource: types and rules only.

@@ -1,0 +1,1 @@
+//! Files that change under us: credentials and configuration, re-read by content.

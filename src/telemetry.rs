@@ -1,0 +1,1 @@
+//! Logging: structured, as text or JSON.

@@ -1,0 +1,1 @@
+//! Getting a connection to the Auth service, however Teleport is exposed.

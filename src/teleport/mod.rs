@@ -1,0 +1,50 @@
+//! Everything that speaks to Teleport: identities, dialing, calls, the watch, and the domain types they yield.
+
+pub mod client;
+pub mod convert;
+pub mod dial;
+pub mod error;
+pub mod identity;
+pub mod request;
+pub mod watch;
+
+/// Generated from `proto/`; stops at this module's edge.
+pub(crate) mod pb {
+    #![allow(missing_docs, unreachable_pub, clippy::pedantic)]
+    /// Package `wrappers`.
+    pub mod wrappers {
+        tonic::include_proto!("wrappers");
+    }
+    /// Package `types`.
+    pub mod types {
+        tonic::include_proto!("types");
+    }
+    /// Package `proto`: the Auth service.
+    pub mod proto {
+        tonic::include_proto!("proto");
+    }
+    /// Packages `teleport.*`.
+    pub mod teleport {
+        /// Package `teleport.header`.
+        pub mod header {
+            /// Version 1.
+            pub mod v1 {
+                tonic::include_proto!("teleport.header.v1");
+            }
+        }
+        /// Package `teleport.accesslist`.
+        pub mod accesslist {
+            /// Version 1.
+            pub mod v1 {
+                tonic::include_proto!("teleport.accesslist.v1");
+            }
+        }
+        /// Package `teleport.accessmonitoringrules`.
+        pub mod accessmonitoringrules {
+            /// Version 1.
+            pub mod v1 {
+                tonic::include_proto!("teleport.accessmonitoringrules.v1");
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The Teleport ⇄ Slack loop.
+
+pub mod config;

@@ -1,0 +1,1 @@
+//! One vocabulary of faults for both simulators.
