@@ -1,1 +1,224 @@
-//! One vocabulary of faults for both simulators.
+//! One vocabulary of faults for both simulators: usable from tests, from the demo page and over HTTP.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What goes wrong. The simulators apply those that make sense for them and refuse the rest when they are injected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Answer with an error of the service's own: a Slack error string, or a gRPC code name such as `unavailable`.
+    Error {
+        /// Slack's `error` string or the gRPC code in snake case.
+        code: String,
+        /// Human-readable part; gRPC only.
+        #[serde(default)]
+        message: String,
+    },
+    /// Refuse with HTTP 429 (Slack) or `RESOURCE_EXHAUSTED` (Teleport).
+    RateLimited {
+        /// Seconds for the `Retry-After` header; without it the header is missing.
+        #[serde(default)]
+        retry_after: Option<u64>,
+    },
+    /// Answer with this HTTP status and an HTML page, before any effect.
+    ServerError {
+        /// Status, 500 to 599.
+        status: u16,
+    },
+    /// Take the call and never answer; the connection stays open.
+    Hang,
+    /// Close the connection before the call has any effect.
+    ResetBefore,
+    /// Let the call take effect, then close the connection without an answer.
+    AnswerLost,
+    /// Answer correctly, but late.
+    Slow {
+        /// Delay in milliseconds.
+        millis: u64,
+    },
+    /// Let the call take effect and answer with bytes that do not parse.
+    Malformed,
+    /// Answer a read from a state that is this old.
+    StaleRead {
+        /// Age of the state in milliseconds.
+        millis: u64,
+    },
+    /// Break an open stream with a transport error.
+    Cut,
+    /// Keep a stream open but send nothing more on it.
+    Stall,
+    /// End a stream cleanly.
+    End,
+    /// Send the next event of a stream twice.
+    Duplicate,
+}
+
+/// A fault and when it applies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Method it applies to: `chat.postMessage`, `WatchEvents`, or `*` for every method.
+    pub method: String,
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub effect: Effect,
+    /// Let this many calls pass first.
+    #[serde(default)]
+    pub skip: u32,
+    /// Apply to this many calls; without it, until cleared or until `for_millis` have passed.
+    #[serde(default)]
+    pub count: Option<u32>,
+    /// Apply for this long after the injection, in milliseconds.
+    #[serde(default)]
+    pub for_millis: Option<u64>,
+}
+
+impl Fault {
+    /// A fault that applies to the next call of `method`, once.
+    pub fn once(method: &str, effect: Effect) -> Self {
+        Self { method: method.to_owned(), effect, skip: 0, count: Some(1), for_millis: None }
+    }
+
+    /// A fault that applies to the next `count` calls of `method`.
+    pub fn times(method: &str, count: u32, effect: Effect) -> Self {
+        Self { count: Some(count), ..Self::once(method, effect) }
+    }
+
+    /// A fault that applies to every call of `method` for `duration`.
+    pub fn during(method: &str, duration: Duration, effect: Effect) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self { count: None, for_millis: Some(millis), ..Self::once(method, effect) }
+    }
+
+    /// A fault that applies to every call of `method` until it is cleared.
+    pub fn always(method: &str, effect: Effect) -> Self {
+        Self { count: None, ..Self::once(method, effect) }
+    }
+
+    /// The same, but only after `skip` calls have passed.
+    #[must_use]
+    pub fn after(mut self, skip: u32) -> Self {
+        self.skip = skip;
+        self
+    }
+
+    fn matches(&self, method: &str) -> bool {
+        self.method == "*" || self.method == method
+    }
+}
+
+struct Injected {
+    id: u64,
+    fault: Fault,
+    since: Instant,
+}
+
+impl Injected {
+    fn expired(&self) -> bool {
+        self.fault.count == Some(0)
+            || self.fault.for_millis.is_some_and(|millis| self.since.elapsed() >= Duration::from_millis(millis))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    next_id: u64,
+    injected: Vec<Injected>,
+}
+
+/// The faults that are injected into one simulator. Clones share them.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<State>>);
+
+impl Faults {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a fault and returns its number, by which it can be removed.
+    pub fn inject(&self, fault: Fault) -> u64 {
+        let mut state = self.state();
+        state.next_id += 1;
+        let id = state.next_id;
+        state.injected.push(Injected { id, fault, since: Instant::now() });
+        id
+    }
+
+    /// Removes one fault; false when there is none of this number.
+    pub fn remove(&self, id: u64) -> bool {
+        let mut state = self.state();
+        let before = state.injected.len();
+        state.injected.retain(|injected| injected.id != id);
+        state.injected.len() != before
+    }
+
+    /// Removes all faults.
+    pub fn clear(&self) {
+        self.state().injected.clear();
+    }
+
+    /// The faults still in force, with their numbers, oldest first.
+    pub fn list(&self) -> Vec<(u64, Fault)> {
+        let mut state = self.state();
+        state.injected.retain(|injected| !injected.expired());
+        state.injected.iter().map(|injected| (injected.id, injected.fault.clone())).collect()
+    }
+
+    /// The effect for the next call of `method`, if any: the oldest matching fault, which this call uses up by one.
+    pub fn take(&self, method: &str) -> Option<Effect> {
+        self.take_if(method, |_| true)
+    }
+
+    /// As [`Faults::take`], but only among the effects that `applies` accepts at this place.
+    pub fn take_if(&self, method: &str, applies: impl Fn(&Effect) -> bool) -> Option<Effect> {
+        let mut state = self.state();
+        state.injected.retain(|injected| !injected.expired());
+        for injected in &mut state.injected {
+            if !injected.fault.matches(method) || !applies(&injected.fault.effect) {
+                continue;
+            }
+            if injected.fault.skip > 0 {
+                injected.fault.skip -= 1;
+                continue;
+            }
+            if let Some(count) = &mut injected.fault.count {
+                *count -= 1;
+            }
+            return Some(injected.fault.effect.clone());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counted_fault_is_used_up_after_the_calls_it_skips() {
+        let faults = Faults::default();
+        faults.inject(Fault::times("a", 2, Effect::Hang).after(1));
+        let seen: Vec<_> = (0..4).map(|_| faults.take("a").is_some()).collect();
+        assert_eq!(seen, [false, true, true, false]);
+        assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn a_fault_of_another_method_is_left_alone() {
+        let faults = Faults::default();
+        faults.inject(Fault::once("a", Effect::Hang));
+        assert_eq!(faults.take("b"), None);
+        assert_eq!(faults.take("a"), Some(Effect::Hang));
+    }
+
+    #[test]
+    fn json_names_the_method_and_the_effect_side_by_side() {
+        let fault: Fault =
+            serde_json::from_str(r#"{"method":"*","effect":"server_error","status":503,"count":3}"#).unwrap();
+        assert_eq!(fault, Fault::times("*", 3, Effect::ServerError { status: 503 }));
+    }
+}
