@@ -95,7 +95,7 @@ pub fn was_deleted(seen: Timestamp, expires: Option<Timestamp>) -> bool {
 }
 
 /// A short name of what a message shows: it is rendered anew when this changes.
-fn shown(observed: &Observation) -> String {
+pub fn shown(observed: &Observation) -> String {
     match (resolution(observed), observed) {
         (Some(resolution), _) => resolution.to_owned(),
         (None, Observation::Present(request)) => format!("PENDING:{}", request.reviews.len()),
@@ -162,6 +162,9 @@ fn step(situation: &Situation<'_>, key: &String, delivery: &Delivery, may_post: 
         } else {
             Step::AwaitClaim(claim.clone())
         });
+    }
+    if delivery.lost {
+        return None;
     }
     if delivery.message.is_none() {
         return may_post.then_some(Step::Post);
@@ -302,6 +305,13 @@ pub(crate) mod tests {
         let record = with("a", posted("DENIED"));
         let decision = decided(&in_state(RequestState::Denied), &record, &["a"], &[]);
         assert_eq!(decision, one("a", refresh(None, Some("x"))));
+    }
+
+    #[test]
+    fn a_message_that_was_deleted_in_slack_is_not_followed_any_further() {
+        let lost = Delivery { lost: true, ..posted("PENDING:0") };
+        let decision = decided(&in_state(RequestState::Denied), &with("a", lost), &["a"], &[]);
+        assert_eq!(decision, Decision { steps: Vec::new(), close: Some("DENIED") });
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct Delivery {
     /// The reaction on it; `-` when it was given up.
     #[serde(rename = "x", skip_serializing_if = "String::is_empty")]
     pub reaction: String,
+    /// The message is gone or can no longer be changed: nothing more is done about it.
+    #[serde(rename = "l", skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// Somebody is sending something that must not be sent twice.
     #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
