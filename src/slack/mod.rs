@@ -1,19 +1,24 @@
 //! Everything that speaks to Slack.
+//!
+//! `message` and `text` render, `pacing` plans, `error` classifies: all pure. `client` is the only place that makes a call,
+//! and it makes each call once: whether to try again is the caller's decision, from the error's [`error::Class`].
 
 pub mod client;
 pub mod directory;
 pub mod error;
 pub mod message;
+pub mod method;
 pub mod pacing;
 pub mod text;
 pub mod token;
+pub mod turn;
 
-/// Names a posted message: Slack's channel id and timestamp, both as Slack returned them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+/// Where a message is. Both parts are opaque: `ts` looks like a number and must never be treated as one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct MessageRef {
-    /// Channel id, such as `C0123ABCD`, or `D…` for a direct message.
+    /// Id of the conversation, as Slack answered it: of a direct message `D…`, not the user's id.
     pub channel: String,
-    /// Timestamp, an id rather than a time: never parsed, never reformatted.
+    /// The message's id within it.
     pub ts: String,
 }
 

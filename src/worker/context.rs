@@ -73,7 +73,7 @@ impl Context {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { teleport, slack, routes, board, metrics, shutdown } = parts;
         Arc::new(Self {
-            directory: Directory::new(slack.clone()),
+            directory: Directory::default(),
             teleport,
             slack,
             routes,

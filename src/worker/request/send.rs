@@ -8,7 +8,7 @@ use crate::{
     slack::{
         MessageRef,
         client::{Post, Posted, UserId},
-        error::Error,
+        error::{Error, code},
         message::{Content, Metadata},
         method,
         turn::ChannelTurn,
@@ -84,7 +84,7 @@ async fn address(context: &Context, recipient: &Recipient) -> Result<String, Err
     Ok(match recipient {
         Recipient::ChannelName(name) => context.channel_id(name).unwrap_or_else(|| name.clone()),
         Recipient::ChannelId(id) | Recipient::DirectMessage(id) | Recipient::UserId(id) => id.clone(),
-        Recipient::Email(email) => context.directory.user_id(email).await?.to_string(),
+        Recipient::Email(email) => context.directory.lookup(&context.slack, email).await?.to_string(),
     })
 }
 
@@ -99,7 +99,6 @@ pub async fn post(
 ) -> Outcome {
     let post = Post { channel, content, thread_ts: thread.map(|parent| parent.ts) };
     let result = context.slack.post_message(&post).await;
-    let now = Instant::now();
     match &result {
         Ok(posted) => {
             if posted.strayed {
@@ -107,7 +106,7 @@ pub async fn post(
                 let _ = context.slack.delete_message(&posted.message).await;
             }
         }
-        Err(error) => note_limit(&context, error, Some(&post.channel), now),
+        Err(error) => note_limit(&context, error, Some(&post.channel)),
     }
     drop(turn);
     Outcome::Sent(sending, result)
@@ -126,7 +125,7 @@ pub async fn look_back(
         None => find_posted(&context, target, since - SEARCH_MARGIN, &wanted).await,
     };
     if let Err(error) = &result {
-        note_limit(&context, error, None, Instant::now());
+        note_limit(&context, error, None);
     }
     Outcome::LookedBack(result)
 }
@@ -153,7 +152,7 @@ async fn conversation(context: &Context, recipient: &Recipient) -> Result<Option
         Recipient::ChannelId(id) | Recipient::DirectMessage(id) => Some(id.clone()),
         Recipient::UserId(id) => Some(context.slack.open_dm(&UserId::new(id)).await?),
         Recipient::Email(email) => {
-            let user = context.directory.user_id(email).await?;
+            let user = context.directory.lookup(&context.slack, email).await?;
             Some(context.slack.open_dm(&user).await?)
         }
         Recipient::ChannelName(name) => match context.channel_id(name) {
@@ -172,43 +171,44 @@ pub async fn refresh(
 ) -> Outcome {
     let mut shown = None;
     if let Some((name, content)) = show {
-        let result = match paused(&context, method::UPDATE, &message.channel) {
-            Some(error) => Err(error),
-            None => context.slack.update_message(&message, &content).await,
-        };
-        if let Err(error) = &result {
-            note_limit(&context, error, None, Instant::now());
-        }
+        let call = context.slack.update_message(&message, &content);
+        let result = unless_paused(&context, method::UPDATE, &message, call).await;
         shown = Some((name, result));
     }
     let mut reacted = None;
     // A message that is gone or cannot be reached takes no reaction either.
     if let Some(name) = reaction.filter(|_| !matches!(shown, Some((_, Err(_))))) {
-        let result = match paused(&context, method::ADD_REACTION, &message.channel) {
-            Some(error) => Err(error),
-            None => context.slack.add_reaction(&message, name).await,
-        };
-        if let Err(error) = &result {
-            note_limit(&context, error, None, Instant::now());
-        }
+        let call = context.slack.add_reaction(&message, name);
+        let result = unless_paused(&context, method::ADD_REACTION, &message, call).await;
         reacted = Some((name, result));
     }
     Outcome::Refreshed { show: shown, reaction: reacted }
 }
 
-/// A call that Slack would refuse now is not made.
-fn paused(context: &Context, method: &'static str, channel: &str) -> Option<Error> {
+/// Makes the call, unless Slack has said that it would refuse it now.
+async fn unless_paused(
+    context: &Context,
+    method: &'static str,
+    message: &MessageRef,
+    call: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
     let now = Instant::now();
-    let until = context.pacing().paused_until(method, None, now)?;
-    let mut error = Error::new(method, crate::slack::error::code::RATE_LIMITED, Some(channel));
-    error.retry_after = Some(until.saturating_duration_since(now));
-    Some(error)
+    let paused = context.pacing().paused_until(method, None, now);
+    if let Some(until) = paused {
+        let mut error = Error::new(method, code::RATE_LIMITED, Some(&message.channel));
+        error.retry_after = Some(until.saturating_duration_since(now));
+        return Err(error);
+    }
+    let result = call.await;
+    if let Err(error) = &result {
+        note_limit(context, error, None);
+    }
+    result
 }
 
-fn note_limit(context: &Context, error: &Error, channel: Option<&str>, now: Instant) {
-    let known = context.pacing().paused_until(error.method, channel, now).is_some();
-    if let Some(retry_after) = error.retry_after.filter(|_| error.is_rate_limit() && !known) {
-        context.pacing().limited(error.method, channel, retry_after, now);
+fn note_limit(context: &Context, error: &Error, channel: Option<&str>) {
+    if let Some(retry_after) = error.retry_after.filter(|_| error.is_rate_limit()) {
+        context.pacing().limited(error.method, channel, retry_after, Instant::now());
         context.metrics.rate_limited(error.method, retry_after);
     }
 }
