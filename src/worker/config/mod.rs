@@ -7,6 +7,8 @@ mod environment;
 mod format;
 mod render;
 mod source;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::fmt;
