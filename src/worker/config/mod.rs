@@ -7,6 +7,8 @@ mod environment;
 mod format;
 mod render;
 mod source;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::fmt;
@@ -31,6 +33,9 @@ pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
 pub const DEFAULT_ADDR: &str = "localhost:3025";
 /// How much of a token file is read, in bytes; the official plugin's limit.
 pub const TOKEN_FILE_LIMIT: usize = 2000;
+
+/// What `configure` prints: every key with its meaning.
+pub const EXAMPLE: &str = include_str!("example.toml");
 
 /// A configuration larger than this is a mistake (a wrong file was named).
 const FILE_LIMIT: u64 = 1024 * 1024;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 /// Where a problem is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,36 +91,27 @@ impl<'a> Source<'a> {
 
     /// Whether a key is there.
     pub(super) fn has(&self, section: &str, key: &str) -> bool {
-        self.keys(section).any(|(found, _)| found == key)
+        self.entries(section).any(|(found, _)| found.get_ref() == key)
+    }
+
+    /// Whether a key is there and says `false`.
+    pub(super) fn is_false(&self, section: &str, key: &str) -> bool {
+        self.entries(section).any(|(found, value)| found.get_ref() == key && value.get_ref().as_bool() == Some(false))
     }
 
     /// The keys of a section, with their places.
     pub(super) fn keys(&self, section: &str) -> impl Iterator<Item = (&str, Place)> {
-        let table =
-            self.table.iter().find(|(key, _)| key.get_ref() == section).and_then(|(_, value)| match value.get_ref() {
-                DeValue::Table(table) => Some(table),
-                _ => None,
-            });
-        table
-            .into_iter()
-            .flat_map(|table| table.iter())
-            .map(|(key, _)| (key.get_ref().as_ref(), self.position(Some(key.span()))))
+        self.entries(section).map(|(key, _)| (key.get_ref().as_ref(), self.position(Some(key.span()))))
+    }
+
+    fn entries(&self, section: &str) -> impl Iterator<Item = (&Spanned<DeString<'a>>, &Spanned<DeValue<'a>>)> {
+        let found = self.table.iter().find(|(key, _)| key.get_ref() == section);
+        found.and_then(|(_, value)| value.get_ref().as_table()).into_iter().flat_map(|table| table.iter())
     }
 
     /// The dotted path of the setting whose value covers an error's span.
     pub(super) fn setting_at(&self, span: &Range<usize>) -> Option<String> {
-        let mut table = &self.table;
-        let mut path = Vec::new();
-        while let Some((key, value)) =
-            table.iter().find(|(_, value)| value.span().start <= span.start && span.end <= value.span().end)
-        {
-            path.push(key.get_ref().as_ref());
-            match value.get_ref() {
-                DeValue::Table(inner) => table = inner,
-                _ => break,
-            }
-        }
-        (!path.is_empty()).then(|| path.join("."))
+        covering(&self.table, span).map(|path| path.join("."))
     }
 
     /// A place in the text; the file when the span is unknown.
@@ -131,6 +123,18 @@ impl<'a> Source<'a> {
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         Place::Position { file: self.file.to_owned(), line, column }
     }
+}
+
+/// Keys from the table down to the innermost value that covers the span. Every table is entered: the span of one with a
+/// header of its own is that of the header.
+fn covering<'t>(table: &'t DeTable<'_>, span: &Range<usize>) -> Option<Vec<&'t str>> {
+    table.iter().find_map(|(key, value)| {
+        let inner = value.get_ref().as_table().and_then(|table| covering(table, span));
+        let covers = value.span().start <= span.start && span.end <= value.span().end;
+        let mut path = inner.or_else(|| covers.then(Vec::new))?;
+        path.insert(0, key.get_ref().as_ref());
+        Some(path)
+    })
 }
 
 /// The parser puts what it expected on a second line.

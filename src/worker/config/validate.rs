@@ -56,8 +56,8 @@ impl Judge<'_> {
     fn wrong_type(&self, error: &toml::de::Error) -> Problem {
         let setting = error.span().and_then(|span| self.source.setting_at(&span)).unwrap_or_default();
         // The parser quotes the value: not where it may be a secret.
-        let what = if setting == "slack.token" {
-            "invalid type, expected a string".to_owned()
+        let what = if matches!(setting.as_str(), "slack" | "slack.token") {
+            "not of the expected type".to_owned()
         } else {
             one_line(error.message())
         };
@@ -76,7 +76,10 @@ impl Judge<'_> {
     fn unknown(&mut self, path: &[String]) {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         if let ["review", ..] = path.as_slice() {
-            return self.review();
+            if !self.source.is_false("review", "enabled") {
+                self.review();
+            }
+            return;
         }
         let meant = match path.as_slice() {
             [section] => closest(section, KEYS.iter().map(|(name, _)| *name)).map(str::to_owned),
