@@ -6,6 +6,7 @@ pub mod dial;
 pub mod error;
 pub mod identity;
 pub mod request;
+pub(crate) mod ssh;
 pub mod watch;
 
 /// Generated from `proto/`; stops at this module's edge.
