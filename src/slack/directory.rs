@@ -140,20 +140,19 @@ impl State {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use futures::future::join_all;
+    use futures::future::{Ready, join_all, ready};
     use tokio::sync::oneshot;
 
     use super::*;
     use crate::slack::method;
 
-    #[derive(Clone, Default)]
-    struct Slack(Arc<AtomicU32>);
+    #[derive(Default)]
+    struct Slack(AtomicU32);
 
     impl Slack {
-        async fn answer(self, outcome: Outcome) -> Outcome {
+        fn answer(&self, outcome: Outcome) -> Ready<Outcome> {
             self.0.fetch_add(1, Ordering::SeqCst);
-            tokio::task::yield_now().await;
-            outcome
+            ready(outcome)
         }
 
         fn asked(&self) -> u32 {
@@ -161,23 +160,24 @@ mod tests {
         }
     }
 
-    fn user() -> Outcome {
-        Ok(UserId::new("U1"))
+    /// A user by id, or an error by code.
+    fn outcome(of: &str) -> Outcome {
+        if of.starts_with('U') { Ok(UserId::new(of)) } else { Err(Error::new(method::LOOKUP_BY_EMAIL, of, None)) }
     }
 
-    fn error(code: &str) -> Outcome {
-        Err(Error::new(method::LOOKUP_BY_EMAIL, code, None))
+    fn user() -> Outcome {
+        outcome("U1")
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_user_is_asked_for_once_in_hours_whatever_the_case_of_the_address() {
         let (directory, slack) = (Directory::default(), Slack::default());
         for email in ["alice@example.com", " Alice@Example.com"] {
-            assert_eq!(directory.lookup_with(email, |_| slack.clone().answer(user())).await, user());
+            assert_eq!(directory.lookup_with(email, |_| slack.answer(user())).await, user());
         }
         assert_eq!(slack.asked(), 1);
         tokio::time::advance(REMEMBER_FOUND).await;
-        directory.lookup_with("alice@example.com", |_| slack.clone().answer(user())).await.unwrap();
+        directory.lookup_with("alice@example.com", |_| slack.answer(user())).await.unwrap();
         assert_eq!(slack.asked(), 2);
     }
 
@@ -185,30 +185,32 @@ mod tests {
     async fn a_missing_user_is_asked_for_again_after_minutes() {
         let (directory, slack) = (Directory::default(), Slack::default());
         for _ in 0..2 {
-            let outcome =
-                directory.lookup_with("a@example.com", |_| slack.clone().answer(error("users_not_found"))).await;
-            assert_eq!(outcome, error("users_not_found"));
+            let answer = directory.lookup_with("a@example.com", |_| slack.answer(outcome("users_not_found"))).await;
+            assert_eq!(answer, outcome("users_not_found"));
         }
         assert_eq!(slack.asked(), 1);
         tokio::time::advance(REMEMBER_MISSING).await;
-        assert_eq!(directory.lookup_with("a@example.com", |_| slack.clone().answer(user())).await, user());
+        assert_eq!(directory.lookup_with("a@example.com", |_| slack.answer(user())).await, user());
     }
 
     #[tokio::test]
     async fn other_errors_are_not_remembered() {
         let (directory, slack) = (Directory::default(), Slack::default());
-        directory.lookup_with("a@example.com", |_| slack.clone().answer(error("ratelimited"))).await.unwrap_err();
-        assert_eq!(directory.lookup_with("a@example.com", |_| slack.clone().answer(user())).await, user());
+        directory.lookup_with("a@example.com", |_| slack.answer(outcome("ratelimited"))).await.unwrap_err();
+        assert_eq!(directory.lookup_with("a@example.com", |_| slack.answer(user())).await, user());
         assert_eq!(slack.asked(), 2);
     }
 
     #[tokio::test]
     async fn those_who_ask_at_the_same_time_share_one_call() {
-        let (directory, slack) = (Directory::default(), Slack::default());
-        let ask = || directory.lookup_with("a@example.com", |_| slack.clone().answer(error("ratelimited")));
-        let outcomes = join_all([ask(), ask(), ask()]).await;
-        assert_eq!(outcomes, vec![error("ratelimited"); 3]);
-        assert_eq!(slack.asked(), 1);
+        let directory = Directory::default();
+        let (answer, answered) = oneshot::channel();
+        let first = directory.lookup_with("a@example.com", |_| async { answered.await.unwrap() });
+        let others = (0..2).map(|_| directory.lookup_with("A@example.com", |_| async { unreachable!() }));
+        let mut all = Box::pin(futures::future::join(first, join_all(others)));
+        assert!((&mut all).now_or_never().is_none());
+        answer.send(outcome("ratelimited")).unwrap();
+        assert_eq!(all.await, (outcome("ratelimited"), vec![outcome("ratelimited"); 2]));
     }
 
     #[tokio::test]
@@ -231,8 +233,8 @@ mod tests {
         let mut old = Box::pin(directory.lookup_with("a@example.com", |_| async { answered.await.unwrap() }));
         assert!((&mut old).now_or_never().is_none());
         directory.clear();
-        answer.send(Ok(UserId::new("U-old"))).unwrap();
+        answer.send(outcome("U-old")).unwrap();
         old.await.unwrap();
-        assert_eq!(directory.lookup_with("a@example.com", |_| slack.clone().answer(user())).await, user());
+        assert_eq!(directory.lookup_with("a@example.com", |_| slack.answer(user())).await, user());
     }
 }

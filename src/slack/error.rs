@@ -364,3 +364,135 @@ fn missing_scope(needed: &str) -> String {
     let needed = if needed == "chat:write:bot" { "chat:write" } else { needed };
     format!("add the scope {} and reinstall the app", shorten(needed, 100))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Slack's strings by what they mean to us, for calls that may be repeated and for `chat.postMessage` alike.
+    const TABLE: &[(Class, &str)] = &[
+        (
+            Class::Auth,
+            "not_authed invalid_auth account_inactive token_revoked token_expired not_allowed_token_type missing_scope \
+             no_permission two_factor_setup_required access_denied accesslimited team_access_not_granted \
+             enterprise_is_restricted app_access_restricted is_bot user_removed_from_team team_disabled forbidden_team \
+             org_login_required team_added_to_org unknown_method method_deprecated deprecated_endpoint insecure_request",
+        ),
+        (
+            Class::Config,
+            "channel_not_found not_in_channel is_archived restricted_action restricted_action_read_only_channel \
+             restricted_action_thread_only_channel messages_tab_disabled ekm_access_denied message_limit_exceeded \
+             team_not_found channel_is_limited_access method_not_supported_for_channel_type send_on_behalf_not_allowed \
+             slack_connect_canvas_sharing_blocked slack_connect_file_link_sharing_blocked posting_to_channel_denied \
+             plan_upgrade_required missing_argument",
+        ),
+        (
+            Class::Recipient,
+            "users_not_found user_not_found user_not_visible user_disabled user_not_in_channel invalid_user_combination \
+             cannot_dm_bot",
+        ),
+        (
+            Class::Payload,
+            "invalid_blocks invalid_blocks_format msg_blocks_too_long msg_too_long no_text invalid_attachments \
+             too_many_attachments attachment_payload_limit_exceeded invalid_metadata_format invalid_metadata_schema \
+             metadata_too_large metadata_must_be_sent_from_app markdown_text_conflict block_mismatch invalid_name \
+             bad_timestamp no_item_specified not_reactable invalid_arguments invalid_arg_name invalid_array_arg \
+             invalid_json json_not_object invalid_form_data invalid_post_type missing_post_type invalid_charset \
+             invalid_cursor invalid_limit limit_required invalid_types invalid_ts_oldest invalid_ts_latest \
+             too_many_users not_enough_users users_list_not_supplied as_user_not_supported",
+        ),
+        (
+            Class::Transient,
+            "ratelimited rate_limited service_unavailable request_timeout external_channel_migrating \
+             streaming_state_conflict connect_failed redirected http_403 http_404 http_407",
+        ),
+        (
+            Class::Forgotten,
+            "cant_update_message edit_window_closed thread_locked too_many_reactions too_many_emoji thread_not_found \
+             cannot_reply_to_message restricted_action_thread_locked restricted_action_non_threadable_channel",
+        ),
+    ];
+
+    #[test]
+    fn every_known_string_has_its_class() {
+        for (class, codes) in TABLE {
+            for code in codes.split_whitespace() {
+                for method in [method::POST_MESSAGE, method::UPDATE] {
+                    assert_eq!(classify(method, code), *class, "{method} {code}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_have_happened_is_only_repeated_where_that_does_no_harm() {
+        let unclear = "fatal_error internal_error update_failed http_500 http_502 http_504 http_408 timeout connection_lost \
+                       malformed_answer answer_too_large never_heard_of";
+        for code in unclear.split_whitespace() {
+            assert_eq!(classify(method::POST_MESSAGE, code), Class::Ambiguous, "{code}");
+            assert_eq!(classify(method::POST_EPHEMERAL, code), Class::Ambiguous, "{code}");
+            for method in
+                [method::UPDATE, method::DELETE, method::ADD_REACTION, method::LOOKUP_BY_EMAIL, method::HISTORY]
+            {
+                assert_eq!(classify(method, code), Class::Transient, "{method} {code}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_method_decides_where_the_string_alone_does_not() {
+        for (method, code, class) in [
+            (method::ADD_REACTION, "already_reacted", Class::AlreadyDone),
+            (method::DELETE, "message_not_found", Class::AlreadyDone),
+            (method::UPDATE, "message_not_found", Class::Forgotten),
+            (method::ADD_REACTION, "message_not_found", Class::Forgotten),
+            (method::UPDATE, "is_inactive", Class::Forgotten),
+            (method::POST_MESSAGE, "is_inactive", Class::Config),
+        ] {
+            assert_eq!(classify(method, code), class, "{method} {code}");
+        }
+    }
+
+    #[test]
+    fn a_direct_message_that_is_refused_concerns_a_person() {
+        for (channel, class) in
+            [("U1", Class::Recipient), ("W1", Class::Recipient), ("D1", Class::Recipient), ("C1", Class::Config)]
+        {
+            assert_eq!(classify_for(method::POST_MESSAGE, "channel_not_found", Some(channel)), class);
+        }
+        // These are about the app or the workspace, whoever the message was for.
+        assert_eq!(classify_for(method::POST_MESSAGE, "messages_tab_disabled", Some("U1")), Class::Config);
+        assert_eq!(classify_for(method::POST_MESSAGE, "invalid_auth", Some("U1")), Class::Auth);
+    }
+
+    #[test]
+    fn every_error_says_what_to_do_about_it() {
+        for code in TABLE.iter().flat_map(|(_, codes)| codes.split_whitespace()).chain(["never_heard_of"]) {
+            let remedy = remedy(code, "dba-oncall");
+            assert!(remedy.chars().next().unwrap().is_lowercase() && !remedy.ends_with('.'), "{code}: {remedy}");
+            assert!(!remedy.contains("  "), "{code}: {remedy}");
+        }
+        assert!(remedy("not_in_channel", "dba-oncall").starts_with("invite @teleport to #dba-oncall"));
+        assert!(remedy("channel_not_found", "C0123").contains("invite"), "both causes are named");
+        assert!(remedy("channel_not_found", "C0123").contains("check that C0123 exists"));
+        assert!(remedy("users_not_found", "alice@example.com").contains(" alice@example.com "));
+    }
+
+    #[test]
+    fn the_missing_scope_is_named_by_its_present_name() {
+        let mut error = Error::new(method::LOOKUP_BY_EMAIL, "missing_scope", None);
+        error.needed = Some("users:read.email".into());
+        assert_eq!(error.remedy(), "add the scope users:read.email and reinstall the app");
+        error.needed = Some("chat:write:bot".into());
+        assert_eq!(error.remedy(), "add the scope chat:write and reinstall the app");
+    }
+
+    #[test]
+    fn an_error_reads_as_one_short_line() {
+        let error = Error::new(method::UPDATE, "invalid_blocks", Some("C1")).because("a\n".repeat(1000));
+        let text = error.to_string();
+        assert!(text.starts_with("chat.update: invalid_blocks (a a a"), "{text}");
+        assert!(!text.contains('\n') && text.len() < 400, "{text}");
+        assert_eq!(Error::new(method::UPDATE, "no_text", None).to_string(), "chat.update: no_text");
+    }
+}
