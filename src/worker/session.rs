@@ -6,12 +6,14 @@ mod token;
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
@@ -21,25 +23,26 @@ use tracing::{debug, error, info, warn};
 pub use self::connect::ConnectError;
 use self::connect::{Connection, connect};
 use super::{
-    Error, Gate, Shared,
+    Error, Gate, Shared, read_file,
+    config::{Config, CredentialFiles},
     context::{Context, Parts, Teleport},
     decide::Observation,
     dispatch::Dispatcher,
     recipients::RoleToRecipients,
-    report::Reporter,
     request::{Hint, needs_work},
     resync::{self, Listed},
 };
 use crate::{
     backoff::Backoff,
     files::Watched,
-    metrics::Reload,
+    metrics::{Reload, RequestState as StateLabel},
+    slack::{client::Account, error::Error as SlackError},
     teleport::{
         client::Client,
         dial::DialOptions,
         error::CallError,
         identity::{Credentials, Identity},
-        request::RequestId,
+        request::{RequestId, RequestState},
         watch::Change,
     },
 };
@@ -71,8 +74,8 @@ pub struct Session {
     routes: watch::Sender<Arc<RoleToRecipients>>,
     credentials: Credentials,
     dial: DialOptions,
-    /// The identity in use.
-    identity: Arc<Identity>,
+    /// The identity in use; none until there is one.
+    identity: Option<Arc<Identity>>,
     /// A newer identity that has not been tried with success yet.
     candidate: Option<Arc<Identity>>,
     connection: Option<Connection>,
@@ -85,15 +88,23 @@ pub struct Session {
     touched: HashSet<RequestId>,
     listed_before: bool,
     warned_of_expiry: bool,
-    reporter: Reporter,
 }
 
 impl Session {
-    /// Loads the credentials and makes the clients; connects to nothing yet.
-    pub fn new(shared: Shared) -> Result<Self, Error> {
-        let credentials = shared.config.teleport.credentials.clone();
-        let identity = Arc::new(credentials.load()?);
-        let slack = token::client(&shared.config)?;
+    /// Loads the credentials and makes the clients; connects to nothing yet. Credentials that are missing or broken are
+    /// an error in a strict start, and waited for otherwise.
+    pub fn new(shared: Shared, strict: bool) -> Result<Self, Error> {
+        let credentials = credentials(&shared.config);
+        let identity = match credentials.load() {
+            Ok(identity) => Some(Arc::new(identity)),
+            Err(error) if strict => return Err(error.into()),
+            Err(error) => {
+                error!(%error, "There is no usable identity: waiting for one");
+                shared.reporter.identity_problem(&error.to_string());
+                None
+            }
+        };
+        let slack = token::client(&shared.config, strict)?;
         let (teleport, teleport_in_use) = watch::channel(None);
         let (routes, routes_in_use) = watch::channel(Arc::new(shared.config.role_to_recipients.clone()));
         let context = Context::new(Parts {
@@ -105,13 +116,12 @@ impl Session {
             shutdown: shared.stop.child_token(),
         });
         let mut dial = DialOptions::from_env();
-        dial.ca_bundle = match &shared.config.teleport.ca_bundle {
-            Some(path) => Some(super::read_ca_bundle("teleport.ca_bundle", path)?),
-            None => None,
-        };
+        if let Some(path) = &shared.config.teleport.ca_bundle {
+            dial.web_authorities = authorities(path)?;
+        }
+        shared.health.open(Gate::CONFIGURATION);
         Ok(Self {
             dispatcher: Dispatcher::new(context.clone()),
-            reporter: Reporter::new(&shared, context.clone()),
             shared,
             context,
             teleport,
@@ -134,25 +144,40 @@ impl Session {
 
     /// Tries Teleport and Slack once. In a strict start what only a person can mend is an error.
     pub async fn start(&mut self, strict: bool) -> Result<(), Error> {
-        self.note_identity();
-        let attempt = connect(&self.shared.config, self.identity.clone(), &self.dial);
+        let Some(identity) = self.identity.clone() else {
+            self.test_slack(self.context.slack.auth_test().await, strict)?;
+            return Ok(());
+        };
+        self.note_identity(&identity);
+        let attempt = connect(&self.shared.config, identity.clone(), &self.dial);
         let (connection, account) = tokio::join!(attempt, self.context.slack.auth_test());
-        match account {
-            Ok(account) => self.reporter.slack_connected(&account),
-            Err(error) if strict && token::is_fatal(&error) => return Err(Error::Slack(error)),
-            Err(error) => self.slack_failed(&error),
-        }
+        self.test_slack(account, strict)?;
         match connection {
-            Ok(connection) => self.connected(self.identity.clone(), connection),
+            Ok(connection) => self.connected(identity, connection),
             Err(error) if strict => return Err(Error::Connect(error)),
             Err(error) => self.connect_failed(&error),
         }
         Ok(())
     }
 
+    fn test_slack(&self, account: Result<Account, SlackError>, strict: bool) -> Result<(), Error> {
+        match account {
+            Ok(account) => {
+                info!(team = account.team, bot = account.user, "Connected to Slack");
+                self.shared.reporter.slack_connected(&account);
+            }
+            Err(error) if strict && token::is_fatal(&error) => return Err(Error::Slack(error)),
+            Err(error) => {
+                error!(%error, remedy = error.remedy(), "Slack does not take the token: requests wait until this is mended");
+                self.shared.reporter.slack_problem(&error);
+            }
+        }
+        Ok(())
+    }
+
     /// Works until `shared.stop` is cancelled, then finishes what is in flight.
     pub async fn run(mut self) -> Result<(), Error> {
-        let mut identity_files = Watched::new(self.credentials.paths());
+        let mut identity_files = Watched::await_files(self.credentials.paths().into_iter().map(Path::to_owned));
         let mut token_file = token::watched(&self.shared.config);
         let mut resync = interval(RESYNC);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -171,8 +196,8 @@ impl Session {
                 () = self.dispatcher.reap() => {}
                 _ = heartbeat.tick() => self.beat(),
                 _ = resync.tick() => self.relist_at = Some(Instant::now()),
-                () = identity_files.changed() => self.identity_changed(),
-                () = token_file.changed() => self.token_changed().await,
+                _ = identity_files.changed() => self.identity_changed(),
+                _ = token_file.changed() => self.token_changed().await,
                 Ok(()) = board.changed() => self.note_undelivered(),
                 () = sleep_until(self.retry_at.unwrap_or_else(Instant::now)), if self.retry_at.is_some() => {}
                 () = sleep_until(self.relist_at.unwrap_or_else(Instant::now)), if self.relist_at.is_some() => {}
@@ -191,7 +216,6 @@ impl Session {
         if timeout(FINISH, self.dispatcher.finish()).await.is_err() {
             warn!(requests = self.dispatcher.len(), "Left requests in flight to whoever comes next");
         }
-        self.reporter.finish().await;
     }
 
     fn connect_if_due(&mut self) {
@@ -203,7 +227,7 @@ impl Session {
         self.retry_at = None;
         // Without a connection both identities get their chance in turn: a new one may be refused for good.
         let try_new = self.connection.is_some() || self.failures % 2 == 0;
-        let identity = self.candidate.clone().filter(|_| try_new).unwrap_or_else(|| self.identity.clone());
+        let Some(identity) = self.candidate.clone().filter(|_| try_new).or_else(|| self.identity.clone()) else { return };
         let (config, dial) = (self.shared.config.clone(), self.dial.clone());
         self.connecting =
             Some(async move { (identity.clone(), connect(&config, identity, &dial).await) }.boxed());
@@ -220,17 +244,17 @@ impl Session {
         let renewed = self.candidate.as_ref().is_some_and(|candidate| Arc::ptr_eq(candidate, &identity));
         if renewed {
             self.candidate = None;
-            self.identity = identity;
-            self.note_identity();
-            self.shared.metrics.identity_reload(Reload::Taken);
-            info!(expires = %self.identity.not_after(), "Took up the new identity");
+            self.note_identity(&identity);
+            self.shared.metrics.identity_reload(Reload::Ok);
+            info!(expires = %identity.not_after(), "Took up the new identity");
         }
         let server = &connection.teleport.server;
         info!(
-            cluster = server.cluster, version = server.version, user = self.identity.user(),
+            cluster = server.cluster, version = server.version, user = identity.user(),
             "Connected to Teleport {}", connection.route
         );
-        self.reporter.teleport_connected(server, &connection.route, &self.identity);
+        self.shared.reporter.teleport_connected(server, &connection.route);
+        self.identity = Some(identity);
         self.teleport.send_replace(Some(connection.teleport.clone()));
         self.shared.metrics.teleport_connected(true);
         self.shared.health.open(Gate::TELEPORT);
@@ -246,15 +270,15 @@ impl Session {
         let delay = RECONNECT.delay(self.failures, rand::random());
         self.retry_at = Some(Instant::now() + delay);
         if self.connection.is_some() {
-            self.shared.metrics.identity_reload(Reload::Refused);
+            self.shared.metrics.identity_reload(Reload::Failed);
             error!(%error, "The new identity does not work: staying with the old one");
-            self.reporter.identity_refused(&error.to_string());
+            self.shared.reporter.identity_problem(&error.to_string());
             return;
         }
         error!(%error, retry_in = ?delay, "Cannot reach Teleport");
         self.shared.metrics.teleport_connected(false);
         self.shared.health.close(Gate::TELEPORT);
-        self.reporter.teleport_failed(error);
+        self.shared.reporter.teleport_problem(&error.to_string());
     }
 
     /// A change, or the end of the watch.
@@ -268,6 +292,7 @@ impl Session {
                 }
                 warn!(%error, "The watch ended: reconnecting");
                 self.shared.metrics.teleport_connected(false);
+                self.shared.reporter.teleport_problem(&error.to_string());
                 return Ok(());
             }
         };
@@ -276,7 +301,7 @@ impl Session {
         let (id, observed, hint) = match change {
             Change::Put(request) => {
                 debug!(request_id = %request.id, state = ?request.state, "Access request changed");
-                self.shared.metrics.request_observed(request.state.into());
+                self.shared.metrics.request_observed(state_label(request.state));
                 let age = request.created.map(|created| Timestamp::now().duration_since(created));
                 let new = request.reviews.is_empty() && age.is_some_and(|age| age < NEW);
                 let hint = if new { Hint::New } else { Hint::Unknown };
@@ -284,7 +309,7 @@ impl Session {
             }
             Change::Deleted(id) => {
                 debug!(request_id = %id, "Access request is gone");
-                self.shared.metrics.request_observed(crate::metrics::RequestState::Deleted);
+                self.shared.metrics.request_observed(StateLabel::Gone);
                 (id, Observation::Gone(Timestamp::now()), Hint::Unknown)
             }
         };
@@ -303,7 +328,7 @@ impl Session {
         self.relist_at = None;
         let Some(Teleport { client, .. }) = self.teleport.borrow().clone() else { return };
         self.touched.clear();
-        let user = self.identity.user().to_owned();
+        let user = self.identity.as_ref().map(|identity| identity.user().to_owned()).unwrap_or_default();
         self.listing = Some(list(client, user).boxed());
     }
 
@@ -312,7 +337,7 @@ impl Session {
             Ok(listed) => listed,
             Err(error) => {
                 warn!(%error, "Could not list access requests: trying again");
-                self.reporter.listing_failed(&error);
+                self.shared.reporter.teleport_problem(&error.to_string());
                 self.relist_at = Some(Instant::now() + RELIST);
                 return;
             }
@@ -332,7 +357,7 @@ impl Session {
         self.shared.metrics.resynced(SystemTime::now(), found);
         info!(requests = total, with_work = found, "Listed all access requests");
         self.shared.health.open(Gate::FIRST_LIST);
-        self.reporter.listed();
+        self.shared.reporter.listed();
         if !std::mem::replace(&mut self.listed_before, true) {
             info!("Plugin is ready");
         }
@@ -340,7 +365,9 @@ impl Session {
 
     fn identity_changed(&mut self) {
         match self.credentials.load() {
-            Ok(identity) if identity.fingerprint() == self.identity.fingerprint() => self.candidate = None,
+            Ok(identity) if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) => {
+                self.candidate = None;
+            }
             Ok(identity) => {
                 info!(expires = %identity.not_after(), "Found a new identity: trying it");
                 self.candidate = Some(Arc::new(identity));
@@ -349,9 +376,9 @@ impl Session {
                 self.failures = 0;
             }
             Err(error) => {
-                self.shared.metrics.identity_reload(Reload::Broken);
-                error!(%error, "Cannot read the new identity: staying with the old one");
-                self.reporter.identity_refused(&error.to_string());
+                self.shared.metrics.identity_reload(Reload::Failed);
+                error!(%error, "Cannot use the new identity: staying with the old one");
+                self.shared.reporter.identity_problem(&error.to_string());
             }
         }
     }
@@ -360,27 +387,23 @@ impl Session {
         match token::take_up(&self.shared.config, &self.context.slack).await {
             Ok(None) => {}
             Ok(Some(account)) => {
-                self.shared.metrics.token_reload(Reload::Taken);
+                self.shared.metrics.token_reload(Reload::Ok);
                 info!(team = account.team, bot = account.user, "Took up the new Slack token");
-                self.reporter.slack_connected(&account);
+                self.shared.reporter.slack_connected(&account);
                 self.context.directory.clear();
                 // Wakes every task: what the old token could not do the new one may.
                 self.routes.send_modify(|_| {});
             }
             Err(error) => {
-                self.shared.metrics.token_reload(Reload::Refused);
+                self.shared.metrics.token_reload(Reload::Failed);
                 error!(%error, "The new Slack token does not work: staying with the old one");
             }
         }
     }
 
-    fn slack_failed(&mut self, error: &crate::slack::error::Error) {
-        error!(%error, remedy = error.remedy(), "Slack refuses the bot: requests wait until this is mended");
-        self.reporter.slack_failed(error);
-    }
-
-    fn note_identity(&mut self) {
-        self.shared.metrics.identity_expiry(self.identity.not_after().into());
+    fn note_identity(&mut self, identity: &Identity) {
+        self.shared.metrics.identity_expiry(identity.not_after().into());
+        self.shared.reporter.identity(identity);
         self.warned_of_expiry = false;
     }
 
@@ -388,21 +411,49 @@ impl Session {
         let summary = self.context.board.summary();
         let age = summary.oldest.map(|since| Timestamp::now().duration_since(since).unsigned_abs());
         self.shared.metrics.undelivered(summary.pending, summary.failing, age);
-        self.reporter.delivery(summary);
+        self.shared.reporter.delivery(summary);
     }
 
     fn beat(&mut self) {
         self.shared.health.beat("worker", STUCK);
         self.note_undelivered();
-        let now = Timestamp::now();
-        let left = now.duration_until(self.identity.not_after());
-        let life = self.identity.not_before().duration_until(self.identity.not_after());
-        if !self.warned_of_expiry && left < life / 10 {
+        let Some(identity) = self.identity.as_ref().filter(|_| !self.warned_of_expiry) else { return };
+        let expires = identity.not_after();
+        let life = identity.not_before().duration_until(expires);
+        if Timestamp::now().duration_until(expires) < life / 10 {
             self.warned_of_expiry = true;
-            let expires = self.identity.not_after();
             warn!(%expires, "The identity expires soon: replace it (tctl auth sign, or let tbot renew it)");
         }
-        self.reporter.identity(&self.identity, now);
+    }
+}
+
+fn credentials(config: &Config) -> Credentials {
+    match config.teleport.credentials.clone() {
+        CredentialFiles::IdentityFile(path) => Credentials::IdentityFile(path),
+        CredentialFiles::TlsFiles { certificate, key, cas } => Credentials::TlsFiles { certificate, key, cas },
+    }
+}
+
+/// The certificates in a PEM file.
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    const KEY: &str = "teleport.ca_bundle";
+    let pem = read_file(KEY, path)?;
+    let unusable = |reason: String| Error::Unusable { key: KEY, path: path.to_owned(), reason };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| unusable(format!("not a PEM file of certificates: {error}")))?;
+    if certificates.is_empty() {
+        return Err(unusable("no certificate in it".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn state_label(state: RequestState) -> StateLabel {
+    match state {
+        RequestState::Pending => StateLabel::Pending,
+        RequestState::Approved => StateLabel::Approved,
+        RequestState::Denied => StateLabel::Denied,
+        RequestState::Promoted => StateLabel::Promoted,
+        RequestState::Unknown => StateLabel::Unknown,
     }
 }
 

@@ -44,10 +44,12 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
+    metrics::{Operation, Outcome as Delivered},
     slack::{
         client::Posted,
         error::{Class, Error},
         message::{self, Content, Metadata},
+        method,
     },
     teleport::{
         error::{CallError, Kind},
@@ -229,7 +231,7 @@ impl Task {
                 request_id = %self.id, roles = ?unrouted_roles, reviewers = ?unaddressed_reviewers,
                 "Nobody is told of this request: add its roles, or \"*\", to role_to_recipients"
             );
-            self.context.metrics.unrouted();
+            self.context.metrics.request_unrouted();
         }
         self.unrouted = unrouted;
         self.wanted = recipients.into_iter().map(|recipient| (recipient.to_string(), recipient)).collect();
@@ -361,7 +363,7 @@ impl Task {
         match error.kind {
             Kind::CompareFailed => {
                 debug!(request_id = %self.id, "Somebody else has written the record: deciding anew");
-                self.context.metrics.conflict();
+                self.context.metrics.plugin_data_conflict();
                 self.claimed.clear();
                 Stop::Again
             }
@@ -557,7 +559,8 @@ impl Task {
         match sending {
             Sending::Message { shown } => {
                 let latency = self.mail.at.elapsed();
-                self.context.metrics.posted(latency);
+                self.context.metrics.delivery(Operation::Post, Delivered::Ok);
+            self.context.metrics.delivery_latency(latency);
                 self.context.board.delivered();
                 if let Some(Recipient::ChannelName(name)) = self.wanted.get(key) {
                     self.context.learn_channel_id(name, &message.channel);
@@ -570,7 +573,7 @@ impl Task {
                 self.fact(key, Fact::Lost);
             }
             Sending::Reply(index) => {
-                self.context.metrics.replied();
+                self.context.metrics.delivery(Operation::Reply, Delivered::Ok);
                 info!(request_id = %self.id, recipient = key, review = index, "Replied with a review");
                 self.fact(key, Fact::Replied(index + 1));
             }
@@ -629,7 +632,7 @@ impl Task {
     ) {
         match show {
             Some((name, Ok(()))) => {
-                self.context.metrics.updated();
+                self.context.metrics.delivery(Operation::Update, Delivered::Ok);
                 info!(request_id = %self.id, recipient = key, state = name, "Updated the message");
                 self.fact(key, Fact::Shown(name));
                 if let Some(lane) = self.lanes.get_mut(key) {
@@ -645,7 +648,7 @@ impl Task {
         }
         match reaction {
             Some((name, Ok(()))) => {
-                self.context.metrics.reacted();
+                self.context.metrics.delivery(Operation::Reaction, Delivered::Ok);
                 self.fact(key, Fact::Reacted(name));
             }
             Some((_, Err(error))) if matches!(error.class, Class::Transient | Class::Ambiguous) => {
@@ -661,7 +664,7 @@ impl Task {
     }
 
     fn failed(&mut self, key: &str, error: Error) {
-        self.context.metrics.failed(&error);
+        self.count_failure(&error);
         let lane = self.lanes.entry(key.to_owned()).or_default();
         let news = lane.problem.as_ref().is_none_or(|known| known.code != error.code);
         let (id, remedy) = (&self.id, error.remedy());
@@ -680,6 +683,21 @@ impl Task {
         } else {
             lane.failed(error, rand::random(), Instant::now());
         }
+    }
+
+    fn count_failure(&self, error: &Error) {
+        let operation = match error.method {
+            method::UPDATE => Operation::Update,
+            method::ADD_REACTION => Operation::Reaction,
+            _ => Operation::Post,
+        };
+        let outcome = match error.class {
+            Class::Transient => Delivered::Retry,
+            Class::Ambiguous => Delivered::Ambiguous,
+            _ => Delivered::Refused,
+        };
+        self.context.metrics.delivery(operation, outcome);
+        self.context.metrics.slack_call(error.method, error.class.as_str());
     }
 
     /// Tells people what is left.

@@ -209,6 +209,6 @@ async fn unless_paused(
 fn note_limit(context: &Context, error: &Error, channel: Option<&str>) {
     if let Some(retry_after) = error.retry_after.filter(|_| error.is_rate_limit()) {
         context.pacing().limited(error.method, channel, retry_after, Instant::now());
-        context.metrics.rate_limited(error.method, retry_after);
+        context.metrics.slack_rate_limited(retry_after);
     }
 }

@@ -1,5 +1,7 @@
 //! The Slack token: from the configuration or a file, and anew when the file changes.
 
+use tracing::error;
+
 use crate::{
     files::Watched,
     slack::{
@@ -9,33 +11,55 @@ use crate::{
     },
     worker::{
         Error,
-        config::{Config, TokenSource},
-        read_ca_bundle,
+        config::{Config, TOKEN_FILE_LIMIT, TokenSource},
+        read_file,
     },
 };
 
-/// A client for the configured workspace.
-pub fn client(config: &Config) -> Result<Client, Error> {
-    client_with(config, read(config)?)
+const KEY: &str = "slack.token";
+
+/// A client for the configured workspace. Without a strict start a token that is not there yet is waited for: Slack
+/// refuses every call until then.
+pub fn client(config: &Config, strict: bool) -> Result<Client, Error> {
+    match read(config) {
+        Ok(token) => client_with(config, token),
+        Err(error) if strict => Err(error),
+        Err(error) => {
+            error!(%error, "There is no Slack token: waiting for one");
+            client_with(config, Token::new(""))
+        }
+    }
 }
 
 fn client_with(config: &Config, token: Token) -> Result<Client, Error> {
     let mut settings = Settings::new(token);
     settings.api_url.clone_from(&config.slack.api_url);
     if let Some(path) = &config.slack.ca_bundle {
-        settings.ca_bundle = Some(read_ca_bundle("slack.ca_bundle", path)?);
+        settings.ca_bundle = Some(read_file("slack.ca_bundle", path)?);
     }
     Ok(Client::new(&settings)?)
 }
 
 fn read(config: &Config) -> Result<Token, Error> {
-    Ok(Token::new(config.slack.token.read()?))
+    let path = match &config.slack.token {
+        TokenSource::Inline(token) => return Ok(Token::new(token)),
+        TokenSource::File(path) => path,
+    };
+    let mut bytes = read_file(KEY, path)?;
+    bytes.truncate(TOKEN_FILE_LIMIT);
+    let unusable = |reason: &str| Error::Unusable { key: KEY, path: path.clone(), reason: reason.to_owned() };
+    let text = std::str::from_utf8(&bytes).map_err(|_| unusable("not text; put the bot token (xoxb-...) into it"))?;
+    let token = Token::new(text);
+    if token.is_empty() {
+        return Err(unusable("empty; put the bot token (xoxb-...) into it"));
+    }
+    Ok(token)
 }
 
 /// Tells when the token's file changes; never, if it is not in a file.
 pub fn watched(config: &Config) -> Watched {
-    Watched::new(match &config.slack.token {
-        TokenSource::File(path) => vec![path.as_path()],
+    Watched::await_files(match &config.slack.token {
+        TokenSource::File(path) => vec![path.clone()],
         TokenSource::Inline(_) => Vec::new(),
     })
 }
