@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the real Teleport (Auth and Proxy in one process) on loopback for tests, in the foreground, until SIGTERM or
-# SIGINT, and takes everything down with it. When it is ready it writes DIR/cluster.env and prints it.
+# SIGINT, and takes everything down with it. When it is ready it writes DIR/cluster.env and prints it;
+# DIR/tctl is a tctl for this cluster.
 #
 # usage: start.sh DIR [--mode multiplex|separate] [--cluster NAME]
 #                     [--auth-port N] [--web-port N] [--tunnel-port N] [--ssh-port N]
@@ -193,8 +194,15 @@ TELEPORT_WEB_CA=$dir/web-ca.crt
 TELEPORT_DATA_DIR=$dir/data
 TELEPORT_LOG=$log
 TELEPORT_PID=$pid
-TCTL="$bin/tctl --config=$dir/teleport.yaml --auth-server=127.0.0.1:$auth_port"
+TCTL=$dir/tctl
 ENV
+# tctl asks the Proxy too when it signs an identity, and then wants to trust its web certificate.
+cat >"$dir/tctl" <<SH
+#!/bin/sh
+export SSL_CERT_FILE='$dir/web-ca.crt' NO_PROXY='127.0.0.1,localhost'
+exec '$bin/tctl' --config='$dir/teleport.yaml' --auth-server='127.0.0.1:$auth_port' "\$@"
+SH
+chmod 0755 "$dir/tctl"
 mv "$dir/cluster.env.new" "$dir/cluster.env"
 cat "$dir/cluster.env"
 
