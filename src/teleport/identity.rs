@@ -96,7 +96,6 @@ pub struct Identity {
     provider: Arc<CryptoProvider>,
     verifier: Arc<WebPkiServerVerifier>,
     certificate: Arc<CertifiedKey>,
-    authorities: Arc<RootCertStore>,
     ssh: Result<SshMaterial, String>,
     fingerprint: Fingerprint,
     server_name: ServerName<'static>,
@@ -202,7 +201,6 @@ impl Identity {
             provider,
             verifier,
             certificate,
-            authorities,
             ssh,
             fingerprint,
             server_name,
@@ -267,19 +265,6 @@ impl Identity {
         config.alpn_protocols = alpn.to_vec();
         config.resumption = Resumption::disabled();
         Ok(config)
-    }
-
-    /// The same trust, but without showing who we are: for layers that the Proxy itself ends.
-    pub(crate) fn anonymous_tls_config(&self, alpn: &[Vec<u8>]) -> Result<ClientConfig, rustls::Error> {
-        let mut config = self.builder()?.with_no_client_auth();
-        config.alpn_protocols = alpn.to_vec();
-        config.resumption = Resumption::disabled();
-        Ok(config)
-    }
-
-    /// The cluster's certificate authorities.
-    pub(crate) fn authorities(&self) -> &Arc<RootCertStore> {
-        &self.authorities
     }
 
     fn builder(&self) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, rustls::Error> {

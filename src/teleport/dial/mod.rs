@@ -65,11 +65,24 @@ pub async fn dial(
     });
     let refused = |failure: &Failure| matches!(failure.error, StepError::Refused(_));
     match race::race(attempts, HEAD_START, refused).await {
-        Ok((stream, route)) => {
-            let channel = channel(Arc::clone(&context), route.clone(), stream)?;
-            Ok((channel, route))
-        }
+        Ok((stream, route)) => Ok((channel(context, route.clone(), stream), route)),
         Err(failures) => Err(DialError::new(context.address.clone(), failures)),
+    }
+}
+
+/// Connects on one known route and tries no other: for checks that want to know about that very route.
+pub async fn dial_route(
+    address: &str,
+    identity: Arc<Identity>,
+    options: &DialOptions,
+    route: Route,
+) -> Result<Channel, DialError> {
+    let context = Arc::new(Context::new(address.parse()?, identity, options.clone())?);
+    match context.connect(&route).await {
+        Ok(stream) => Ok(channel(context, route, stream)),
+        Err(error) => {
+            Err(DialError::new(context.address.clone(), vec![Failure { way: "on the only route tried", error }]))
+        }
     }
 }
 
@@ -138,7 +151,7 @@ async fn announced(context: &Context) -> Result<Route, StepError> {
 }
 
 /// A channel which starts on the stream that won, and finds its way back by itself.
-fn channel(context: Arc<Context>, route: Route, stream: BoxedStream) -> Result<Channel, DialError> {
+fn channel(context: Arc<Context>, route: Route, stream: BoxedStream) -> Channel {
     // TLS is ours, so tonic is told of none; what the server sees is the scheme of `origin`.
     let endpoint = Endpoint::from_static("http://teleport.cluster.local")
         .origin(Uri::from_static("https://teleport.cluster.local"))
@@ -148,7 +161,7 @@ fn channel(context: Arc<Context>, route: Route, stream: BoxedStream) -> Result<C
         .http2_adaptive_window(false);
     let first = Arc::new(Mutex::new(Some(stream)));
     let route = Arc::new(route);
-    Ok(endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+    endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
         let ready = first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (context, route) = (Arc::clone(&context), Arc::clone(&route));
         async move {
@@ -157,5 +170,5 @@ fn channel(context: Arc<Context>, route: Route, stream: BoxedStream) -> Result<C
                 None => context.connect(&route).await.map(TokioIo::new),
             }
         }
-    })))
+    }))
 }
