@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	gogo "github.com/gogo/protobuf/proto"
@@ -40,28 +42,79 @@ func subjects() []subject {
 	}, newerSubjects()...)
 }
 
-// render gives the bytes as Teleport's code marshals them, and their values as Teleport's descriptors read them.
+// line is a vector as it is written down.
+type line struct {
+	Name    string `json:"name"`
+	Message string `json:"message"`
+	// The bytes as Teleport's code marshals them, and without the empty parts of map entries if it reads these as the same.
+	Hex  string `json:"hex"`
+	Lean string `json:"lean,omitempty"`
+	// The values in the bytes, as Teleport's descriptors read them.
+	Value json.RawMessage `json:"value"`
+}
+
 func render(upstream *protoregistry.Files, vectors []vector) ([]byte, error) {
-	type line struct {
-		Name    string          `json:"name"`
-		Message string          `json:"message"`
-		Hex     string          `json:"hex"`
-		Value   json.RawMessage `json:"value"`
-	}
 	lines := make([]line, 0, len(vectors))
 	for _, vector := range vectors {
-		name, wire, err := marshal(vector.message)
+		line, err := write(upstream, vector)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", vector.name, err)
 		}
-		value, err := read(upstream, name, wire)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", vector.name, err)
-		}
-		lines = append(lines, line{vector.name, name, hex.EncodeToString(wire), value})
+		lines = append(lines, line)
 	}
 	text, err := json.MarshalIndent(lines, "", " ")
 	return append(text, '\n'), err
+}
+
+func write(upstream *protoregistry.Files, vector vector) (line, error) {
+	name, wire, err := marshal(vector.message)
+	if err != nil {
+		return line{}, err
+	}
+	found, err := upstream.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		return line{}, fmt.Errorf("%s: %w", name, err)
+	}
+	descriptor, ok := found.(protoreflect.MessageDescriptor)
+	if !ok {
+		return line{}, fmt.Errorf("%s is no message", name)
+	}
+	values := dynamicpb.NewMessage(descriptor)
+	if err := proto.Unmarshal(wire, values); err != nil {
+		return line{}, err
+	}
+	value, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(values)
+	if err != nil {
+		return line{}, err
+	}
+	written := line{Name: vector.name, Message: name, Hex: hex.EncodeToString(wire), Value: value}
+	if lean := lean(descriptor, wire); !bytes.Equal(lean, wire) {
+		same, err := readsAs(vector.message, lean, wire)
+		if err != nil {
+			return line{}, err
+		}
+		if same {
+			written.Lean = hex.EncodeToString(lean)
+		}
+	}
+	return written, nil
+}
+
+// readsAs says whether Teleport's own type, read from other bytes, is written as wire.
+func readsAs(message any, other, wire []byte) (bool, error) {
+	fresh := reflect.New(reflect.TypeOf(message).Elem()).Interface()
+	var err error
+	switch fresh := fresh.(type) {
+	case proto.Message:
+		err = proto.Unmarshal(other, fresh)
+	case gogo.Message:
+		err = gogo.Unmarshal(other, fresh)
+	}
+	if err != nil {
+		return false, err
+	}
+	_, again, err := marshal(fresh)
+	return bytes.Equal(again, wire), err
 }
 
 func marshal(message any) (name string, wire []byte, err error) {
@@ -75,18 +128,6 @@ func marshal(message any) (name string, wire []byte, err error) {
 	default:
 		return "", nil, fmt.Errorf("%T is no message", message)
 	}
-}
-
-func read(upstream *protoregistry.Files, name string, wire []byte) (json.RawMessage, error) {
-	descriptor, err := upstream.FindDescriptorByName(protoreflect.FullName(name))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	message := dynamicpb.NewMessage(descriptor.(protoreflect.MessageDescriptor))
-	if err := proto.Unmarshal(wire, message); err != nil {
-		return nil, err
-	}
-	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(message)
 }
 
 // ---- what several subjects use
