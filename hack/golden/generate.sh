@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/lib.sh
 . "$here/../lib.sh"
 
-need go "install Go 1.21 or newer"
+need go "install Go 1.23 or newer"
 golden="$here/../../tests/golden/wire"
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
