@@ -16,13 +16,13 @@ use serde_json::{Map, Value, json};
 
 pub use self::settings::{DEFAULT_API_URL, DEFAULT_TIMEOUT, Settings, SettingsError};
 use self::transport::{Answer, Transport};
+use super::MessageRef;
 use super::{
     error::{Class, Error, code},
     message::Content,
     method,
     token::Token,
 };
-use super::MessageRef;
 
 /// How many items of a list are asked for at once; Slack recommends no more than 200.
 const PAGE: &str = "200";
@@ -140,6 +140,11 @@ impl Client {
             self.shared.transport.set_token(token);
             *self.shared.account.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
+    }
+
+    /// Whether calls use this token.
+    pub fn has_token(&self, token: &Token) -> bool {
+        self.shared.transport.token() == *token
     }
 
     /// `auth.test`: whether the token works, whose it is, and what it may.

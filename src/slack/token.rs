@@ -12,6 +12,11 @@ impl Token {
         Self(Arc::from(token.as_ref().trim()))
     }
 
+    /// Whether there is nothing of it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What the prefix says about the token.
     pub fn kind(&self) -> Kind {
         Kind::of(&self.0)

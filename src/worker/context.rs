@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Shared by every task; cheap to clone behind its `Arc`.
-pub struct Context {
+pub(super) struct Context {
     /// The connection in use; it changes with a new identity.
     pub teleport: watch::Receiver<Option<Teleport>>,
     /// Slack, as the bot.
@@ -45,7 +45,7 @@ pub struct Context {
 
 /// A connection that works, and who answers there.
 #[derive(Clone)]
-pub struct Teleport {
+pub(super) struct Teleport {
     /// For calls.
     pub client: Client,
     /// The server.
@@ -53,7 +53,7 @@ pub struct Teleport {
 }
 
 /// The parts that a context is made of.
-pub struct Parts {
+pub(super) struct Parts {
     /// See [`Context::teleport`].
     pub teleport: watch::Receiver<Option<Teleport>>,
     /// See [`Context::slack`].
@@ -70,7 +70,7 @@ pub struct Parts {
 
 impl Context {
     /// Begins with nothing known.
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
         let Parts { teleport, slack, routes, board, metrics, shutdown } = parts;
         Arc::new(Self {
             directory: Directory::default(),
@@ -89,17 +89,17 @@ impl Context {
     }
 
     /// The schedule of calls; never held across a wait.
-    pub fn pacing(&self) -> std::sync::MutexGuard<'_, Pacing> {
+    pub(super) fn pacing(&self) -> std::sync::MutexGuard<'_, Pacing> {
         self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The id behind a channel's name, if a post there has shown it.
-    pub fn channel_id(&self, name: &str) -> Option<String> {
+    pub(super) fn channel_id(&self, name: &str) -> Option<String> {
         self.channel_ids.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// Notes that a post addressed to `name` went to `id`.
-    pub fn learn_channel_id(&self, name: &str, id: &str) {
+    pub(super) fn learn_channel_id(&self, name: &str, id: &str) {
         let mut ids = self.channel_ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.insert(name.to_owned(), id.to_owned());
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::teleport::request::RequestId;
 
 /// The tasks at work.
-pub struct Dispatcher {
+pub(super) struct Dispatcher {
     context: Arc<Context>,
     mailboxes: HashMap<RequestId, watch::Sender<Mail>>,
     tasks: JoinSet<(RequestId, u64)>,
@@ -26,22 +26,22 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Begins without tasks.
-    pub fn new(context: Arc<Context>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self { context, mailboxes: HashMap::new(), tasks: JoinSet::new(), ids: HashMap::new() }
     }
 
     /// How many tasks are at work.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.mailboxes.len()
     }
 
     /// Whether a request has a task.
-    pub fn has(&self, id: &RequestId) -> bool {
+    pub(super) fn has(&self, id: &RequestId) -> bool {
         self.mailboxes.contains_key(id)
     }
 
     /// Tells the request's task what was observed; begins the task if there is none.
-    pub fn tell(&mut self, id: RequestId, observed: Observation, hint: Hint) {
+    pub(super) fn tell(&mut self, id: RequestId, observed: Observation, hint: Hint) {
         let at = Instant::now();
         if let Some(mailbox) = self.mailboxes.get(&id) {
             mailbox.send_modify(|mail| *mail = Mail { observed, at, hint, number: mail.number + 1 });
@@ -63,7 +63,7 @@ impl Dispatcher {
     }
 
     /// Waits for a task to end, for ever if there is none, and clears up behind it.
-    pub async fn reap(&mut self) {
+    pub(super) async fn reap(&mut self) {
         match self.tasks.join_next_with_id().await {
             Some(Ok((task, (id, seen)))) => {
                 self.ids.remove(&task);
@@ -93,7 +93,7 @@ impl Dispatcher {
     }
 
     /// Waits until every task has finished what is in flight; to be bounded by the caller.
-    pub async fn finish(&mut self) {
+    pub(super) async fn finish(&mut self) {
         while !self.tasks.is_empty() {
             self.reap().await;
         }

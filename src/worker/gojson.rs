@@ -2,7 +2,7 @@
 //! write itself; anything else makes it fail on that request for good.
 
 /// A list of strings; empty for an empty list, which the official plugin stores as an absent key.
-pub fn strings(list: &[String]) -> String {
+pub(super) fn strings(list: &[String]) -> String {
     if list.is_empty() {
         return String::new();
     }

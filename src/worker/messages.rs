@@ -16,7 +16,7 @@ struct Encoded {
 }
 
 /// The messages in the list; items of neither form are skipped, as the official plugin does.
-pub fn decode(list: &str) -> Vec<MessageRef> {
+pub(super) fn decode(list: &str) -> Vec<MessageRef> {
     list.split(',').filter_map(decode_item).collect()
 }
 
@@ -32,7 +32,7 @@ fn decode_item(item: &str) -> Option<MessageRef> {
 
 /// The list with those of `messages` added that it lacks. What is there stays as it is, to the letter: the official
 /// plugin compares it with what it would write itself.
-pub fn append<'a>(list: &str, messages: impl Iterator<Item = &'a MessageRef>) -> String {
+pub(super) fn append<'a>(list: &str, messages: impl Iterator<Item = &'a MessageRef>) -> String {
     let known = decode(list);
     let mut out = list.to_owned();
     for message in messages.filter(|message| !known.contains(message)) {

@@ -26,17 +26,18 @@ use std::{
     sync::Arc,
 };
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::{
     board::Board,
-    config::{Config, Environment, Loaded, Wildcard},
+    config::{Config, Origin},
     report::Reporter,
     session::Session,
 };
 use crate::{
-    admin::{self, Health},
+    admin::{self, Health, Listener},
     metrics::Metrics,
     slack::{client::SettingsError, error::Error as SlackError},
     telemetry::Logging,
@@ -46,9 +47,9 @@ use crate::{
 /// Why the worker ended. Each is one line that says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] config::Error),
+    /// The system refused something that every process may do.
+    #[error("cannot listen for signals: {0}; restart the process")]
+    Signals(#[source] std::io::Error),
     /// The identity cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -76,8 +77,11 @@ pub enum Error {
     #[error(transparent)]
     SlackSettings(#[from] SettingsError),
     /// Slack does not take the token.
-    #[error("Slack refuses the bot token: {0}; {}", .0.remedy())]
-    Slack(SlackError),
+    #[error("Slack refuses the bot token: {error}; {}", error.remedy())]
+    Slack {
+        /// Slack's answer.
+        error: SlackError,
+    },
     /// Teleport cannot be reached, or refuses the identity.
     #[error(transparent)]
     Connect(session::ConnectError),
@@ -101,21 +105,16 @@ impl Gate {
     pub const FIRST_LIST: &'static str = "first list";
 }
 
-/// Where the configuration comes from, and how the worker treats what is wrong at its start.
-pub struct Options {
-    /// The file.
-    pub path: PathBuf,
-    /// Overrides.
-    pub environment: Environment,
-    /// Whether `"*"` may be missing.
-    pub wildcard: Wildcard,
-    /// End with an error when Teleport or Slack turn the first attempt down, as a service under systemd should. Without it
-    /// the worker waits until things are mended, as a pod should.
+/// What a worker needs beside its configuration.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Where the configuration comes from, to read it again.
+    pub origin: Origin,
+    /// To change severity and output, or open the log file anew.
+    pub logging: Logging,
+    /// End with an error when credentials are missing, or Teleport or Slack turn the first attempt down, as a service
+    /// under systemd should. Without it the worker waits until things are mended, as a pod should.
     pub strict: bool,
-    /// Overrides `[diag] addr`.
-    pub diag_addr: Option<String>,
-    /// Log everything, whatever the configuration says.
-    pub debug: bool,
 }
 
 /// What one run with one configuration works with, and what outlives it.
@@ -130,104 +129,141 @@ pub(crate) struct Shared {
     stop: CancellationToken,
 }
 
-/// What ends a run.
-enum Ended {
-    Asked,
-    Reloaded(Box<Config>),
-}
-
-/// Runs until `stop` is cancelled. `reload` yields once for each wish to read the configuration anew (SIGHUP).
-pub async fn run(
-    options: Options,
-    logging: &Logging,
-    loaded: Loaded,
-    mut reload: impl AsyncFnMut(),
-    stop: CancellationToken,
-) -> Result<(), Error> {
+/// Runs until asked to end (`SIGTERM`, `SIGINT`), and begins anew with a changed configuration on `SIGHUP`.
+pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
+    let mut signals = Signals::new().map_err(Error::Signals)?;
+    let stop = CancellationToken::new();
     let health = Health::with_gates([Gate::CONFIGURATION, Gate::TELEPORT, Gate::FIRST_LIST]);
     let metrics = Metrics::new();
-    let diag = options.diag_addr.clone().or_else(|| loaded.config.diag_addr.clone());
-    let _endpoints = match &diag {
-        Some(address) => Some(admin::spawn(address, health.clone(), metrics.clone(), stop.clone()).await?),
-        None => None,
+    if let Some(address) = &config.diag_addr {
+        let listener = Listener::bind(address).await?;
+        let router = admin::router(health.clone(), metrics.clone());
+        tokio::spawn(listener.serve(router, stop.clone().cancelled_owned()));
+    }
+    let mut shared = Shared {
+        config: Arc::new(config),
+        health,
+        metrics,
+        board: Board::default(),
+        reporter: Reporter::default(),
+        fail_fast: options.origin.environment.fail_fast(),
+        stop: stop.clone(),
     };
-    info!("Starting Teleport Access Slack Plugin {}", env!("CARGO_PKG_VERSION"));
-    let mut config = Arc::new(loaded.config);
-    warn_of(&loaded.warnings);
     let mut strict = options.strict;
-    let (board, reporter) = (Board::default(), Reporter::default());
     loop {
-        let shared = Shared {
-            config: config.clone(),
-            health: health.clone(),
-            metrics: metrics.clone(),
-            board: board.clone(),
-            reporter: reporter.clone(),
-            fail_fast: options.environment.fail_fast,
-            stop: stop.child_token(),
-        };
-        match run_once(shared, strict, &options, logging, &mut reload).await? {
-            Ended::Asked => return Ok(()),
-            Ended::Reloaded(new) => config = Arc::new(*new),
+        shared.stop = stop.child_token();
+        match run_once(shared.clone(), strict, &options, &mut signals).await {
+            Ok(Some(new)) => shared.config = Arc::new(new),
+            Ok(None) => {
+                info!("Successfully shut down");
+                stop.cancel();
+                return Ok(());
+            }
+            Err(error) => {
+                stop.cancel();
+                return Err(error);
+            }
         }
+        // From here on there is something to lose: wait rather than end.
         strict = false;
     }
 }
 
+/// Runs with one configuration. Returns the next one, or none when the process is to end.
 async fn run_once(
     shared: Shared,
     strict: bool,
-    options: &Options,
-    logging: &Logging,
-    reload: &mut impl AsyncFnMut(),
-) -> Result<Ended, Error> {
+    options: &RunOptions,
+    signals: &mut Signals,
+) -> Result<Option<Config>, Error> {
     let stop = shared.stop.clone();
     let mut session = Session::new(shared, strict)?;
     tokio::select! {
         started = session.start(strict) => started?,
-        () = stop.cancelled() => return Ok(Ended::Asked),
+        () = signals.end() => return Ok(None),
     }
     let mut running = std::pin::pin!(session.run());
+    let mut next = None;
     loop {
-        tokio::select! {
-            result = &mut running => return result.map(|()| Ended::Asked),
-            () = reload() => {
-                let Some(config) = load_again(options, logging) else { continue };
-                stop.cancel();
-                running.await?;
-                return Ok(Ended::Reloaded(Box::new(config)));
+        let wish = tokio::select! {
+            result = &mut running => return result.map(|()| next),
+            wish = signals.next() => wish,
+        };
+        match wish {
+            Wish::End if stop.is_cancelled() => {
+                warn!("Asked twice to end: leaving what is in flight");
+                return Ok(None);
+            }
+            Wish::End => stop.cancel(),
+            Wish::Reload if stop.is_cancelled() => {}
+            Wish::Reload => {
+                next = load_again(options);
+                if next.is_some() {
+                    stop.cancel();
+                }
             }
         }
     }
 }
 
 /// Reads the configuration anew; a broken one is reported, and the old one stays in use.
-fn load_again(options: &Options, logging: &Logging) -> Option<Config> {
-    match Config::load(&options.path, options.wildcard, &options.environment) {
-        Ok(mut loaded) => {
-            warn_of(&loaded.warnings);
-            if options.debug {
-                loaded.config.log.severity = crate::telemetry::Severity::Debug;
+fn load_again(options: &RunOptions) -> Option<Config> {
+    let path = options.origin.path.display();
+    match options.origin.load() {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                warn!("Configuration: {warning}");
             }
-            if let Err(error) = logging.apply(&loaded.config.log) {
-                tracing::error!(%error, "Cannot change the log: leaving it as it was");
+            if let Err(error) = options.logging.apply(&loaded.config.log) {
+                error!(%error, "Cannot change the log: leaving it as it was");
             }
-            info!(file = %options.path.display(), "Read the configuration anew");
+            info!(file = %path, "Read the configuration anew");
             Some(loaded.config)
         }
         Err(error) => {
-            tracing::error!(%error, "Cannot use the new configuration: staying with the old one");
+            error!(%error, "Cannot use the new configuration: staying with the old one");
             None
         }
     }
 }
 
-fn warn_of(warnings: &[config::Problem]) {
-    for warning in warnings {
-        warn!("{warning}");
-    }
-}
-
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
+}
+
+/// What a signal asks for.
+#[derive(PartialEq, Eq)]
+enum Wish {
+    End,
+    Reload,
+}
+
+/// The signals that the official plugin's users know.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+
+    /// Waits for the wish to end; there is nothing to reload yet.
+    async fn end(&mut self) {
+        while self.next().await != Wish::End {}
+    }
 }

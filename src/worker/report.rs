@@ -103,8 +103,11 @@ impl Reporter {
 
     /// Teleport answers.
     pub fn teleport_connected(&self, server: &Server, route: &Route) {
-        let teleport =
-            TeleportReport { cluster: server.cluster.clone(), version: server.version.clone(), route: route.to_string() };
+        let teleport = TeleportReport {
+            cluster: server.cluster.clone(),
+            version: server.version.clone(),
+            route: route.to_string(),
+        };
         self.change(|report| {
             report.teleport = Some(teleport);
             report.teleport_problem = None;

@@ -15,7 +15,7 @@ const RECORD_OUTLIVES: jiff::SignedDuration = jiff::SignedDuration::from_hours(1
 
 /// One request as a listing shows it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Listed {
+pub(super) struct Listed {
     /// Which request.
     pub id: RequestId,
     /// Where it stands.
@@ -29,7 +29,7 @@ pub struct Listed {
 ///
 /// An identity without the right to list requests gets a shorter list, not an error. So a missing request counts as gone
 /// only if the list shows requests of others at all, or if its time is up.
-pub fn join(
+pub(super) fn join(
     requests: Vec<AccessRequest>,
     records: Vec<StoredRecord>,
     own_user: &str,
@@ -42,11 +42,7 @@ pub fn join(
         .into_iter()
         .map(|request| {
             let data = records.remove(&request.id).map(|record| record.data).unwrap_or_default();
-            Listed {
-                id: request.id.clone(),
-                observed: Observation::Present(request),
-                record: Record::decode(data),
-            }
+            Listed { id: request.id.clone(), observed: Observation::Present(request), record: Record::decode(data) }
         })
         .collect();
     let mut hidden = 0;

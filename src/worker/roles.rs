@@ -21,12 +21,12 @@ const MOST: usize = 1_000;
 
 /// Remembers the logins of roles.
 #[derive(Default)]
-pub struct RoleLogins(Mutex<HashMap<String, (Instant, Option<Vec<String>>)>>);
+pub(super) struct RoleLogins(Mutex<HashMap<String, (Instant, Option<Vec<String>>)>>);
 
 impl RoleLogins {
     /// The logins that each role allows; `None` for a role that the identity may not read or that does not exist. They
     /// are shown for convenience: no failure here may hold up a message.
-    pub async fn of(&self, client: &Client, roles: &[String]) -> Vec<(String, Option<Vec<String>>)> {
+    pub(super) async fn of(&self, client: &Client, roles: &[String]) -> Vec<(String, Option<Vec<String>>)> {
         futures::future::join_all(roles.iter().map(|role| self.of_one(client, role))).await
     }
 

@@ -20,14 +20,15 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-pub use self::connect::ConnectError;
+pub(super) use self::connect::ConnectError;
 use self::connect::{Connection, connect};
 use super::{
-    Error, Gate, Shared, read_file,
+    Error, Gate, Shared,
     config::{Config, CredentialFiles},
     context::{Context, Parts, Teleport},
     decide::Observation,
     dispatch::Dispatcher,
+    read_file,
     recipients::RoleToRecipients,
     request::{Hint, needs_work},
     resync::{self, Listed},
@@ -66,7 +67,7 @@ type Connecting = BoxFuture<'static, (Arc<Identity>, Result<Connection, ConnectE
 type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
 
 /// One run with one configuration.
-pub struct Session {
+pub(super) struct Session {
     shared: Shared,
     context: Arc<Context>,
     dispatcher: Dispatcher,
@@ -93,7 +94,7 @@ pub struct Session {
 impl Session {
     /// Loads the credentials and makes the clients; connects to nothing yet. Credentials that are missing or broken are
     /// an error in a strict start, and waited for otherwise.
-    pub fn new(shared: Shared, strict: bool) -> Result<Self, Error> {
+    pub(super) fn new(shared: Shared, strict: bool) -> Result<Self, Error> {
         let credentials = credentials(&shared.config);
         let identity = match credentials.load() {
             Ok(identity) => Some(Arc::new(identity)),
@@ -143,7 +144,7 @@ impl Session {
     }
 
     /// Tries Teleport and Slack once. In a strict start what only a person can mend is an error.
-    pub async fn start(&mut self, strict: bool) -> Result<(), Error> {
+    pub(super) async fn start(&mut self, strict: bool) -> Result<(), Error> {
         let Some(identity) = self.identity.clone() else {
             self.test_slack(self.context.slack.auth_test().await, strict)?;
             return Ok(());
@@ -166,7 +167,7 @@ impl Session {
                 info!(team = account.team, bot = account.user, "Connected to Slack");
                 self.shared.reporter.slack_connected(&account);
             }
-            Err(error) if strict && token::is_fatal(&error) => return Err(Error::Slack(error)),
+            Err(error) if strict && token::is_fatal(&error) => return Err(Error::Slack { error }),
             Err(error) => {
                 error!(%error, remedy = error.remedy(), "Slack does not take the token: requests wait until this is mended");
                 self.shared.reporter.slack_problem(&error);
@@ -176,7 +177,7 @@ impl Session {
     }
 
     /// Works until `shared.stop` is cancelled, then finishes what is in flight.
-    pub async fn run(mut self) -> Result<(), Error> {
+    pub(super) async fn run(mut self) -> Result<(), Error> {
         let mut identity_files = Watched::await_files(self.credentials.paths().into_iter().map(Path::to_owned));
         let mut token_file = token::watched(&self.shared.config);
         let mut resync = interval(RESYNC);
@@ -227,10 +228,11 @@ impl Session {
         self.retry_at = None;
         // Without a connection both identities get their chance in turn: a new one may be refused for good.
         let try_new = self.connection.is_some() || self.failures % 2 == 0;
-        let Some(identity) = self.candidate.clone().filter(|_| try_new).or_else(|| self.identity.clone()) else { return };
+        let Some(identity) = self.candidate.clone().filter(|_| try_new).or_else(|| self.identity.clone()) else {
+            return;
+        };
         let (config, dial) = (self.shared.config.clone(), self.dial.clone());
-        self.connecting =
-            Some(async move { (identity.clone(), connect(&config, identity, &dial).await) }.boxed());
+        self.connecting = Some(async move { (identity.clone(), connect(&config, identity, &dial).await) }.boxed());
     }
 
     fn attempted(&mut self, identity: Arc<Identity>, result: Result<Connection, ConnectError>) {
@@ -250,8 +252,11 @@ impl Session {
         }
         let server = &connection.teleport.server;
         info!(
-            cluster = server.cluster, version = server.version, user = identity.user(),
-            "Connected to Teleport {}", connection.route
+            cluster = server.cluster,
+            version = server.version,
+            user = identity.user(),
+            "Connected to Teleport {}",
+            connection.route
         );
         self.shared.reporter.teleport_connected(server, &connection.route);
         self.identity = Some(identity);
@@ -365,7 +370,9 @@ impl Session {
 
     fn identity_changed(&mut self) {
         match self.credentials.load() {
-            Ok(identity) if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) => {
+            Ok(identity)
+                if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
+            {
                 self.candidate = None;
             }
             Ok(identity) => {

@@ -27,12 +27,8 @@ where
         // Whoever waits gets its turn after the head start, or when somebody fails.
         let mut later = waiting.next();
         let outcome = loop {
-            let turn = async {
-                match later {
-                    Some(_) => sleep(head_start).await,
-                    None => pending().await,
-                }
-            };
+            let more = later.is_some();
+            let turn = async { if more { sleep(head_start).await } else { pending().await } };
             tokio::select! {
                 biased;
                 outcome = running.next() => break outcome,

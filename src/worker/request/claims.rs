@@ -14,17 +14,17 @@ use crate::worker::record::Claim;
 
 /// How long a claim is respected. Its owner sends within [`FRESH`] of storing it, and Slack's answer is awaited for at
 /// most 10 s, so that nothing of it can still be under way afterwards.
-pub const GRACE: Duration = Duration::from_secs(20);
+pub(super) const GRACE: Duration = Duration::from_secs(20);
 /// A claim that took longer than this to store is not acted upon, but renewed.
-pub const FRESH: Duration = Duration::from_secs(5);
+pub(super) const FRESH: Duration = Duration::from_secs(5);
 
 /// The claims of others that stand in the way.
 #[derive(Debug, Default)]
-pub struct ForeignClaims(BTreeMap<String, (Claim, Instant)>);
+pub(super) struct ForeignClaims(BTreeMap<String, (Claim, Instant)>);
 
 impl ForeignClaims {
     /// Notes that `claim` is there, and says when its grace time ends.
-    pub fn see(&mut self, key: &str, claim: &Claim, now: Instant) -> Instant {
+    pub(super) fn see(&mut self, key: &str, claim: &Claim, now: Instant) -> Instant {
         let known = self.0.get(key).filter(|(known, _)| known == claim).map(|(_, since)| *since);
         let since = known.unwrap_or(now);
         self.0.insert(key.to_owned(), (claim.clone(), since));
@@ -32,17 +32,17 @@ impl ForeignClaims {
     }
 
     /// Those whose grace time had ended when the record was last read, at `read`.
-    pub fn abandoned(&self, read: Instant) -> BTreeSet<String> {
+    pub(super) fn abandoned(&self, read: Instant) -> BTreeSet<String> {
         self.0.iter().filter(|(_, (_, since))| *since + GRACE <= read).map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether a grace time has ended since the record was read: it must be read again to know whether the claim stands.
-    pub fn must_read_again(&self, read: Instant, now: Instant) -> bool {
+    pub(super) fn must_read_again(&self, read: Instant, now: Instant) -> bool {
         self.0.values().any(|(_, since)| (read..=now).contains(&(*since + GRACE)) && read < *since + GRACE)
     }
 
     /// Forgets the claims of everybody but those in `keys`.
-    pub fn retain(&mut self, keys: &BTreeSet<&str>) {
+    pub(super) fn retain(&mut self, keys: &BTreeSet<&str>) {
         self.0.retain(|key, _| keys.contains(key.as_str()));
     }
 }

@@ -11,7 +11,7 @@ const NO_REACTION: &str = "-";
 
 /// Something that happened to one recipient's delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
+pub(super) enum Fact {
     /// This worker is about to send something.
     Claimed(Claim),
     /// The claim's send did not take effect.
@@ -37,7 +37,7 @@ pub enum Fact {
 
 impl Fact {
     /// Changes what `record` says of the recipient `key`.
-    pub fn apply(&self, key: &str, record: &mut Record) {
+    pub(super) fn apply(&self, key: &str, record: &mut Record) {
         let delivery = record.deliveries.entry(key.to_owned()).or_default();
         match self {
             Self::Claimed(claim) => {

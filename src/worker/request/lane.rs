@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Slack shows a message in the history up to this long after it was posted.
-pub const HISTORY_LAG: Duration = Duration::from_secs(2);
+pub(super) const HISTORY_LAG: Duration = Duration::from_secs(2);
 /// What only a person can mend is tried again this rarely; a change of configuration or token makes it sooner.
 const SLOW: Duration = Duration::from_mins(10);
 /// For what passes by itself.
@@ -24,7 +24,7 @@ const AUTH: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_m
 
 /// One recipient's lane.
 #[derive(Debug, Default)]
-pub struct Lane {
+pub(super) struct Lane {
     /// What goes on in it.
     pub state: State,
     /// Nothing before this.
@@ -41,7 +41,7 @@ pub struct Lane {
 
 /// What goes on in a lane.
 #[derive(Debug, Default)]
-pub enum State {
+pub(super) enum State {
     /// Nothing.
     #[default]
     Idle,
@@ -58,12 +58,12 @@ pub enum State {
 
 impl Lane {
     /// Whether a new step may begin.
-    pub fn is_due(&self, now: Instant) -> bool {
+    pub(super) fn is_due(&self, now: Instant) -> bool {
         self.not_before.is_none_or(|at| at <= now)
     }
 
     /// Something worked: failures are forgotten.
-    pub fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         self.attempts = 0;
         self.not_before = None;
         self.problem = None;
@@ -71,7 +71,7 @@ impl Lane {
     }
 
     /// Plans the next attempt after an error. `jitter` is between 0 and 1.
-    pub fn failed(&mut self, error: Error, jitter: f64, now: Instant) {
+    pub(super) fn failed(&mut self, error: Error, jitter: f64, now: Instant) {
         self.attempts = self.attempts.saturating_add(1);
         let delay = if error.class == Class::Payload && !self.plain {
             self.plain = true;
@@ -84,7 +84,7 @@ impl Lane {
     }
 
     /// Configuration, token or scopes have changed: what a person had to mend may be mended.
-    pub fn circumstances_changed(&mut self) {
+    pub(super) fn circumstances_changed(&mut self) {
         let limited = self.problem.as_ref().is_some_and(Error::is_rate_limit);
         if !limited {
             self.not_before = None;

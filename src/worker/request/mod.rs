@@ -16,11 +16,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::{
     sync::watch,
@@ -64,7 +60,7 @@ const MOST_LOOK_BACKS: u32 = 5;
 
 /// What a task is told about its request.
 #[derive(Clone, Debug)]
-pub struct Mail {
+pub(super) struct Mail {
     /// The request as it is now.
     pub observed: Observation,
     /// When it was observed.
@@ -77,7 +73,7 @@ pub struct Mail {
 
 /// What the sender of a [`Mail`] knows about the stored record.
 #[derive(Clone, Debug)]
-pub enum Hint {
+pub(super) enum Hint {
     /// Nothing: read it.
     Unknown,
     /// The request is so new that nothing should be stored yet.
@@ -89,7 +85,7 @@ pub enum Hint {
 type Running = FuturesUnordered<BoxFuture<'static, (String, Outcome)>>;
 
 /// The task of one request.
-pub struct Task {
+pub(super) struct Task {
     context: Arc<Context>,
     id: RequestId,
     mailbox: watch::Receiver<Mail>,
@@ -117,7 +113,7 @@ pub struct Task {
 
 impl Task {
     /// Runs until nothing is left to do, and returns the number of the last mail that it has seen.
-    pub async fn run(context: Arc<Context>, id: RequestId, mut mailbox: watch::Receiver<Mail>) -> u64 {
+    pub(super) async fn run(context: Arc<Context>, id: RequestId, mut mailbox: watch::Receiver<Mail>) -> u64 {
         let mail = mailbox.borrow_and_update().clone();
         let now = Instant::now();
         let mut task = Self {
@@ -463,9 +459,7 @@ impl Task {
                 _ => {
                     lane.state = State::Busy;
                     self.waiting.push(labelled(key, send::acquire(self.context.clone(), target)));
-                    if self.logins.is_none() {
-                        self.logins = self.read_logins(teleport).await;
-                    }
+                    self.learn_logins(teleport).await;
                 }
             },
             Step::LookBack(claim) => {
@@ -499,9 +493,13 @@ impl Task {
         Progress::Begun
     }
 
-    async fn read_logins(&self, teleport: &Teleport) -> Option<Logins> {
-        let Observation::Present(AccessRequest { roles, .. }) = &self.mail.observed else { return None };
-        Some(self.context.roles.of(&teleport.client, roles).await)
+    /// Learns the logins of the requested roles, once.
+    async fn learn_logins(&mut self, teleport: &Teleport) {
+        let Observation::Present(AccessRequest { roles, .. }) = &self.mail.observed else { return };
+        if self.logins.is_none() {
+            let (context, roles) = (self.context.clone(), roles.clone());
+            self.logins = Some(context.roles.of(&teleport.client, &roles).await);
+        }
     }
 
     /// What a step sends.
@@ -520,17 +518,12 @@ impl Task {
             let content = message::render_reply(&self.id.0, *index, &render::review(review));
             return (content, Sending::Reply(*index));
         }
-        if self.logins.is_none() {
-            self.logins = self.read_logins(teleport).await;
-        }
+        self.learn_logins(teleport).await;
         let observed = &self.mail.observed;
         let logins = self.logins.clone().unwrap_or_default();
         let notification = render::notification(&self.id, observed, record, &teleport.server, &logins);
-        let content = if plain {
-            message::render_plain(&notification, key)
-        } else {
-            message::render(&notification, key)
-        };
+        let content =
+            if plain { message::render_plain(&notification, key) } else { message::render(&notification, key) };
         (content, Sending::Message { shown: shown(observed) })
     }
 
@@ -560,7 +553,7 @@ impl Task {
             Sending::Message { shown } => {
                 let latency = self.mail.at.elapsed();
                 self.context.metrics.delivery(Operation::Post, Delivered::Ok);
-            self.context.metrics.delivery_latency(latency);
+                self.context.metrics.delivery_latency(latency);
                 self.context.board.delivered();
                 if let Some(Recipient::ChannelName(name)) = self.wanted.get(key) {
                     self.context.learn_channel_id(name, &message.channel);
@@ -704,7 +697,8 @@ impl Task {
     fn report(&self, decision: &Decision) {
         let board = &self.context.board;
         for (key, _) in &decision.steps {
-            let problem = self.lanes.get(key).and_then(|lane| lane.problem.as_ref()).filter(|error| !error.is_rate_limit());
+            let problem =
+                self.lanes.get(key).and_then(|lane| lane.problem.as_ref()).filter(|error| !error.is_rate_limit());
             let problem = problem.map(|error| Problem { code: error.code.clone(), remedy: error.remedy() });
             board.set(&self.id, key, Some(problem));
         }
@@ -738,7 +732,7 @@ fn labelled(key: &str, call: impl Future<Output = Outcome> + Send + 'static) -> 
 }
 
 /// Whether a listing shows something to do, so that a task is worth its while.
-pub fn needs_work(context: &Context, observed: &Observation, record: &Record) -> bool {
+pub(super) fn needs_work(context: &Context, observed: &Observation, record: &Record) -> bool {
     let wanted: Vec<String> = match observed {
         Observation::Present(request) => {
             let routes = context.routes.borrow().clone();

@@ -13,10 +13,10 @@ use crate::{
 };
 
 /// The logins of the requested roles, as far as known.
-pub type Logins = Vec<(String, Option<Vec<String>>)>;
+pub(super) type Logins = Vec<(String, Option<Vec<String>>)>;
 
 /// Describes the request as it is now.
-pub fn notification(
+pub(super) fn notification(
     id: &RequestId,
     observed: &Observation,
     record: &Record,
@@ -68,7 +68,7 @@ fn present(base: Notification, request: &AccessRequest, logins: &Logins) -> Noti
 }
 
 /// Describes one review.
-pub fn review(review: &crate::teleport::request::Review) -> Review {
+pub(super) fn review(review: &crate::teleport::request::Review) -> Review {
     Review {
         author: review.author.clone(),
         proposed: state(review.proposed),

@@ -21,7 +21,7 @@ const SEARCH_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// How a call ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// The channel's turn has come, and its pace permits a post.
     Acquired(Result<(ChannelTurn, String), Error>),
     /// A message or reply was sent.
@@ -39,7 +39,7 @@ pub enum Outcome {
 
 /// What was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sending {
+pub(super) enum Sending {
     /// The request's message, which shows this.
     Message {
         /// See `decide::shown`.
@@ -50,13 +50,13 @@ pub enum Sending {
 }
 
 /// Waits until it is this caller's turn to post to `target`, and until the pace permits.
-pub async fn acquire(context: Arc<Context>, target: Target) -> Outcome {
+pub(super) async fn acquire(context: Arc<Context>, target: Target) -> Outcome {
     Outcome::Acquired(acquire_turn(&context, target).await)
 }
 
 /// Where to post.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub(super) enum Target {
     /// To a recipient of the configuration, who may have to be looked up.
     Recipient(Recipient),
     /// In the channel of a message.
@@ -73,9 +73,12 @@ async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn,
     tokio::time::sleep_until(at.into()).await;
     // Another post may have been limited while this one waited.
     loop {
-        let paused = context.pacing().paused_until(method::POST_MESSAGE, Some(&channel), Instant::now());
-        let Some(until) = paused else { return Ok((turn, channel)) };
-        tokio::time::sleep_until(until.into()).await;
+        let now = Instant::now();
+        let ready = context.pacing().ready_at(method::POST_MESSAGE, Some(&channel), now);
+        if ready <= now {
+            return Ok((turn, channel));
+        }
+        tokio::time::sleep_until(ready.into()).await;
     }
 }
 
@@ -89,7 +92,7 @@ async fn address(context: &Context, recipient: &Recipient) -> Result<String, Err
 }
 
 /// Posts a message, or a reply where `thread` names one.
-pub async fn post(
+pub(super) async fn post(
     context: Arc<Context>,
     turn: ChannelTurn,
     channel: String,
@@ -113,7 +116,7 @@ pub async fn post(
 }
 
 /// Searches for a message or reply that may have been sent at or after `since`.
-pub async fn look_back(
+pub(super) async fn look_back(
     context: Arc<Context>,
     target: Target,
     thread: Option<MessageRef>,
@@ -163,7 +166,7 @@ async fn conversation(context: &Context, recipient: &Recipient) -> Result<Option
 }
 
 /// Brings a message up to date: its content first, then the reaction.
-pub async fn refresh(
+pub(super) async fn refresh(
     context: Arc<Context>,
     message: MessageRef,
     show: Option<(String, Content)>,
@@ -193,10 +196,10 @@ async fn unless_paused(
     call: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), Error> {
     let now = Instant::now();
-    let paused = context.pacing().paused_until(method, None, now);
-    if let Some(until) = paused {
+    let ready = context.pacing().ready_at(method, None, now);
+    if ready > now {
         let mut error = Error::new(method, code::RATE_LIMITED, Some(&message.channel));
-        error.retry_after = Some(until.saturating_duration_since(now));
+        error.retry_after = Some(ready - now);
         return Err(error);
     }
     let result = call.await;

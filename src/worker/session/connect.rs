@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A connection with an open watch.
-pub struct Connection {
+pub(super) struct Connection {
     /// For calls.
     pub teleport: Teleport,
     /// The changes since.
@@ -30,7 +30,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Dial(#[from] DialError),
     /// Teleport answers, but not to us.
-    #[error("{error}; check that the identity of user {user:?} (valid until {expires}) belongs to this cluster and that its role may list and read access_request")]
+    #[error(
+        "{error}; check that the identity of user {user:?} (valid until {expires}) belongs to this cluster and that its role may list and read access_request"
+    )]
     Refused {
         /// The identity's user.
         user: String,
@@ -40,7 +42,9 @@ pub enum ConnectError {
         error: CallError,
     },
     /// The identity's time is over.
-    #[error("the identity of user {user:?} expired at {expires}; sign a new one (tctl auth sign --user={user} --ttl=...) and put it in place of the old one")]
+    #[error(
+        "the identity of user {user:?} expired at {expires}; sign a new one (tctl auth sign --user={user} --ttl=...) and put it in place of the old one"
+    )]
     Expired {
         /// The identity's user.
         user: String,
@@ -53,7 +57,7 @@ pub enum ConnectError {
 }
 
 /// Dials, asks who is there, and opens the watch.
-pub async fn connect(
+pub(super) async fn connect(
     config: &Config,
     identity: Arc<Identity>,
     options: &DialOptions,

@@ -20,7 +20,7 @@ const KEY: &str = "slack.token";
 
 /// A client for the configured workspace. Without a strict start a token that is not there yet is waited for: Slack
 /// refuses every call until then.
-pub fn client(config: &Config, strict: bool) -> Result<Client, Error> {
+pub(super) fn client(config: &Config, strict: bool) -> Result<Client, Error> {
     match read(config) {
         Ok(token) => client_with(config, token),
         Err(error) if strict => Err(error),
@@ -57,7 +57,7 @@ fn read(config: &Config) -> Result<Token, Error> {
 }
 
 /// Tells when the token's file changes; never, if it is not in a file.
-pub fn watched(config: &Config) -> Watched {
+pub(super) fn watched(config: &Config) -> Watched {
     Watched::await_files(match &config.slack.token {
         TokenSource::File(path) => vec![path.clone()],
         TokenSource::Inline(_) => Vec::new(),
@@ -65,17 +65,17 @@ pub fn watched(config: &Config) -> Watched {
 }
 
 /// Whether a person has to act before Slack takes this token.
-pub fn is_fatal(error: &SlackError) -> bool {
+pub(super) fn is_fatal(error: &SlackError) -> bool {
     error.class == Class::Auth
 }
 
 /// Reads the token again, tries it, and only then gives it to `client`. None when it is the same as before.
-pub async fn take_up(config: &Config, client: &Client) -> Result<Option<Account>, Error> {
+pub(super) async fn take_up(config: &Config, client: &Client) -> Result<Option<Account>, Error> {
     let token = read(config)?;
     if client.has_token(&token) {
         return Ok(None);
     }
-    let account = client_with(config, token.clone())?.auth_test().await.map_err(Error::Slack)?;
+    let account = client_with(config, token.clone())?.auth_test().await.map_err(|error| Error::Slack { error })?;
     client.set_token(token);
     Ok(Some(account))
 }
