@@ -37,16 +37,19 @@ pub(super) fn roles(notification: &Notification) -> BTreeMap<&str, Option<Vec<&s
 }
 
 /// Sorted, each once, each in a code span.
-pub(super) fn names<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn names<'a>(texts: impl IntoIterator<Item = &'a str>) -> impl ExactSizeIterator<Item = String> {
     let mut texts: Vec<&str> = texts.into_iter().collect();
     texts.sort_unstable();
     texts.dedup();
-    texts.into_iter().map(name).collect()
+    texts.into_iter().map(name)
 }
 
 /// A point in time, shown in the reader's own time zone.
 pub(super) fn date(at: Timestamp) -> String {
     let fallback = at.strftime("%Y-%m-%d %H:%M UTC");
+    if at < Timestamp::UNIX_EPOCH {
+        return fallback.to_string();
+    }
     format!("<!date^{}^{{date_short_pretty}} {{time}}|{fallback}>", at.as_second())
 }
 
@@ -100,7 +103,7 @@ pub(super) fn review(review: &Review) -> String {
         line.push_str(" · ");
         line.push_str(&date(at));
     }
-    if !text::clean(&review.reason).is_empty() {
+    if !text::is_blank(&review.reason) {
         line.push_str(": ");
         line.push_str(&text::code(&review.reason, 300));
     }

@@ -17,7 +17,7 @@ pub fn render_reply(request_id: &str, index: usize, review: &Review) -> Content 
         shown.push_str(" · ");
         shown.push_str(&parts::date(at));
     }
-    if !text::clean(&review.reason).is_empty() {
+    if !text::is_blank(&review.reason) {
         shown.push('\n');
         shown.push_str(&text::block(&review.reason, REASON));
     }
