@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::unnecessary_wraps,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,

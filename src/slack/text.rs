@@ -125,6 +125,12 @@ pub fn line(text: &str, budget: usize) -> String {
     escape_within(&one_line(text, budget), budget)
 }
 
+/// Cleaned text in which no address is made into a link. Only blocks can be told to leave addresses alone (`verbatim`);
+/// a message's `text` cannot be relied on to. The colon becomes one that only looks like it; the length stays.
+pub fn without_links(text: &str) -> String {
+    text.replace("://", "∶//")
+}
+
 /// White space of every kind becomes single spaces.
 fn one_line(text: &str, limit: usize) -> String {
     let mut after_space = false;
@@ -218,6 +224,11 @@ mod tests {
         assert_eq!(line("abc", 3), "abc");
         assert_eq!(line("abcd", 1), "…");
         assert_eq!(line("abcd", 0), "");
+    }
+
+    #[test]
+    fn an_address_is_shown_but_cannot_be_clicked() {
+        assert_eq!(without_links("see https://evil.example"), "see https∶//evil.example");
     }
 
     #[test]

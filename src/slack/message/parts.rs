@@ -121,7 +121,7 @@ pub(super) fn progress(notification: &Notification) -> String {
 pub(super) fn link(notification: &Notification) -> Option<String> {
     let url = notification.link.as_deref()?;
     let is_web = url.starts_with("https://") || url.starts_with("http://");
-    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>|\"`\\".contains(&byte));
+    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>|@\"`\\".contains(&byte));
     (is_web && is_plain && url.len() <= 500).then(|| text::escape(url))
 }
 
@@ -151,9 +151,14 @@ mod tests {
     fn a_link_that_could_break_out_is_no_link() {
         let with = |link: &str| super::link(&Notification { link: Some(link.to_owned()), ..Notification::default() });
         assert_eq!(with("https://t.example/web/requests/1?a&b").unwrap(), "https://t.example/web/requests/1?a&amp;b");
-        for link in
-            ["javascript:alert(1)", "https://t.example/|evil", "https://t.example/>", "https://t.example/ x", ""]
-        {
+        for link in [
+            "javascript:alert(1)",
+            "https://t.example/|evil",
+            "https://t.example/>",
+            "https://t.example/ x",
+            "https://t@evil.example/",
+            "",
+        ] {
             assert_eq!(with(link), None, "{link}");
         }
     }

@@ -12,7 +12,12 @@ pub(super) fn headline(notification: &Notification, budget: usize) -> String {
         text.push_str(" on ");
         text.push_str(&text::shorten(&notification.cluster, 100));
     }
-    text::line(&text, budget)
+    fallback(&text, budget)
+}
+
+/// One line for a message's `text`: cleaned, without links, escaped.
+pub(super) fn fallback(text: &str, budget: usize) -> String {
+    text::line(&text::without_links(&text::shorten(text, budget)), budget)
 }
 
 fn wanted(notification: &Notification) -> String {
@@ -52,6 +57,9 @@ pub fn render_plain(notification: &Notification, recipient: &str) -> Content {
         add("Decision", text::code(&notification.resolve_reason, 150));
     }
     add("Request", text::code(&notification.request_id, 60));
+    for line in &mut lines {
+        *line = text::without_links(line);
+    }
     let link = parts::link(notification).filter(|link| link.len() <= 200);
     lines.extend(link.map(|link| format!("<{link}|Open in Teleport>")));
     Content {
