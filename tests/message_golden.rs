@@ -1,6 +1,15 @@
 //! The JSON of messages, compared with files that a person has looked at. After a wanted change:
 //! `UPDATE_GOLDEN=1 cargo test --test message_golden`, then read the difference.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unnecessary_wraps,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
 use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
