@@ -50,7 +50,7 @@ struct Start {
 
 #[derive(Debug, Args)]
 struct Worker {
-    /// Configuration file, in the format of `configure`; the "*" entry of role_to_recipients may be left out
+    /// Configuration file, in the format of `configure`; recipients for "*" may be left out
     #[arg(short, long, value_name = "PATH")]
     config: PathBuf,
     #[command(flatten)]
@@ -178,6 +178,14 @@ fn command(name: &'static str) -> clap::Command {
         .chain([
             format!("  {:38} {}", "TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
             format!("  {:38} {}", "HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
+            format!(
+                "  {:38} {}",
+                "TELEPORT_TUNNEL_PUBLIC_ADDR", "address of the Proxy's reverse tunnel, not looked up"
+            ),
+            format!(
+                "  {:38} {}",
+                "TELEPORT_TLS_ROUTING_CONN_UPGRADE", "whether a load balancer needs upgrades, not tested"
+            ),
             format!("  {:38} {}", "RUST_LOG", "what to log, instead of log.severity"),
         ])
         .collect();
@@ -196,6 +204,7 @@ fn command(name: &'static str) -> clap::Command {
     Cli::command()
         .name(name)
         .bin_name(name)
+        .version(env!("CARGO_PKG_VERSION"))
         .after_help(overview)
         .mut_subcommand("start", |command| command.after_help(start))
         .mut_subcommand("worker", |command| command.after_help(worker))
