@@ -142,6 +142,7 @@ fn a_request_of_which_little_is_known() {
 fn a_message_in_text_alone() {
     let notification = Notification { resources: vec!["/teleport.example.com/db/orders".to_owned()], ..pending() };
     check("plain", &render_plain(&notification, "access-requests"));
+    check("plain_commands", &render_plain(&Notification { link: None, ..pending() }, "access-requests"));
 }
 
 #[test]

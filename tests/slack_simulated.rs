@@ -108,6 +108,31 @@ async fn a_person_gets_a_direct_message_that_can_be_updated() {
 }
 
 #[tokio::test]
+async fn a_direct_message_is_looked_for_under_the_id_that_slack_gives_it() {
+    let (server, client) = start().await;
+    server.workspace().set_scopes(BOT_TOKEN, &[scopes::NOTIFY_AND_LOOK, &["im:write"]].concat());
+    let user = client.lookup_user_by_email("ALICE@example.com").await.unwrap();
+    let since = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(1);
+    let wanted = Metadata::of_request("id-1", user.as_str());
+    let channel = client.open_dm(&user).await.unwrap();
+    assert_eq!(client.find_posted(&channel, since, &wanted).await.unwrap(), None);
+    let posted = client.post_message(&pending(user.as_str())).await.unwrap().message;
+    assert_eq!(client.find_posted(&channel, since, &wanted).await.unwrap(), Some(posted));
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn a_channel_tells_whether_the_bot_can_post_there() {
+    let (server, client) = start().await;
+    let (inside, outside) =
+        (client.channel_info(CHANNEL).await.unwrap(), client.channel_info("C0NOBOTHERE").await.unwrap());
+    assert_eq!((&*inside.name, inside.is_member, outside.is_member), ("access-requests", true, false));
+    assert!(client.channel_info("C0ARCHIVED1").await.unwrap().is_archived);
+    assert_eq!(client.channel_info("C0SECRET001").await.unwrap_err().class, Class::Config);
+    stop(server).await;
+}
+
+#[tokio::test]
 async fn slack_takes_every_kind_of_message() {
     let (server, client) = start().await;
     for state in [State::Pending, State::Approved, State::Denied, State::Promoted, State::Expired, State::Deleted] {
@@ -166,7 +191,7 @@ async fn every_place_that_cannot_be_written_to_says_why() {
         ("C0NOBOTHERE", Class::Config, "invite @teleport to C0NOBOTHERE"),
         ("C0SECRET001", Class::Config, "invite the app there"),
         ("C0ARCHIVED1", Class::Config, "unarchive C0ARCHIVED1"),
-        ("U0DAVE00001", Class::Recipient, "U0DAVE00001"),
+        ("U0DAVE00001", Class::Recipient, "U0DAVE00001 is an active member"),
     ] {
         let error = refused(&client, channel).await;
         assert_eq!(error.class, class, "{error}");

@@ -22,8 +22,9 @@ const CHANNEL_INTERVAL: Duration = Duration::from_millis(1_100);
 const CHANNEL_BURST: u32 = 3;
 /// For how long a channel that Slack has limited gets no burst.
 const PENANCE: Duration = Duration::from_mins(10);
-/// Messages in all channels together: 240 a minute, which is below every figure reported for "several hundred".
-const WORKSPACE: Rate = Rate { interval: Duration::from_millis(250), burst: 60 };
+/// Messages in all channels together: 240 a minute and never more than 280, which is below every figure reported for
+/// "several hundred".
+const WORKSPACE: Rate = Rate { interval: Duration::from_millis(250), burst: 40 };
 /// Channels that are remembered before the idle ones are forgotten.
 const SWEEP_ABOVE: usize = 1024;
 
@@ -250,9 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_channel_does_not_use_up_the_workspace() {
+    fn a_channel_with_a_long_queue_does_not_hold_up_another() {
         let (mut pacing, now) = (Pacing::new(), start());
-        for _ in 0..50 {
+        for _ in 0..30 {
             pacing.reserve("C1", now);
         }
         assert_eq!(pacing.reserve("C2", now), now);
@@ -320,14 +321,14 @@ mod tests {
         }
 
         #[test]
-        fn a_workspace_never_sees_more_than_300_posts_a_minute(waits in prop::collection::vec(0_u64..400, 400..700)) {
+        fn a_workspace_never_sees_more_than_280_posts_a_minute(waits in prop::collection::vec(0_u64..400, 400..700)) {
             let (mut pacing, mut now) = (Pacing::new(), start());
             let mut starts = Vec::new();
             for (n, wait) in waits.into_iter().enumerate() {
                 now += Duration::from_millis(wait);
                 starts.push(pacing.reserve(&format!("D{n}"), now));
             }
-            prop_assert!(busiest(starts, seconds(60)) <= 300);
+            prop_assert!(busiest(starts, seconds(60)) <= 280);
         }
 
         #[test]

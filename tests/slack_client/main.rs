@@ -71,6 +71,13 @@ async fn failed_update(reply: Reply) -> Error {
     client(&server).update_message(&message(), &content()).await.unwrap_err()
 }
 
+#[test]
+fn neither_settings_nor_client_show_the_token() {
+    let settings = settings("http://127.0.0.1:1/");
+    let client = Client::new(&settings).unwrap();
+    assert!(!format!("{settings:?} {client:?}").contains("secret"));
+}
+
 #[tokio::test]
 async fn a_post_is_json_with_charset_token_and_nothing_that_slack_might_unfurl() {
     let server = Server::new([posted()]).await;

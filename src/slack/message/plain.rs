@@ -61,7 +61,10 @@ pub fn render_plain(notification: &Notification, recipient: &str) -> Content {
         *line = text::without_links(line);
     }
     let link = parts::link(notification).filter(|link| link.len() <= 200);
-    lines.extend(link.map(|link| format!("<{link}|Open in Teleport>")));
+    lines.extend(match link {
+        Some(link) => Some(format!("<{link}|Open in Teleport>")),
+        None => parts::commands(notification).filter(|_| !notification.state.is_resolved()),
+    });
     Content {
         text: lines.join("\n"),
         blocks: serde_json::Value::Null,
