@@ -308,7 +308,8 @@ impl Session {
                 debug!(request_id = %request.id, state = ?request.state, "Access request changed");
                 self.shared.metrics.request_observed(state_label(request.state));
                 let age = request.created.map(|created| Timestamp::now().duration_since(created));
-                let new = request.reviews.is_empty() && age.is_some_and(|age| age < NEW);
+                let untouched = request.state == RequestState::Pending && request.reviews.is_empty();
+                let new = untouched && age.is_some_and(|age| age < NEW);
                 let hint = if new { Hint::New } else { Hint::Unknown };
                 (request.id.clone(), Observation::Present(request), hint)
             }

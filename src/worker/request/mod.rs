@@ -558,7 +558,7 @@ impl Task {
                 if let Some(Recipient::ChannelName(name)) = self.wanted.get(key) {
                     self.context.learn_channel_id(name, &message.channel);
                 }
-                info!(request_id = %self.id, recipient = key, %message, "Posted the access request");
+                info!(request_id = %self.id, recipient = key, slack_message = %message, "Posted the access request");
                 self.fact(key, Fact::Posted { message: message.clone(), shown });
             }
             Sending::Reply(_) if posted.strayed => {
@@ -597,7 +597,7 @@ impl Task {
             .map(|delivery| delivery.replies);
         match (result, replies) {
             (Ok(Some(message)), None) => {
-                info!(request_id = %self.id, recipient = key, %message, "Found the message whose answer was lost");
+                info!(request_id = %self.id, recipient = key, slack_message = %message, "Found the message whose answer was lost");
                 // What it shows is not known: bring it up to date.
                 self.fact(key, Fact::Posted { message, shown: String::new() });
             }

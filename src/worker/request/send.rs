@@ -196,8 +196,8 @@ async fn unless_paused(
     call: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), Error> {
     let now = Instant::now();
-    let ready = context.pacing().ready_at(method, None, now);
-    if ready > now {
+    let permit = context.pacing().permit(method, now);
+    if let Err(ready) = permit {
         let mut error = Error::new(method, code::RATE_LIMITED, Some(&message.channel));
         error.retry_after = Some(ready - now);
         return Err(error);
