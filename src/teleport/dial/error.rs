@@ -16,7 +16,7 @@ pub enum DialError {
     /// The address makes no sense.
     #[error("teleport address: {0}")]
     Address(#[from] NotAnAddress),
-    /// The identity or the extra authorities cannot be turned into a TLS configuration.
+    /// The identity cannot be turned into a TLS configuration.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
     /// An Auth server was found, and it does not accept the identity.

@@ -10,7 +10,7 @@ use super::{
     error::StepError,
     http_proxy,
     options::DialOptions,
-    tls::{self, BoxedStream},
+    tls::{self, BoxedStream, WebTrust},
     tunnel,
     upgrade::{self, Mode, TUNNEL_PROTOCOL},
 };
@@ -58,7 +58,7 @@ pub(super) struct Context {
     /// Towards an Auth server, through a Proxy that routes by TLS.
     pub(super) routed: Arc<ClientConfig>,
     /// Towards the Proxy's web port.
-    pub(super) web: ClientConfig,
+    pub(super) web: WebTrust,
 }
 
 impl Context {
@@ -66,7 +66,7 @@ impl Context {
         let direct = Arc::new(identity.tls_config(&tls::direct_protocols())?);
         let mut routed = ClientConfig::clone(&direct);
         routed.alpn_protocols = tls::routed_protocols(identity.cluster());
-        let web = tls::web_config(&options.web_authorities)?;
+        let web = WebTrust::new(options.web_authorities.clone());
         Ok(Self { address, identity, options, direct, routed: Arc::new(routed), web })
     }
 
