@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use rustls::ClientConfig;
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::{
     address::Address,
@@ -112,6 +113,7 @@ impl Context {
         match upgrade::upgrade(stream, &self.address, &self.web, Mode::WebSocket).await {
             // Older Proxies know their own kind of upgrade only.
             Err(StepError::Upgrade(first)) => {
+                debug!(address = %self.address, reason = first, "Websocket upgrade refused, trying the older manner");
                 let stream = self.tcp(&self.address).await?;
                 upgrade::upgrade(stream, &self.address, &self.web, Mode::Legacy).await.map_err(|error| match error {
                     StepError::Upgrade(second) => {
