@@ -11,7 +11,8 @@
 #   --mode       multiplex: the Proxy has one port and routes by TLS (default).
 #                separate: no TLS routing; the SSH tunnel has a port of its own.
 #
-# Ports that are not given are chosen at random among the free ones.
+# Ports that are not given are chosen at random among the free ones. Everything is bounded: ready within 60 s or an
+# error with the end of the log.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/lib.sh
@@ -79,13 +80,15 @@ random_ports=no
 # The Proxy's web certificate, from an authority that nobody else trusts.
 make_certificates() {
   [ -f "$dir/web.crt" ] && return
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=test web authority" \
-    -keyout "$dir/web-ca.key" -out "$dir/web-ca.crt" 2>>"$log"
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=localhost" \
-    -keyout "$dir/web.key" -out "$dir/web.csr" 2>>"$log"
-  openssl x509 -req -in "$dir/web.csr" -CA "$dir/web-ca.crt" -CAkey "$dir/web-ca.key" -CAcreateserial -days 30 \
-    -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n') \
-    -out "$dir/web.crt.new" 2>>"$log"
+  {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=test web authority" \
+      -keyout "$dir/web-ca.key" -out "$dir/web-ca.crt"
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=localhost" \
+      -keyout "$dir/web.key" -out "$dir/web.csr"
+    openssl x509 -req -in "$dir/web.csr" -CA "$dir/web-ca.crt" -CAkey "$dir/web-ca.key" -CAcreateserial -days 30 \
+      -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n') \
+      -out "$dir/web.crt.new"
+  } 2>>"$log"
   mv "$dir/web.crt.new" "$dir/web.crt"
 }
 
@@ -144,7 +147,6 @@ if command -v setpriv >/dev/null; then guard=(setpriv --pdeathsig KILL); fi
 
 launch() {
   # Nothing leaves the machine: the release check and the like run into a closed port.
-  # `{…} &` would make $! a subshell: the redirections stand on the command itself.
   HTTP_PROXY=http://127.0.0.1:1 HTTPS_PROXY=http://127.0.0.1:1 NO_PROXY="127.0.0.1,localhost,$cluster" \
     SSL_CERT_FILE="$dir/web-ca.crt" \
     "${guard[@]}" "$bin/teleport" start --config="$dir/teleport.yaml" --diag-addr="127.0.0.1:$diag_port" \
@@ -183,6 +185,13 @@ done
 
 tunnel=$tunnel_port
 [ "$mode" = separate ] || tunnel=$web_port
+# tctl asks the Proxy too when it signs an identity, and then wants to trust its web certificate.
+cat >"$dir/tctl" <<SH
+#!/bin/sh
+export SSL_CERT_FILE='$dir/web-ca.crt' NO_PROXY='127.0.0.1,localhost'
+exec '$bin/tctl' --config='$dir/teleport.yaml' --auth-server='127.0.0.1:$auth_port' "\$@"
+SH
+chmod 0755 "$dir/tctl"
 cat >"$dir/cluster.env.new" <<ENV
 TELEPORT_CLUSTER=$cluster
 TELEPORT_MODE=$mode
@@ -196,13 +205,6 @@ TELEPORT_LOG=$log
 TELEPORT_PID=$pid
 TCTL=$dir/tctl
 ENV
-# tctl asks the Proxy too when it signs an identity, and then wants to trust its web certificate.
-cat >"$dir/tctl" <<SH
-#!/bin/sh
-export SSL_CERT_FILE='$dir/web-ca.crt' NO_PROXY='127.0.0.1,localhost'
-exec '$bin/tctl' --config='$dir/teleport.yaml' --auth-server='127.0.0.1:$auth_port' "\$@"
-SH
-chmod 0755 "$dir/tctl"
 mv "$dir/cluster.env.new" "$dir/cluster.env"
 cat "$dir/cluster.env"
 

@@ -344,14 +344,21 @@ fn certified(leaf: CertificateDer<'static>, key: &str, provider: &CryptoProvider
     })
 }
 
+/// One authority that cannot be used, such as a leaf cluster's, does not spoil the others.
 fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
     let mut roots = RootCertStore::empty();
+    let mut problem = Problem::NoAuthorities;
     for pem in authorities {
-        let der = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|_| Problem::DamagedAuthority("it is damaged".to_owned()))?;
-        roots.add(der).map_err(|error| Problem::DamagedAuthority(error.to_string()))?;
+        match CertificateDer::from_pem_slice(pem.as_bytes()) {
+            Err(_) => problem = Problem::DamagedAuthority("it is damaged".to_owned()),
+            Ok(der) => {
+                if let Err(error) = roots.add(der) {
+                    problem = Problem::DamagedAuthority(error.to_string());
+                }
+            }
+        }
     }
-    if roots.is_empty() { Err(Problem::NoAuthorities) } else { Ok(roots) }
+    if roots.is_empty() { Err(problem) } else { Ok(roots) }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {

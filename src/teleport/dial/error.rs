@@ -16,7 +16,7 @@ pub enum DialError {
     /// The address makes no sense.
     #[error("teleport address: {0}")]
     Address(#[from] NotAnAddress),
-    /// The identity or the extra authorities cannot be turned into a TLS configuration.
+    /// The identity cannot be turned into a TLS configuration.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
     /// An Auth server was found, and it does not accept the identity.
@@ -52,10 +52,12 @@ impl DialError {
             "check that address and identity are of the same cluster; if this is a Proxy whose web certificate is signed by an authority of your own, set SSL_CERT_FILE to that authority's certificate"
         } else if failures.iter().all(|failure| matches!(failure.error, StepError::Connect { .. })) {
             "check the address, the network and that Teleport is running"
+        } else if any(|error| matches!(error, StepError::ForeignServer(_))) {
+            "check that address and identity are of the same cluster; after a rotation of the cluster's authorities, sign a new identity"
         } else if any(|error| matches!(error, StepError::Timeout { .. })) {
             "check the address (a Proxy's 443 or 3080, or an Auth server's 3025) and firewalls"
         } else {
-            "check the address (a Proxy's 443 or 3080, or an Auth server's 3025) and that the identity is of this cluster"
+            "check the address (a Proxy's 443 or 3080, or an Auth server's 3025)"
         };
         Self::Unreachable { address, failures, advice }
     }
@@ -255,6 +257,7 @@ fn alert_text(alert: AlertDescription) -> String {
 fn certificate_text(reason: &CertificateError) -> String {
     match reason {
         CertificateError::UnknownIssuer => "unknown issuer".to_owned(),
+        CertificateError::BadSignature => "signed by another authority of the same name".to_owned(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired".to_owned(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "made for another name".to_owned()

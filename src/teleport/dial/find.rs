@@ -48,11 +48,16 @@ struct ProxySettings {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct SshSettings {
-    tunnel_listen_addr: String,
-    web_listen_addr: String,
-    public_addr: String,
-    ssh_public_addr: String,
-    ssh_tunnel_public_addr: String,
+    #[serde(rename = "tunnel_listen_addr")]
+    tunnel_listen: String,
+    #[serde(rename = "web_listen_addr")]
+    web_listen: String,
+    #[serde(rename = "public_addr")]
+    public: String,
+    #[serde(rename = "ssh_public_addr")]
+    ssh_public: String,
+    #[serde(rename = "ssh_tunnel_public_addr")]
+    ssh_tunnel_public: String,
 }
 
 impl Find {
@@ -70,18 +75,18 @@ impl Find {
             given(text).then(|| Address::with_default_port(text, 0).ok()).flatten().map(|a| a.port).filter(|p| *p != 0)
         };
         if self.proxy.tls_routing_enabled {
-            let port = port_of(&ssh.web_listen_addr).unwrap_or(DEFAULT_HTTPS_PORT);
-            let text = if given(&ssh.public_addr) { &ssh.public_addr } else { &ssh.web_listen_addr };
+            let port = port_of(&ssh.web_listen).unwrap_or(DEFAULT_HTTPS_PORT);
+            let text = if given(&ssh.public) { &ssh.public } else { &ssh.web_listen };
             if !given(text) {
                 return Ok(asked.clone());
             }
             return Ok(reachable(Address::with_default_port(text, port)?, asked));
         }
-        let port = port_of(&ssh.tunnel_listen_addr).unwrap_or(DEFAULT_TUNNEL_PORT);
-        if given(&ssh.ssh_tunnel_public_addr) {
-            return Ok(Address::with_default_port(&ssh.ssh_tunnel_public_addr, port)?);
+        let port = port_of(&ssh.tunnel_listen).unwrap_or(DEFAULT_TUNNEL_PORT);
+        if given(&ssh.ssh_tunnel_public) {
+            return Ok(Address::with_default_port(&ssh.ssh_tunnel_public, port)?);
         }
-        let candidates = [&ssh.ssh_public_addr, &ssh.public_addr, &ssh.tunnel_listen_addr, &ssh.web_listen_addr];
+        let candidates = [&ssh.ssh_public, &ssh.public, &ssh.tunnel_listen, &ssh.web_listen];
         for text in candidates.into_iter().filter(|text| given(text)) {
             let host = Address::with_default_port(text, port)?.host;
             if !is_unspecified(&host) {

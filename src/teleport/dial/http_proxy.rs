@@ -4,21 +4,20 @@ use http::{Method, Request, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::{client::proxy::matcher::Intercept, rt::TokioIo};
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 use super::{
     address::Address,
     error::StepError,
     options::HttpProxySettings,
-    tls::{self, BoxedStream},
+    tls::{self, BoxedStream, WebTrust},
 };
 
 /// Connects to an address. `web` is the trust for proxies that are spoken to by TLS.
 pub(super) async fn connect(
     address: &Address,
     settings: &HttpProxySettings,
-    web: &ClientConfig,
+    web: &WebTrust,
 ) -> Result<BoxedStream, StepError> {
     match proxy_for(address, settings) {
         Some(proxy) => tunnel(address, &proxy, web).await,
@@ -41,7 +40,7 @@ async fn tcp(address: &Address) -> Result<TcpStream, StepError> {
 }
 
 /// Asks the proxy for a tunnel with CONNECT.
-async fn tunnel(address: &Address, proxy: &Intercept, web: &ClientConfig) -> Result<BoxedStream, StepError> {
+async fn tunnel(address: &Address, proxy: &Intercept, web: &WebTrust) -> Result<BoxedStream, StepError> {
     let uri = proxy.uri();
     let name =
         format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().map_or_else(String::new, |p| p.to_string()));

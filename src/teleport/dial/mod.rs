@@ -22,6 +22,8 @@ mod http_proxy;
 mod options;
 mod race;
 mod route;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tunnel;
 mod upgrade;
@@ -55,13 +57,13 @@ pub async fn dial(
     let context = Arc::new(Context::new(address.parse()?, identity, options.clone())?);
     let attempts = Guess::all(&context).into_iter().map(|guess| {
         let context = &context;
-        async move {
+        Box::pin(async move {
             let outcome = guess.attempt(context).await;
             if let Err(error) = &outcome {
                 debug!(address = %context.address, way = guess.name(), %error, "This way does not lead to Teleport");
             }
             outcome.map_err(|error| Failure { way: guess.name(), error })
-        }
+        })
     });
     let refused = |failure: &Failure| matches!(failure.error, StepError::Refused(_));
     match race::race(attempts, HEAD_START, refused).await {

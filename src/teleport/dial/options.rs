@@ -35,8 +35,8 @@ impl Default for DialOptions {
 }
 
 impl DialOptions {
-    /// Reads `TELEPORT_TLS_ROUTING_CONN_UPGRADE`, `TELEPORT_TUNNEL_PUBLIC_ADDR`, and `HTTPS_PROXY`, `ALL_PROXY` and
-    /// `NO_PROXY` in either case.
+    /// Reads `TELEPORT_TLS_ROUTING_CONN_UPGRADE`, `TELEPORT_TUNNEL_PUBLIC_ADDR`, and the first set of
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, with `NO_PROXY`, in either case.
     pub fn from_env() -> Self {
         Self::from_lookup(|name| env::var(name).ok())
     }
@@ -49,7 +49,7 @@ impl DialOptions {
                 .map_or_else(UpgradeOverride::default, |value| UpgradeOverride::parse(&value)),
             tunnel_public_addr: set("TELEPORT_TUNNEL_PUBLIC_ADDR"),
             http_proxy: HttpProxySettings::new(
-                either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")).as_deref(),
+                ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].into_iter().find_map(either).as_deref(),
                 either("NO_PROXY").as_deref(),
             ),
             ..Self::default()

@@ -4,13 +4,14 @@ use std::{fmt, sync::Arc};
 
 use rustls::ClientConfig;
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::{
     address::Address,
     error::StepError,
     http_proxy,
     options::DialOptions,
-    tls::{self, BoxedStream},
+    tls::{self, BoxedStream, WebTrust},
     tunnel,
     upgrade::{self, Mode, TUNNEL_PROTOCOL},
 };
@@ -58,7 +59,7 @@ pub(super) struct Context {
     /// Towards an Auth server, through a Proxy that routes by TLS.
     pub(super) routed: Arc<ClientConfig>,
     /// Towards the Proxy's web port.
-    pub(super) web: ClientConfig,
+    pub(super) web: WebTrust,
 }
 
 impl Context {
@@ -66,7 +67,7 @@ impl Context {
         let direct = Arc::new(identity.tls_config(&tls::direct_protocols())?);
         let mut routed = ClientConfig::clone(&direct);
         routed.alpn_protocols = tls::routed_protocols(identity.cluster());
-        let web = tls::web_config(&options.web_authorities)?;
+        let web = WebTrust::new(options.web_authorities.clone());
         Ok(Self { address, identity, options, direct, routed: Arc::new(routed), web })
     }
 
@@ -112,6 +113,7 @@ impl Context {
         match upgrade::upgrade(stream, &self.address, &self.web, Mode::WebSocket).await {
             // Older Proxies know their own kind of upgrade only.
             Err(StepError::Upgrade(first)) => {
+                debug!(address = %self.address, reason = first, "Websocket upgrade refused, trying the older manner");
                 let stream = self.tcp(&self.address).await?;
                 upgrade::upgrade(stream, &self.address, &self.web, Mode::Legacy).await.map_err(|error| match error {
                     StepError::Upgrade(second) => {

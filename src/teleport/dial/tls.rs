@@ -1,6 +1,10 @@
 //! The two kinds of TLS on the way to the Auth server: towards it, and towards the Proxy's web port.
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::Write,
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use rustls::{
     ClientConfig,
@@ -72,26 +76,43 @@ pub(super) async fn to_auth(
 const FIRST_WORD: usize = 512;
 
 /// Trust in web certificates: the system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honored) and our own.
-pub(super) fn web_config(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = Verifier::new_with_extra_roots(extra.iter().cloned(), Arc::clone(&provider))?;
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    Ok(config)
+///
+/// Loaded when it is first needed. Most connections never do, and the system's authorities are many.
+pub(super) struct WebTrust {
+    extra: Vec<CertificateDer<'static>>,
+    config: OnceLock<Result<ClientConfig, rustls::Error>>,
+}
+
+impl WebTrust {
+    pub(super) fn new(extra: Vec<CertificateDer<'static>>) -> Self {
+        Self { extra, config: OnceLock::new() }
+    }
+
+    fn config(&self) -> Result<ClientConfig, rustls::Error> {
+        self.config.get_or_init(|| self.load()).clone()
+    }
+
+    fn load(&self) -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new_with_extra_roots(self.extra.iter().cloned(), Arc::clone(&provider))?;
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
 }
 
 /// Shakes hands with the Proxy's web port.
 pub(super) async fn to_web<S: Stream>(
     stream: S,
     name: ServerName<'static>,
-    web: &ClientConfig,
+    web: &WebTrust,
     protocols: &[&str],
-) -> std::io::Result<TlsStream<S>> {
-    let mut config = web.clone();
+) -> io::Result<TlsStream<S>> {
+    let mut config = web.config().map_err(io::Error::other)?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }

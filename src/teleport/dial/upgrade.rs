@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http1, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use rustls::{AlertDescription, ClientConfig};
+use rustls::AlertDescription;
 use tokio::time::timeout;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -21,7 +21,7 @@ use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
 use super::{
     address::Address,
     error::StepError,
-    tls::{self, BoxedStream, Stream},
+    tls::{self, BoxedStream, Stream, WebTrust},
 };
 
 /// The protocol which the Proxy's SSH tunnel goes by, and which no load balancer knows.
@@ -42,7 +42,7 @@ pub(super) enum Mode {
 }
 
 /// Whether something on the way to the Proxy swallows Teleport's application protocols. Any doubt means no.
-pub(super) async fn is_required(stream: impl Stream, address: &Address, web: &ClientConfig) -> bool {
+pub(super) async fn is_required(stream: impl Stream, address: &Address, web: &WebTrust) -> bool {
     let Ok(name) = address.server_name() else { return false };
     match timeout(TEST_TIMEOUT, tls::to_web(stream, name, web, &[TUNNEL_PROTOCOL])).await {
         Ok(Ok(stream)) => stream.get_ref().1.alpn_protocol() != Some(TUNNEL_PROTOCOL.as_bytes()),
@@ -61,7 +61,7 @@ pub(super) async fn is_required(stream: impl Stream, address: &Address, web: &Cl
 pub(super) async fn upgrade(
     stream: impl Stream + 'static,
     address: &Address,
-    web: &ClientConfig,
+    web: &WebTrust,
     mode: Mode,
 ) -> Result<BoxedStream, StepError> {
     let name = address.server_name().map_err(|error| StepError::Tls(error.to_string()))?;

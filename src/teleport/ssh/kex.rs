@@ -94,7 +94,7 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(hash.as_ref().to_vec())
 }
 
-fn proposal(random: &SystemRandom) -> Result<Vec<u8>, SshError> {
+pub(super) fn proposal(random: &SystemRandom) -> Result<Vec<u8>, SshError> {
     let mut cookie = [0; 16];
     random.fill(&mut cookie).map_err(|_| SshError::Crypto("drawing random numbers"))?;
     Ok(Writer::message(number::KEXINIT)

@@ -14,6 +14,10 @@ mod error;
 mod kex;
 mod packet;
 mod pump;
+#[cfg(test)]
+pub(crate) mod test_server;
+#[cfg(test)]
+mod tests;
 
 pub(crate) mod certificate;
 pub(crate) mod key;

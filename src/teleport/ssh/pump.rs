@@ -74,7 +74,7 @@ where
                     state.ended = true;
                 }
             }
-            more = write_some(&mut network_out, &mut state.outgoing.buffer), if unflushed || state.outgoing.buffer.has_remaining() => {
+            more = write_some(&mut network_out, &mut state.outgoing.buffer), if !state.ended && (unflushed || state.outgoing.buffer.has_remaining()) => {
                 unflushed = more?;
             }
             read = user_in.read(room), if sendable > 0 && !state.ended => {
@@ -184,6 +184,8 @@ impl State {
                 self.ended = true;
                 Ok(())
             }
+            // After the end of the channel it is mere politeness.
+            number::DISCONNECT if self.ended => Ok(()),
             number::DISCONNECT => Err(disconnected(message)),
             number::IGNORE | number::DEBUG | number::UNIMPLEMENTED | number::EXT_INFO => Ok(()),
             _ => match decline(message)? {
