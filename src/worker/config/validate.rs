@@ -9,10 +9,11 @@ use super::environment::Environment;
 use super::format::{self, KEYS};
 use super::source::{Place, Problem, Source, closest, one_line};
 use super::{
-    Config, CredentialFiles, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, Slack, StatusObject, Teleport,
-    TokenSource, Wildcard,
+    Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, Slack, StatusObject, Teleport, TokenSource,
+    Wildcard,
 };
 use crate::telemetry::Log;
+use crate::teleport::identity::Credentials;
 use crate::worker::recipients::{Recipient, RoleToRecipients, WILDCARD};
 
 /// What is known while the sections are judged one after the other.
@@ -193,11 +194,11 @@ impl Judge<'_> {
         &self,
         identity: Option<String>,
         [certificate, key, cas]: [Option<String>; 3],
-    ) -> Result<CredentialFiles, Problem> {
+    ) -> Result<Credentials, Problem> {
         match (identity, certificate, key, cas) {
-            (Some(identity), None, None, None) => Ok(CredentialFiles::IdentityFile(identity.into())),
+            (Some(identity), None, None, None) => Ok(Credentials::IdentityFile(identity.into())),
             (None, Some(certificate), Some(key), Some(cas)) => {
-                Ok(CredentialFiles::TlsFiles { certificate: certificate.into(), key: key.into(), cas: cas.into() })
+                Ok(Credentials::TlsFiles { certificate: certificate.into(), key: key.into(), cas: cas.into() })
             }
             (None, None, None, None) => Err(self.problem(
                 ("teleport", "identity"),
