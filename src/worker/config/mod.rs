@@ -5,6 +5,7 @@
 
 mod environment;
 mod format;
+mod forms;
 mod render;
 mod source;
 #[cfg(test)]
