@@ -1,6 +1,15 @@
 //! The JSON of messages, compared with files that a person has looked at. After a wanted change:
 //! `UPDATE_GOLDEN=1 cargo test --test message_golden`, then read the difference.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unnecessary_wraps,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
 use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
@@ -133,6 +142,7 @@ fn a_request_of_which_little_is_known() {
 fn a_message_in_text_alone() {
     let notification = Notification { resources: vec!["/teleport.example.com/db/orders".to_owned()], ..pending() };
     check("plain", &render_plain(&notification, "access-requests"));
+    check("plain_commands", &render_plain(&Notification { link: None, ..pending() }, "access-requests"));
 }
 
 #[test]

@@ -1,5 +1,13 @@
 //! Messages about requests whose every string was written by somebody who means harm.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -130,7 +130,6 @@ pub fn is_rate_limit(code: &str) -> bool {
 /// As [`classify`], knowing whom the call was about: a refused direct message is about a person, not about a channel.
 pub fn classify_for(method: &str, code: &str, channel: Option<&str>) -> Class {
     let class = classify(method, code);
-    let is_person = channel.is_some_and(|channel| channel.starts_with(['U', 'W', 'D']));
     let of_the_place = !matches!(
         code,
         "messages_tab_disabled"
@@ -139,7 +138,13 @@ pub fn classify_for(method: &str, code: &str, channel: Option<&str>) -> Class {
             | "team_not_found"
             | "missing_argument"
     );
-    if class == Class::Config && is_person && of_the_place { Class::Recipient } else { class }
+    if class == Class::Config && channel.is_some_and(is_person) && of_the_place { Class::Recipient } else { class }
+}
+
+/// Whether this is the id of a user or of a direct message.
+fn is_person(channel: &str) -> bool {
+    let is_id = channel.len() > 1 && channel.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    is_id && channel.starts_with(['U', 'W', 'D'])
 }
 
 /// The class of an error code, for the method that answered it.
@@ -279,6 +284,9 @@ pub fn remedy(code: &str, channel: &str) -> String {
         channel.insert(0, '#');
     }
     match code {
+        "channel_not_found" | "not_in_channel" | "is_archived" | "is_inactive" if is_person(&channel) => {
+            format!("check that {channel} is an active member of this workspace, and not a bot")
+        }
         "channel_not_found" => format!(
             "check that {channel} exists in this workspace; if it is private, invite the app there (/invite @teleport)"
         ),
@@ -455,9 +463,13 @@ mod tests {
 
     #[test]
     fn a_direct_message_that_is_refused_concerns_a_person() {
-        for (channel, class) in
-            [("U1", Class::Recipient), ("W1", Class::Recipient), ("D1", Class::Recipient), ("C1", Class::Config)]
-        {
+        for (channel, class) in [
+            ("UNITED-ops", Class::Config),
+            ("U1", Class::Recipient),
+            ("W1", Class::Recipient),
+            ("D1", Class::Recipient),
+            ("C1", Class::Config),
+        ] {
             assert_eq!(classify_for(method::POST_MESSAGE, "channel_not_found", Some(channel)), class);
         }
         // These are about the app or the workspace, whoever the message was for.

@@ -15,14 +15,16 @@ use std::{
 
 use super::method;
 
-/// Between two messages in one channel, once the burst is used up.
-const CHANNEL_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two messages in one channel, once the burst is used up. Some more than a second: one call may travel faster than
+/// the one before it.
+const CHANNEL_INTERVAL: Duration = Duration::from_millis(1_100);
 /// Messages that may follow each other at once in a channel that was quiet.
 const CHANNEL_BURST: u32 = 3;
 /// For how long a channel that Slack has limited gets no burst.
 const PENANCE: Duration = Duration::from_mins(10);
-/// Messages in all channels together: 240 a minute, which is below every figure reported for "several hundred".
-const WORKSPACE: Rate = Rate { interval: Duration::from_millis(250), burst: 60 };
+/// Messages in all channels together: 240 a minute and never more than 280, which is below every figure reported for
+/// "several hundred".
+const WORKSPACE: Rate = Rate { interval: Duration::from_millis(250), burst: 40 };
 /// Channels that are remembered before the idle ones are forgotten.
 const SWEEP_ABOVE: usize = 1024;
 
@@ -191,8 +193,8 @@ mod tests {
     #[test]
     fn a_quiet_channel_takes_three_messages_at_once_and_then_one_a_second() {
         let (mut pacing, now) = (Pacing::new(), start());
-        let starts: Vec<_> = (0..6).map(|_| (pacing.reserve("C1", now) - now).as_secs()).collect();
-        assert_eq!(starts, [0, 0, 0, 1, 2, 3]);
+        let starts: Vec<_> = (0..6).map(|_| (pacing.reserve("C1", now) - now).as_millis()).collect();
+        assert_eq!(starts, [0, 0, 0, 1_100, 2_200, 3_300]);
         assert_eq!(pacing.reserve("C2", now), now, "another channel does not wait");
         let later = now + seconds(60);
         assert_eq!((pacing.reserve("C1", later), pacing.reserve("C1", later)), (later, later), "it has rested");
@@ -205,10 +207,10 @@ mod tests {
         assert_eq!(pacing.ready_at(POST, Some("C1"), now), now + seconds(30));
         assert_eq!(pacing.ready_at(POST, Some("C2"), now), now);
         assert_eq!(pacing.ready_at(method::UPDATE, Some("C1"), now), now);
-        let starts: Vec<_> = (0..3).map(|_| (pacing.reserve("C1", now) - now).as_secs()).collect();
-        assert_eq!(starts, [30, 31, 32]);
+        let starts: Vec<_> = (0..3).map(|_| (pacing.reserve("C1", now) - now).as_millis()).collect();
+        assert_eq!(starts, [30_000, 31_100, 32_200]);
         let soon = now + seconds(599);
-        assert_eq!((pacing.reserve("C1", soon), pacing.reserve("C1", soon)), (soon, soon + seconds(1)));
+        assert_eq!((pacing.reserve("C1", soon), pacing.reserve("C1", soon)), (soon, soon + CHANNEL_INTERVAL));
         let forgiven = now + seconds(700);
         assert_eq!((pacing.reserve("C1", forgiven), pacing.reserve("C1", forgiven)), (forgiven, forgiven));
     }
@@ -249,9 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_channel_does_not_use_up_the_workspace() {
+    fn a_channel_with_a_long_queue_does_not_hold_up_another() {
         let (mut pacing, now) = (Pacing::new(), start());
-        for _ in 0..50 {
+        for _ in 0..30 {
             pacing.reserve("C1", now);
         }
         assert_eq!(pacing.reserve("C2", now), now);
@@ -319,14 +321,14 @@ mod tests {
         }
 
         #[test]
-        fn a_workspace_never_sees_more_than_300_posts_a_minute(waits in prop::collection::vec(0_u64..400, 400..700)) {
+        fn a_workspace_never_sees_more_than_280_posts_a_minute(waits in prop::collection::vec(0_u64..400, 400..700)) {
             let (mut pacing, mut now) = (Pacing::new(), start());
             let mut starts = Vec::new();
             for (n, wait) in waits.into_iter().enumerate() {
                 now += Duration::from_millis(wait);
                 starts.push(pacing.reserve(&format!("D{n}"), now));
             }
-            prop_assert!(busiest(starts, seconds(60)) <= 300);
+            prop_assert!(busiest(starts, seconds(60)) <= 280);
         }
 
         #[test]

@@ -7,7 +7,9 @@
 /// What shows that text was cut.
 const ELLIPSIS: char = '…';
 /// Looks like a backtick and is none; Slack has no way to escape one inside code.
-const BACKTICK: char = 'ˋ';
+const BACKTICK: &str = "ˋ";
+/// Stands where nothing else would.
+const EMPTY: &str = "(empty)";
 
 /// Length in UTF-16 units.
 pub fn len(text: &str) -> usize {
@@ -17,24 +19,48 @@ pub fn len(text: &str) -> usize {
 /// Drops what is not meant to be seen: control characters, bidirectional overrides, invisible and tag characters.
 /// Every kind of line break becomes `\n`, a tab a space; the ends are trimmed.
 pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+    collect(visible(text), usize::MAX)
+}
+
+/// Whether nothing is left to be seen of a text.
+pub fn is_blank(text: &str) -> bool {
+    visible(text).all(char::is_whitespace)
+}
+
+fn visible(text: &str) -> impl Iterator<Item = char> {
     let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\r' if chars.peek() == Some(&'\n') => {}
-            '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}' => out.push('\n'),
-            '\t' => out.push(' '),
-            c if is_hidden(c) => {}
-            c => out.push(c),
+    std::iter::from_fn(move || {
+        loop {
+            match chars.next()? {
+                '\r' if chars.peek() == Some(&'\n') => {}
+                '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}' => return Some('\n'),
+                '\t' => return Some(' '),
+                c if is_hidden(c) => {}
+                c => return Some(c),
+            }
+        }
+    })
+}
+
+/// The text trimmed, and read no further than `limit` units: inputs may be many times larger than what is shown.
+fn collect(chars: impl Iterator<Item = char>, limit: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for c in chars.skip_while(|c| c.is_whitespace()) {
+        out.push(c);
+        used += c.len_utf16();
+        if used > limit {
+            return out;
         }
     }
-    out.trim().to_owned()
+    out.truncate(out.trim_end().len());
+    out
 }
 
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -91,54 +117,82 @@ fn within(text: &str, budget: usize, size: impl Fn(char) -> usize, push: impl Fn
 
 /// One line of text for a place that is not markup (`plain_text`, logs), of at most `budget` units.
 pub fn shorten(text: &str, budget: usize) -> String {
-    within(&one_line(text), budget, char::len_utf16, String::push)
+    within(&one_line(text, budget), budget, char::len_utf16, String::push)
 }
 
 /// One line of escaped text for mrkdwn, of at most `budget` units.
 pub fn line(text: &str, budget: usize) -> String {
-    escape_within(&one_line(text), budget)
+    escape_within(&one_line(text, budget), budget)
 }
 
-fn one_line(text: &str) -> String {
-    clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
+/// Cleaned text in which no address is made into a link. Only blocks can be told to leave addresses alone (`verbatim`);
+/// a message's `text` cannot be relied on to. The colon becomes one that only looks like it; the length stays.
+pub fn without_links(text: &str) -> String {
+    text.replace("://", "∶//")
+}
+
+/// White space of every kind becomes single spaces.
+fn one_line(text: &str, limit: usize) -> String {
+    let mut after_space = false;
+    let chars = visible(text).filter_map(|c| {
+        let is_space = c.is_whitespace();
+        let doubled = is_space && after_space;
+        after_space = is_space;
+        (!doubled).then_some(if is_space { ' ' } else { c })
+    });
+    collect(chars, limit)
 }
 
 /// One line in a code span, of at most `budget` units with its backticks: nothing inside is markup. Empty text is shown
 /// as such.
 pub fn code(text: &str, budget: usize) -> String {
-    let text = one_line(text).replace('`', &BACKTICK.to_string());
-    if text.is_empty() { "(empty)".to_owned() } else { format!("`{}`", escape_within(&text, budget.saturating_sub(2))) }
+    let budget = budget.saturating_sub(len("``"));
+    let text = without_backticks(&one_line(text, budget));
+    if text.is_empty() { EMPTY.to_owned() } else { format!("`{}`", escape_within(&text, budget)) }
 }
 
 /// Many lines in a code block, of at most `budget` units with its fences.
 pub fn block(text: &str, budget: usize) -> String {
-    let text = clean(text).replace('`', &BACKTICK.to_string());
-    if text.is_empty() {
-        "(empty)".to_owned()
-    } else {
-        format!("```\n{}\n```", escape_within(&text, budget.saturating_sub(8)))
-    }
+    let budget = budget.saturating_sub(len("```\n\n```"));
+    let text = without_backticks(&collect(visible(text), budget));
+    if text.is_empty() { EMPTY.to_owned() } else { format!("```\n{}\n```", escape_within(&text, budget)) }
 }
 
-/// The first of `items` that fit into `budget` units with `separator` between them, and "+3 more" for the rest.
-pub fn list(items: &[String], separator: &str, budget: usize) -> String {
-    let all = items.join(separator);
-    if len(&all) <= budget {
-        return all;
-    }
+fn without_backticks(text: &str) -> String {
+    text.replace('`', BACKTICK)
+}
+
+/// The first of `items` that fit into `budget` units with `separator` between them, and "+3 more" for the rest. Takes no
+/// more items than it needs.
+pub fn list<I>(items: I, separator: &str, budget: usize) -> String
+where
+    I: IntoIterator<Item = String, IntoIter: ExactSizeIterator>,
+{
+    let items = items.into_iter();
+    let count = items.len();
+    let note = |shown: usize| format!("+{} more", count - shown);
     let mut out = String::new();
     let mut used = 0;
-    for (index, item) in items.iter().enumerate() {
-        let rest = format!("+{} more", items.len() - index);
-        let next = len(item) + len(separator);
-        // The note about the rest never gets longer further on.
-        if used + next + len(&rest) > budget {
-            out.push_str(&rest);
-            break;
+    // How many items, and how much text, leave room for the note about the rest.
+    let mut fallback = (0, 0);
+    for (index, item) in items.enumerate() {
+        if used + len(separator) + len(&note(index)) <= budget {
+            fallback = (index, out.len());
         }
-        out.push_str(item);
-        out.push_str(separator);
-        used += next;
+        if index > 0 {
+            out.push_str(separator);
+            used += len(separator);
+        }
+        out.push_str(&item);
+        used += len(&item);
+        if used > budget {
+            let (shown, end) = fallback;
+            out.truncate(end);
+            if shown > 0 {
+                out.push_str(separator);
+            }
+            return out + &note(shown);
+        }
     }
     out
 }
@@ -173,6 +227,11 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_shown_but_cannot_be_clicked() {
+        assert_eq!(without_links("see https://evil.example"), "see https∶//evil.example");
+    }
+
+    #[test]
     fn a_backtick_does_not_end_the_code_it_is_in() {
         assert_eq!(code("a` *b* `c", 100), "`aˋ *b* ˋc`");
         assert_eq!(block("```\n*Approved*", 100), "```\nˋˋˋ\n*Approved*\n```");
@@ -182,10 +241,10 @@ mod tests {
     #[test]
     fn a_list_says_how_many_it_leaves_out() {
         let items: Vec<_> = (0..100).map(|n| format!("role-{n}")).collect();
-        assert_eq!(list(&items, ", ", 40), "role-0, role-1, role-2, role-3, +96 more");
-        assert_eq!(list(&items, ", ", 39), "role-0, role-1, role-2, +97 more");
-        assert_eq!(list(&items[..2], ", ", 14), "role-0, role-1");
-        assert_eq!(list(&[], ", ", 14), "");
+        assert_eq!(list(items.clone(), ", ", 40), "role-0, role-1, role-2, role-3, +96 more");
+        assert_eq!(list(items.clone(), ", ", 39), "role-0, role-1, role-2, +97 more");
+        assert_eq!(list(items[..2].to_vec(), ", ", 14), "role-0, role-1");
+        assert_eq!(list([], ", ", 14), "");
     }
 
     fn is_safe(text: &str) -> bool {
@@ -217,7 +276,9 @@ mod tests {
 
         #[test]
         fn a_list_stays_within_its_budget(items in prop::collection::vec("[a-z]{1,40}", 0..50), budget in 40_usize..300) {
-            prop_assert!(len(&list(&items, ", ", budget)) <= budget);
+            let shown = list(items.clone(), ", ", budget);
+            prop_assert!(len(&shown) <= budget);
+            prop_assert_eq!(shown == items.join(", "), len(&items.join(", ")) <= budget);
         }
     }
 }

@@ -20,6 +20,8 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer, x509::X509Name
 mod error;
 mod file;
 mod ssh;
+#[cfg(test)]
+mod tests;
 
 pub use error::{IdentityError, Problem};
 pub use ssh::SshMaterial;

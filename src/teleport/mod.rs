@@ -9,6 +9,8 @@ mod golden;
 pub mod identity;
 pub mod request;
 pub(crate) mod ssh;
+#[cfg(test)]
+mod testing;
 pub mod watch;
 
 /// Generated from `proto/`; stops at this module's edge.

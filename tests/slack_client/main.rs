@@ -1,11 +1,19 @@
 //! The Slack client against a server that does what a real one, a proxy or a bad line does at its worst.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
 mod server;
 
 use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use server::{Reply, Server};
+use server::{Received, Reply, Server};
 use slack_access_operator::slack::{
     client::{Client, MessageRef, Post, Settings, UserId},
     directory::Directory,
@@ -61,6 +69,13 @@ async fn failed_post(reply: Reply) -> Error {
 async fn failed_update(reply: Reply) -> Error {
     let server = Server::new([reply]).await;
     client(&server).update_message(&message(), &content()).await.unwrap_err()
+}
+
+#[test]
+fn neither_settings_nor_client_show_the_token() {
+    let settings = settings("http://127.0.0.1:1/");
+    let client = Client::new(&settings).unwrap();
+    assert!(!format!("{settings:?} {client:?}").contains("secret"));
 }
 
 #[tokio::test]
@@ -284,7 +299,7 @@ async fn what_is_already_done_is_a_success() {
     client.delete_message(&message()).await.unwrap();
     let error = client.update_message(&message(), &content()).await.unwrap_err();
     assert_eq!(error.class, Class::Forgotten);
-    let bodies: Vec<_> = server.received().iter().map(|request| request.json()).collect();
+    let bodies: Vec<_> = server.received().iter().map(Received::json).collect();
     assert_eq!(bodies[0], json!({"channel": "C1", "timestamp": "1700000000.000100", "name": "white_check_mark"}));
     assert_eq!(bodies[1], json!({"channel": "C1", "ts": "1700000000.000100"}));
 }

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What the server does with one request.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Answers.
     Http { status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
     /// Reads the request and closes the connection.
@@ -33,7 +33,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    pub fn json(body: &Value) -> Self {
+    pub(crate) fn json(body: &Value) -> Self {
         Self::Http {
             status: 200,
             headers: vec![("content-type", "application/json; charset=utf-8".to_owned())],
@@ -41,7 +41,7 @@ impl Reply {
         }
     }
 
-    pub fn html(status: u16) -> Self {
+    pub(crate) fn html(status: u16) -> Self {
         Self::Http {
             status,
             headers: vec![("content-type", "text/html".to_owned())],
@@ -49,14 +49,14 @@ impl Reply {
         }
     }
 
-    pub fn status(mut self, code: u16) -> Self {
+    pub(crate) fn status(mut self, code: u16) -> Self {
         if let Self::Http { status, .. } = &mut self {
             *status = code;
         }
         self
     }
 
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Self::Http { headers, .. } = &mut self {
             headers.push((name, value.to_owned()));
         }
@@ -66,15 +66,15 @@ impl Reply {
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Received {
-    pub verb: String,
-    pub target: String,
-    pub headers: BTreeMap<String, String>,
-    pub body: String,
+pub(crate) struct Received {
+    pub(crate) verb: String,
+    pub(crate) target: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 impl Received {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
@@ -88,7 +88,7 @@ struct Script {
 }
 
 /// Gives the replies in order, whatever is asked; ends with this value.
-pub struct Server {
+pub(crate) struct Server {
     script: Arc<Script>,
     address: SocketAddr,
     _connections: JoinSet<()>,
@@ -102,18 +102,18 @@ enum Mode {
 }
 
 impl Server {
-    pub async fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::start(replies, Mode::Plain).await
     }
 
     /// With TLS for `localhost`; the PEM is its authority's.
-    pub async fn tls(replies: impl IntoIterator<Item = Reply>) -> (Self, Vec<u8>) {
+    pub(crate) async fn tls(replies: impl IntoIterator<Item = Reply>) -> (Self, Vec<u8>) {
         let (acceptor, ca) = acceptor("localhost");
         (Self::start(replies, Mode::Tls(acceptor)).await, ca)
     }
 
     /// An HTTPS proxy which is every server itself, as `host`.
-    pub async fn proxy(replies: impl IntoIterator<Item = Reply>, host: &str) -> (Self, Vec<u8>) {
+    pub(crate) async fn proxy(replies: impl IntoIterator<Item = Reply>, host: &str) -> (Self, Vec<u8>) {
         let (acceptor, ca) = acceptor(host);
         (Self::start(replies, Mode::Proxy(acceptor)).await, ca)
     }
@@ -133,25 +133,25 @@ impl Server {
         Self { script, address, _connections: connections }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/api/", self.address)
     }
 
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.script.received.lock().unwrap().clone()
     }
 
     /// Waits until a request has arrived.
-    pub async fn arrival(&self) {
+    pub(crate) async fn arrival(&self) {
         self.script.arrived.notified().await;
     }
 
     /// Lets a held reply go.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         self.script.release.notify_one();
     }
 }
@@ -203,7 +203,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: &Script) {
         let Reply::Http { status, headers, body } = reply else { return };
         let mut head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", &value, "\r\n"]);
         }
         head.push_str("\r\n");
         if stream.write_all(head.as_bytes()).await.is_err() || stream.write_all(&body).await.is_err() {

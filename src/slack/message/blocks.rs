@@ -56,7 +56,7 @@ fn fields(notification: &Notification) -> Vec<String> {
     let mut fields = vec![format!("*User*\n{}", parts::name(&notification.user))];
     let mut add = |title: &str, value: Option<String>| fields.extend(value.map(|value| format!("*{title}*\n{value}")));
     let is_pending = notification.state == State::Pending;
-    add("Cluster", (!notification.cluster.is_empty()).then(|| parts::name(&notification.cluster)));
+    add("Cluster", (!text::is_blank(&notification.cluster)).then(|| parts::name(&notification.cluster)));
     add("Requested", notification.created.map(parts::date));
     add("Review until", notification.request_expires.filter(|_| is_pending).map(parts::date));
     match (notification.access_expires, notification.max_duration) {
@@ -73,38 +73,35 @@ fn roles(notification: &Notification) -> Option<String> {
     }
     let title = if roles.len() == 1 { "*Role*" } else { "*Roles*" };
     if roles.values().all(Option::is_none) {
-        let names: Vec<_> = roles.into_keys().map(parts::name).collect();
-        return Some(format!("{title}\n{}", text::list(&names, ", ", ROLES)));
+        return Some(format!("{title}\n{}", text::list(roles.into_keys().map(parts::name), ", ", ROLES)));
     }
-    let lines: Vec<_> = roles
-        .into_iter()
-        .map(|(role, logins)| match logins {
-            None => format!("• {}", parts::name(role)),
-            Some(logins) if logins.is_empty() => format!("• {}, no logins", parts::name(role)),
-            Some(logins) => {
-                format!("• {} as {}", parts::name(role), text::list(&parts::names(logins), ", ", LOGINS))
-            }
-        })
-        .collect();
-    Some(format!("{title} and logins\n{}", text::list(&lines, "\n", ROLES)))
+    let lines = roles.into_iter().map(|(role, logins)| match logins {
+        None => format!("• {}", parts::name(role)),
+        Some(logins) if logins.is_empty() => format!("• {}, no logins", parts::name(role)),
+        Some(logins) => {
+            format!("• {} as {}", parts::name(role), text::list(parts::names(logins), ", ", LOGINS))
+        }
+    });
+    Some(format!("{title} and logins\n{}", text::list(lines, "\n", ROLES)))
 }
 
 fn resources(notification: &Notification) -> Option<String> {
     let names = parts::names(notification.resources.iter().map(String::as_str));
     let title = if names.len() == 1 { "*Resource*" } else { "*Resources*" };
-    let lines: Vec<_> = names.iter().map(|name| format!("• {name}")).collect();
-    (!lines.is_empty()).then(|| format!("{title}\n{}", text::list(&lines, "\n", RESOURCES)))
+    let has_names = names.len() > 0;
+    let lines = names.map(|name| format!("• {name}"));
+    has_names.then(|| format!("{title}\n{}", text::list(lines, "\n", RESOURCES)))
 }
 
 fn reason(notification: &Notification) -> Option<String> {
-    let has_reason = !text::clean(&notification.reason).is_empty();
+    let has_reason = !text::is_blank(&notification.reason);
     has_reason.then(|| format!("*Reason*\n{}", text::block(&notification.reason, REASON)))
 }
 
 fn suggested(notification: &Notification) -> Option<String> {
     let names = parts::names(notification.suggested_reviewers.iter().map(String::as_str));
-    let is_shown = notification.state == State::Pending && !names.is_empty();
-    is_shown.then(|| format!("*Suggested reviewers*\n{}", text::list(&names, ", ", SUGGESTED)))
+    let is_shown = notification.state == State::Pending && names.len() > 0;
+    is_shown.then(|| format!("*Suggested reviewers*\n{}", text::list(names, ", ", SUGGESTED)))
 }
 
 fn reviews(notification: &Notification) -> Option<String> {
@@ -112,8 +109,10 @@ fn reviews(notification: &Notification) -> Option<String> {
     if notification.reviews.is_empty() && progress.is_empty() {
         return None;
     }
-    let lines: Vec<_> = notification.reviews.iter().map(parts::review).collect();
-    let lines = if lines.is_empty() { "None yet".to_owned() } else { text::list(&lines, "\n", REVIEWS) };
+    let lines = match &*notification.reviews {
+        [] => "None yet".to_owned(),
+        reviews => text::list(reviews.iter().map(parts::review), "\n", REVIEWS),
+    };
     Some(format!("*Reviews*{progress}\n{lines}"))
 }
 
@@ -123,22 +122,22 @@ fn resolution(notification: &Notification) -> Option<String> {
         return None;
     }
     let mut text = format!("{} *{}*", state.emoji(), parts::verdict(state));
-    let by = text::clean(&notification.resolved_by);
-    if !by.is_empty() {
+    let has_author = !text::is_blank(&notification.resolved_by);
+    if has_author {
         text.push_str(" by ");
-        text.push_str(&parts::name(&by));
+        text.push_str(&parts::name(&notification.resolved_by));
     }
     if let Some(at) = notification.resolved_at {
         text.push_str(" · ");
         text.push_str(&parts::date(at));
     }
-    let has_reason = !text::clean(&notification.resolve_reason).is_empty();
+    let has_reason = !text::is_blank(&notification.resolve_reason);
     if has_reason {
         text.push('\n');
         text.push_str(&text::block(&notification.resolve_reason, RESOLUTION));
     }
     // The headline has already said it where nothing is to be added.
-    (has_reason || !by.is_empty() || notification.resolved_at.is_some()).then_some(text)
+    (has_reason || has_author || notification.resolved_at.is_some()).then_some(text)
 }
 
 /// Where to decide, or to look.

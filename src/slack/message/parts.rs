@@ -37,16 +37,19 @@ pub(super) fn roles(notification: &Notification) -> BTreeMap<&str, Option<Vec<&s
 }
 
 /// Sorted, each once, each in a code span.
-pub(super) fn names<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn names<'a>(texts: impl IntoIterator<Item = &'a str>) -> impl ExactSizeIterator<Item = String> {
     let mut texts: Vec<&str> = texts.into_iter().collect();
     texts.sort_unstable();
     texts.dedup();
-    texts.into_iter().map(name).collect()
+    texts.into_iter().map(name)
 }
 
 /// A point in time, shown in the reader's own time zone.
 pub(super) fn date(at: Timestamp) -> String {
     let fallback = at.strftime("%Y-%m-%d %H:%M UTC");
+    if at < Timestamp::UNIX_EPOCH {
+        return fallback.to_string();
+    }
     format!("<!date^{}^{{date_short_pretty}} {{time}}|{fallback}>", at.as_second())
 }
 
@@ -100,7 +103,7 @@ pub(super) fn review(review: &Review) -> String {
         line.push_str(" · ");
         line.push_str(&date(at));
     }
-    if !text::clean(&review.reason).is_empty() {
+    if !text::is_blank(&review.reason) {
         line.push_str(": ");
         line.push_str(&text::code(&review.reason, 300));
     }
@@ -118,7 +121,7 @@ pub(super) fn progress(notification: &Notification) -> String {
 pub(super) fn link(notification: &Notification) -> Option<String> {
     let url = notification.link.as_deref()?;
     let is_web = url.starts_with("https://") || url.starts_with("http://");
-    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>|\"`\\".contains(&byte));
+    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>|@\"`\\".contains(&byte));
     (is_web && is_plain && url.len() <= 500).then(|| text::escape(url))
 }
 
@@ -148,9 +151,14 @@ mod tests {
     fn a_link_that_could_break_out_is_no_link() {
         let with = |link: &str| super::link(&Notification { link: Some(link.to_owned()), ..Notification::default() });
         assert_eq!(with("https://t.example/web/requests/1?a&b").unwrap(), "https://t.example/web/requests/1?a&amp;b");
-        for link in
-            ["javascript:alert(1)", "https://t.example/|evil", "https://t.example/>", "https://t.example/ x", ""]
-        {
+        for link in [
+            "javascript:alert(1)",
+            "https://t.example/|evil",
+            "https://t.example/>",
+            "https://t.example/ x",
+            "https://t@evil.example/",
+            "",
+        ] {
             assert_eq!(with(link), None, "{link}");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Content, FALLBACK, Metadata, Review, blocks, parts};
+use super::{Content, FALLBACK, Metadata, Review, blocks, parts, plain};
 use crate::slack::text;
 
 /// Most of a reviewer's words in a reply.
@@ -17,12 +17,12 @@ pub fn render_reply(request_id: &str, index: usize, review: &Review) -> Content 
         shown.push_str(" · ");
         shown.push_str(&parts::date(at));
     }
-    if !text::clean(&review.reason).is_empty() {
+    if !text::is_blank(&review.reason) {
         shown.push('\n');
         shown.push_str(&text::block(&review.reason, REASON));
     }
     Content {
-        text: text::line(&format!("{mark} {} {deed} the request", review.author), FALLBACK),
+        text: plain::fallback(&format!("{mark} {} {deed} the request", review.author), FALLBACK),
         blocks: Value::Array(vec![blocks::section(&shown)]),
         metadata: Some(Metadata::of_review(request_id, index)),
     }
