@@ -133,7 +133,9 @@ fn an_unknown_setting_is_logged_with_its_line_after_the_official_greeting() {
     let line = stdout(&example).lines().count() + 2;
 
     let mut command = Command::new(BINARY);
-    command.args(["start", "--config"]).arg(&file).env_clear().stdin(Stdio::null()).stderr(Stdio::piped());
+    command.args(["start", "--config"]).arg(&file).env_clear();
+    command.env("TELEPORT_SLACK_SLACK_API_URL", "http://127.0.0.1:9/");
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let (sender, lines) = mpsc::channel();
     let pipe = BufReader::new(running.0.stderr.take().unwrap());

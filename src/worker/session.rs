@@ -24,7 +24,6 @@ pub(super) use self::connect::ConnectError;
 use self::connect::{Connection, connect};
 use super::{
     Error, Gate, Shared,
-    config::{Config, CredentialFiles},
     context::{Context, Parts, Teleport},
     decide::Observation,
     dispatch::Dispatcher,
@@ -95,7 +94,7 @@ impl Session {
     /// Loads the credentials and makes the clients; connects to nothing yet. Credentials that are missing or broken are
     /// an error in a strict start, and waited for otherwise.
     pub(super) fn new(shared: Shared, strict: bool) -> Result<Self, Error> {
-        let credentials = credentials(&shared.config);
+        let credentials = shared.config.teleport.credentials.clone();
         let identity = match credentials.load() {
             Ok(identity) => Some(Arc::new(identity)),
             Err(error) if strict => return Err(error.into()),
@@ -432,13 +431,6 @@ impl Session {
             self.warned_of_expiry = true;
             warn!(%expires, "The identity expires soon: replace it (tctl auth sign, or let tbot renew it)");
         }
-    }
-}
-
-fn credentials(config: &Config) -> Credentials {
-    match config.teleport.credentials.clone() {
-        CredentialFiles::IdentityFile(path) => Credentials::IdentityFile(path),
-        CredentialFiles::TlsFiles { certificate, key, cas } => Credentials::TlsFiles { certificate, key, cas },
     }
 }
 
