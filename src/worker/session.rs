@@ -36,7 +36,10 @@ use crate::{
     backoff::Backoff,
     files::Watched,
     metrics::{Reload, RequestState as StateLabel},
-    slack::{client::Account, error::Error as SlackError},
+    slack::{
+        client::Account,
+        error::{self, Class, Error as SlackError},
+    },
     teleport::{
         client::Client,
         dial::DialOptions,
@@ -49,6 +52,9 @@ use crate::{
 
 /// Between attempts to connect.
 const RECONNECT: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(10));
+/// Between tests of a Slack token that does not work.
+const RETEST: Backoff = Backoff::doubling(Duration::from_secs(5), RETEST_LONGEST);
+const RETEST_LONGEST: Duration = Duration::from_secs(60);
 /// Everything is listed again this often, whatever the watch says.
 const RESYNC: Duration = Duration::from_mins(10);
 /// Between attempts to list.
@@ -63,6 +69,7 @@ const FINISH: Duration = Duration::from_secs(14);
 const NEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 type Connecting = BoxFuture<'static, (Arc<Identity>, Result<Connection, ConnectError>)>;
+type Testing = BoxFuture<'static, Result<Account, SlackError>>;
 type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
 
 /// One run with one configuration.
@@ -73,6 +80,8 @@ pub(super) struct Session {
     teleport: watch::Sender<Option<Teleport>>,
     routes: watch::Sender<Arc<RoleToRecipients>>,
     credentials: Credentials,
+    identity_files: Watched,
+    token_file: Watched,
     dial: DialOptions,
     /// The identity in use; none until there is one.
     identity: Option<Arc<Identity>>,
@@ -82,6 +91,11 @@ pub(super) struct Session {
     connecting: Option<Connecting>,
     failures: u32,
     retry_at: Option<Instant>,
+    /// A test of the Slack token, because the last one failed or something was refused since.
+    testing: Option<Testing>,
+    test_at: Option<Instant>,
+    tested_at: Option<Instant>,
+    test_failures: u32,
     listing: Option<Listing>,
     relist_at: Option<Instant>,
     /// Requests that changed while a listing was under way: it may show them as they were before.
@@ -95,6 +109,9 @@ impl Session {
     /// an error in a strict start, and waited for otherwise.
     pub(super) fn new(shared: Shared, strict: bool) -> Result<Self, Error> {
         let credentials = shared.config.teleport.credentials.clone();
+        // Watched before they are read: a change in between would be missed otherwise.
+        let identity_files = Watched::await_files(credentials.paths().into_iter().map(Path::to_owned));
+        let token_file = token::watched(&shared.config);
         let identity = match credentials.load() {
             Ok(identity) => Some(Arc::new(identity)),
             Err(error) if strict => return Err(error.into()),
@@ -127,6 +144,8 @@ impl Session {
             teleport,
             routes,
             credentials,
+            identity_files,
+            token_file,
             dial,
             identity,
             candidate: None,
@@ -134,6 +153,10 @@ impl Session {
             connecting: None,
             failures: 0,
             retry_at: None,
+            testing: None,
+            test_at: None,
+            tested_at: None,
+            test_failures: 0,
             listing: None,
             relist_at: None,
             touched: HashSet::new(),
@@ -160,25 +183,53 @@ impl Session {
         Ok(())
     }
 
-    fn test_slack(&self, account: Result<Account, SlackError>, strict: bool) -> Result<(), Error> {
+    fn test_slack(&mut self, account: Result<Account, SlackError>, strict: bool) -> Result<(), Error> {
         match account {
+            Err(error) if strict && token::is_fatal(&error) => Err(Error::Slack { error }),
+            tested => {
+                self.slack_tested(tested);
+                Ok(())
+            }
+        }
+    }
+
+    fn slack_tested(&mut self, tested: Result<Account, SlackError>) {
+        self.tested_at = Some(Instant::now());
+        match tested {
             Ok(account) => {
                 info!(team = account.team, bot = account.user, "Connected to Slack");
                 self.shared.reporter.slack_connected(&account);
+                if std::mem::take(&mut self.test_failures) > 0 {
+                    self.wake_all();
+                }
             }
-            Err(error) if strict && token::is_fatal(&error) => return Err(Error::Slack { error }),
             Err(error) => {
-                error!(%error, remedy = error.remedy(), "Slack does not take the token: requests wait until this is mended");
+                self.test_failures = self.test_failures.saturating_add(1);
+                self.test_at = Some(Instant::now() + RETEST.delay(self.test_failures, rand::random()));
+                if self.test_failures == 1 {
+                    error!(%error, remedy = error.remedy(), "Cannot work with Slack: requests wait until this is mended");
+                }
                 self.shared.reporter.slack_problem(&error);
             }
         }
-        Ok(())
+    }
+
+    fn test_slack_if_due(&mut self) {
+        if self.testing.is_none() && self.test_at.is_some_and(|at| at <= Instant::now()) {
+            self.test_at = None;
+            let slack = self.context.slack.clone();
+            self.testing = Some(async move { slack.auth_test().await }.boxed());
+        }
+    }
+
+    /// Wakes every task: what could not be done before may be possible now.
+    fn wake_all(&self) {
+        self.context.directory.clear();
+        self.routes.send_modify(|_| {});
     }
 
     /// Works until `shared.stop` is cancelled, then finishes what is in flight.
     pub(super) async fn run(mut self) -> Result<(), Error> {
-        let mut identity_files = Watched::await_files(self.credentials.paths().into_iter().map(Path::to_owned));
-        let mut token_file = token::watched(&self.shared.config);
         let mut resync = interval(RESYNC);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         resync.reset();
@@ -188,18 +239,21 @@ impl Session {
         while !stop.is_cancelled() {
             self.connect_if_due();
             self.list_if_due();
+            self.test_slack_if_due();
             tokio::select! {
                 () = stop.cancelled() => {}
                 change = next_change(&mut self.connection) => self.changed(change)?,
                 (identity, result) = next_of(&mut self.connecting) => self.attempted(identity, result),
                 listed = next_of(&mut self.listing) => self.listed(listed),
+                tested = next_of(&mut self.testing) => self.slack_tested(tested),
                 () = self.dispatcher.reap() => {}
                 _ = heartbeat.tick() => self.beat(),
                 _ = resync.tick() => self.relist_at = Some(Instant::now()),
-                _ = identity_files.changed() => self.identity_changed(),
-                _ = token_file.changed() => self.token_changed().await,
+                _ = self.identity_files.changed() => self.identity_changed(),
+                _ = self.token_file.changed() => self.token_changed().await,
                 Ok(()) = board.changed() => self.note_undelivered(),
                 () = sleep_until(self.retry_at.unwrap_or_else(Instant::now)), if self.retry_at.is_some() => {}
+                () = sleep_until(self.test_at.unwrap_or_else(Instant::now)), if self.test_at.is_some() => {}
                 () = sleep_until(self.relist_at.unwrap_or_else(Instant::now)), if self.relist_at.is_some() => {}
             }
         }
@@ -397,9 +451,9 @@ impl Session {
                 self.shared.metrics.token_reload(Reload::Ok);
                 info!(team = account.team, bot = account.user, "Took up the new Slack token");
                 self.shared.reporter.slack_connected(&account);
-                self.context.directory.clear();
-                // Wakes every task: what the old token could not do the new one may.
-                self.routes.send_modify(|_| {});
+                self.test_failures = 0;
+                self.test_at = None;
+                self.wake_all();
             }
             Err(error) => {
                 self.shared.metrics.token_reload(Reload::Failed);
@@ -418,6 +472,12 @@ impl Session {
         let summary = self.context.board.summary();
         let age = summary.oldest.map(|since| Timestamp::now().duration_since(since).unsigned_abs());
         self.shared.metrics.undelivered(summary.pending, summary.failing, age);
+        // Somebody was refused for reasons that concern everybody: find out whether the token still works.
+        let refused = summary.problems.values().any(|problem| error::classify("", &problem.code) == Class::Auth);
+        let tested_lately = self.tested_at.is_some_and(|at| at.elapsed() < RETEST_LONGEST);
+        if refused && !tested_lately && self.testing.is_none() && self.test_at.is_none() {
+            self.test_at = Some(Instant::now());
+        }
         self.shared.reporter.delivery(summary);
     }
 
