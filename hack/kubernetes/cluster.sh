@@ -69,7 +69,8 @@ pause_binary() {
 
 # --- what the kernel does not undo ----------------------------------------------------------------------------------------
 
-locked() { flock "$clusters.lock" "$@"; }
+# One at a time; the lock is on this folder, so that no file stays behind.
+locked() { flock "$here" "$@"; }
 
 alive() { [ -n "${1:-}" ] && [ -d "/proc/$1" ] && [ "$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)" != Z ]; }
 

@@ -104,7 +104,7 @@ rules:
 YAML
 part kube-apiserver "$bin/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 --cert-dir=$disk/certs \
   --bind-address=0.0.0.0 --secure-port=6443 --advertise-address="$address" --allow-privileged \
-  --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --token-auth-file=$tokens \
+  --kubelet-preferred-address-types=InternalIP --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --token-auth-file=$tokens \
   --service-cluster-ip-range=$services --service-account-issuer=https://kubernetes.default.svc \
   --service-account-key-file=$disk/service-accounts.key --service-account-signing-key-file=$disk/service-accounts.key \
   --audit-policy-file=$disk/audit-policy.yaml --audit-log-path="$cluster/log/audit"
