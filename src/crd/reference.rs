@@ -43,7 +43,7 @@ pub struct IdentityKey {
     pub name: String,
     /// The key in the Secret. Left out, `auth_id` is tried (the name that Teleport's guide uses) and then `identity` (the name
     /// that `tbot` uses).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "key")]
     pub key: Option<String>,
 }
