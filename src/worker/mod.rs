@@ -1,3 +1,4 @@
 //! The Teleport ⇄ Slack loop.
 
 pub mod config;
+pub mod recipients;
