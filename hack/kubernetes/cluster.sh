@@ -185,13 +185,15 @@ supervise() { # CLUSTER OWNER
   done
   echo "$node" >"$cluster/node.pid"
 
-  # A point-to-point link is all that joins the node to the machine.
+  # A point-to-point link is all that joins the node to the machine. Two addresses at this end, so that a test can put two
+  # servers on port 443; pods ask the first one for names (UDP port 53).
   local net
   net=10.213.$(free_network)
   ip link add "${id: -6}" type veth peer name eth0 netns "$node"
-  ip addr add "$net.1/30" dev "${id: -6}"
+  ip addr add "$net.1/29" dev "${id: -6}"
+  ip addr add "$net.3/29" dev "${id: -6}"
   ip link set "${id: -6}" up
-  printf '%s' "$net.1" >"$cluster/host-address"
+  printf '%s\n' "$net.1" "$net.3" >"$cluster/host-addresses"
   printf '%s' "$net.2" >"$cluster/node-address"
 
   while alive $unshare; do

@@ -20,7 +20,7 @@ mkdir -p /run/cni $disk/{etcd,certs,volume-plugins}
 until [ -s "$cluster/node-address" ]; do sleep 0.05; done
 address=$(cat "$cluster/node-address")
 ip link set lo up
-ip addr add "$address/30" dev eth0
+ip addr add "$address/29" dev eth0
 ip link set eth0 up
 sysctl -qw net.ipv4.ip_forward=1
 # There is no default route: what leads nowhere is refused at once, every time.
@@ -165,7 +165,7 @@ podLogsDir: $disk/pod-logs
 volumePluginDir: $disk/volume-plugins
 resolvConf: ""
 clusterDomain: cluster.local
-clusterDNS: [10.96.0.10]
+clusterDNS: [$(head -n 1 "$cluster/host-addresses")]
 # A changed Secret shows in the pod within two seconds instead of ninety.
 syncFrequency: 1s
 serializeImagePulls: false
