@@ -34,6 +34,9 @@ pub const DEFAULT_ADDR: &str = "localhost:3025";
 /// How much of a token file is read, in bytes; the official plugin's limit.
 pub const TOKEN_FILE_LIMIT: usize = 2000;
 
+/// What `configure` prints: every key with its meaning.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
 /// A configuration larger than this is a mistake (a wrong file was named).
 const FILE_LIMIT: u64 = 1024 * 1024;
 

@@ -321,3 +321,35 @@ fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
     std::fs::write(&binary, [0xff, 0xfe]).unwrap();
     assert!(load(&binary).contains("UTF-8"));
 }
+
+/// The example with the commented-out settings switched on.
+fn example_with_everything() -> String {
+    let is_setting =
+        |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let lines = EXAMPLE.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_printed_example_can_be_used_as_it_is() {
+    assert_eq!(config(EXAMPLE).role_to_recipients.all(), [Recipient::ChannelName("access-requests".into())]);
+}
+
+#[test]
+fn the_printed_example_shows_every_setting() {
+    let everything = example_with_everything();
+    let lines =
+        |unwanted: fn(&str) -> bool| everything.lines().filter(|line| !unwanted(line)).collect::<Vec<_>>().join("\n");
+    let with_identity = lines(|line| ["client_", "root_cas"].iter().any(|key| line.starts_with(key)));
+    let with_tls = lines(|line| ["identity", "refresh_"].iter().any(|key| line.starts_with(key)));
+    for text in [&with_identity, &with_tls] {
+        assert_eq!(config(text).diag_addr.as_deref(), Some("127.0.0.1:3000"));
+    }
+    let source = source::Source::new("example", &everything).unwrap();
+    let left_out = ["auth_server", "recipients"];
+    for (section, keys) in format::KEYS.iter().filter(|(section, _)| *section != "kubernetes") {
+        for key in keys.iter().filter(|key| !left_out.contains(key)) {
+            assert!(source.has(section, key), "{section}.{key}");
+        }
+    }
+}
