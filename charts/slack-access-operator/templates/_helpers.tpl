@@ -109,3 +109,11 @@ metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+
+{{- /* Labels of an alert. Takes a list: its severity and the labels of every alert. */}}
+{{- define "slack-access-operator.alertLabels" -}}
+severity: {{ index . 0 }}
+{{- with index . 1 }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
