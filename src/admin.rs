@@ -98,17 +98,17 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
 
 async fn livez(State(health): State<Health>) -> Response {
     let stuck = health.stuck();
-    let told = stuck.iter().map(|(name, age)| format!("{name} has made no progress for {} s\n", age.as_secs()));
-    answer(stuck.is_empty(), told.collect())
+    answer(stuck.iter().map(|(name, age)| format!("{name} has made no progress for {} s", age.as_secs())))
 }
 
 async fn readyz(State(health): State<Health>) -> Response {
-    let pending = health.pending();
-    answer(pending.is_empty(), pending.iter().map(|gate| format!("waiting for {gate}\n")).collect())
+    answer(health.pending().iter().map(|gate| format!("waiting for {gate}")))
 }
 
-fn answer(good: bool, told: String) -> Response {
-    if good {
+/// Good when nothing is wrong; what is wrong otherwise, a line each.
+fn answer(wrong: impl Iterator<Item = String>) -> Response {
+    let told: String = wrong.flat_map(|line| [line, "\n".to_owned()]).collect();
+    if told.is_empty() {
         (StatusCode::OK, "ok\n").into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
@@ -189,7 +189,7 @@ mod tests {
     async fn alive_while_every_loop_reports_in_time() {
         let health = Health::default();
         assert_eq!(get_path(&health, "/livez").await.0, StatusCode::OK);
-        health.beat("watch", Duration::from_secs(60));
+        health.beat("watch", Duration::from_mins(1));
         health.beat("queue", Duration::from_secs(10));
         tokio::time::advance(Duration::from_secs(30)).await;
         let told = "queue has made no progress for 30 s\n".to_owned();
