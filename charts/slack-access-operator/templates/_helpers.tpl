@@ -22,10 +22,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: controller
 {{- end }}
 
-{{- /* What the workers' pods are selected by: set in src/controller/build.rs. */}}
+{{- /* What the workers' pods are selected by: set in src/controller/build/mod.rs. */}}
 {{- define "slack-access-operator.workerLabels" -}}
-app.kubernetes.io/name: slack-access-operator
-app.kubernetes.io/component: worker
+app.kubernetes.io/name: slack-access-worker
+app.kubernetes.io/managed-by: slack-access-operator
 {{- end }}
 
 {{- define "slack-access-operator.labels" -}}
@@ -79,7 +79,7 @@ true
   {{- end }}
 {{- end }}
 
-{{- /* Who may read the admin port, shared by both network policies. Takes a list: the root context and the port. */}}
+{{- /* Who may read the diagnostics port, shared by both network policies. Takes a list: the root context and the port. */}}
 {{- define "slack-access-operator.metricsIngress" -}}
 {{- $root := index . 0 }}
 - ports:
@@ -92,7 +92,7 @@ true
 
 {{- /* How /metrics is scraped, by either monitor. */}}
 {{- define "slack-access-operator.scrape" -}}
-port: admin
+port: diag
 path: /metrics
 {{- with .interval }}
 interval: {{ . }}
