@@ -89,7 +89,7 @@ impl Writer<'_> {
         let seen = seen.iter().find(|object| object.name_any() == name);
         let step = match seen {
             Some(seen) => plan::step(&wanted, seen, self.owner, written.as_ref()).map_err(super::build::Error::from)?,
-            None => self.look(&name).await?,
+            None => self.look(&wanted, &name, written.as_ref()).await?,
         };
         match step {
             Step::Keep => Ok(seen.map_or(wanted, |seen| seen.as_ref().clone())),
@@ -103,12 +103,15 @@ impl Writer<'_> {
 
     /// The caches hold only what carries our label. Before something is written where they show nothing, what stands there
     /// is asked for: server-side apply would merge into somebody else's object.
-    async fn look<K: Child>(&self, name: &str) -> Result<Step, Error> {
+    async fn look<K: Child>(&self, wanted: &K, name: &str, written: Option<&Written>) -> Result<Step, Error> {
         let there = self.api::<K>().get_metadata_opt(name).await.map_err(|error| failed::<K>("read", name, error))?;
-        Ok(match there.map(|object| plan::belonging(&object.metadata, self.owner)) {
-            None | Some(Belonging::Ours) => Step::Apply,
-            Some(Belonging::Predecessors) => Step::AwaitPredecessor,
-            Some(Belonging::Others) => Step::Refuse,
+        let Some(there) = there.map(|object| object.metadata) else { return Ok(Step::Apply) };
+        Ok(match plan::belonging(&there, self.owner) {
+            // Written a moment ago, and not in the caches yet.
+            Belonging::Ours if written.is_some_and(|written| written.is(&there, plan::digest_of(wanted.meta()))) => Step::Keep,
+            Belonging::Ours => Step::Apply,
+            Belonging::Predecessors => Step::AwaitPredecessor,
+            Belonging::Others => Step::Refuse,
         })
     }
 

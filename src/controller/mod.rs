@@ -9,4 +9,5 @@ pub mod diagnose;
 pub mod gather;
 pub mod memory;
 pub mod plan;
+pub mod status;
 pub mod validate;

@@ -18,6 +18,14 @@ pub struct Written {
     pub resource_version: String,
 }
 
+impl Written {
+    /// Whether `found` is what was written, not changed since, and `digest` is still what is wanted.
+    #[must_use]
+    pub fn is(&self, found: &ObjectMeta, digest: Option<&str>) -> bool {
+        Some(self.digest.as_str()) == digest && !is_newer(found, &self.resource_version)
+    }
+}
+
 /// What has to be done about an object.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Step {
@@ -43,9 +51,7 @@ where
         Belonging::Ours => {}
     }
     let digest = digest_of(wanted.meta());
-    if let Some(written) = written.filter(|written| Some(written.digest.as_str()) == digest)
-        && !is_newer(seen.meta(), &written.resource_version)
-    {
+    if written.is_some_and(|written| written.is(seen.meta(), digest)) {
         return Ok(Step::Keep);
     }
     let unchanged = digest_of(seen.meta()) == digest
