@@ -42,12 +42,11 @@ impl Backoff {
         Ok(Self { base, max, factor })
     }
 
-    /// Doubling waits, for constants in code: `base` must be longer than zero; `max` is raised to `base`.
+    /// Doubling waits, for constants in code: `base` is at least a millisecond, and `max` at least `base`.
     #[must_use]
     pub const fn doubling(base: Duration, max: Duration) -> Self {
-        assert!(!base.is_zero(), "backoff base must be longer than zero");
-        let max = if max.as_nanos() < base.as_nanos() { base } else { max };
-        Self { base, max, factor: 2.0 }
+        let base = longer(base, Duration::from_millis(1));
+        Self { base, max: longer(max, base), factor: 2.0 }
     }
 
     /// The wait after `failures` failures in a row, without chance; zero failures mean no wait.
@@ -68,6 +67,11 @@ impl Backoff {
     }
 }
 
+// `Ord::max` is not const.
+const fn longer(one: Duration, other: Duration) -> Duration {
+    if one.as_nanos() < other.as_nanos() { other } else { one }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -81,6 +85,11 @@ mod tests {
         let backoff = Backoff::doubling(SECOND, 10 * SECOND);
         let waits: Vec<u64> = (0..7).map(|failures| backoff.ceiling(failures).as_secs()).collect();
         assert_eq!(waits, [0, 1, 2, 4, 8, 10, 10]);
+    }
+
+    #[test]
+    fn a_constant_backoff_is_never_a_busy_loop() {
+        assert_eq!(Backoff::doubling(Duration::ZERO, Duration::ZERO).ceiling(9), Duration::from_millis(1));
     }
 
     #[test]

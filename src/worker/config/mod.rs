@@ -21,7 +21,7 @@ use serde::Serialize;
 pub use environment::{Environment, OVERRIDES, Override};
 pub use source::{Place, Problem};
 
-use crate::telemetry::Log;
+use crate::telemetry::{Log, Severity};
 use crate::worker::recipients::RoleToRecipients;
 
 /// Where the official plugin keeps its file.
@@ -136,6 +136,35 @@ pub enum Wildcard {
     Required,
     /// Requests for roles without an entry reach their suggested reviewers only.
     Optional,
+}
+
+/// Where a configuration comes from, so that it can be read again on `kill -HUP`. It may hold a token: no `Debug`.
+#[derive(Clone)]
+pub struct Origin {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether `role_to_recipients."*"` may be left out.
+    pub wildcard: Wildcard,
+    /// What takes the place of the file's settings.
+    pub environment: Environment,
+    /// `--debug`: takes the place of `log.severity`.
+    pub debug: bool,
+    /// `--diag-addr`: takes the place of `diag.addr`.
+    pub diag_addr: Option<String>,
+}
+
+impl Origin {
+    /// Reads and checks the configuration as it is now.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        let mut loaded = Config::load(&self.path, self.wildcard, &self.environment)?;
+        if self.debug {
+            loaded.config.log.severity = Severity::Debug;
+        }
+        if self.diag_addr.is_some() {
+            loaded.config.diag_addr.clone_from(&self.diag_addr);
+        }
+        Ok(loaded)
+    }
 }
 
 /// A configuration that can be used, and what should be said about it.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::telemetry::{Format, Output, Severity};
+use crate::telemetry::{Format, Output};
 use crate::worker::recipients::Recipient;
 
 const GUIDE: &str = r#"
@@ -352,4 +352,23 @@ fn the_printed_example_shows_every_setting() {
             assert!(source.has(section, key), "{section}.{key}");
         }
     }
+}
+
+#[test]
+fn the_command_line_is_stronger_than_the_file_each_time_it_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("slack.toml");
+    std::fs::write(&path, with("[diag]", "addr = \"127.0.0.1:1\"")).unwrap();
+    let plain = Origin {
+        path: path.clone(),
+        wildcard: Wildcard::Required,
+        environment: Environment::default(),
+        debug: false,
+        diag_addr: None,
+    };
+    assert_eq!(plain.load().unwrap().config.diag_addr.as_deref(), Some("127.0.0.1:1"));
+    let strong = Origin { debug: true, diag_addr: Some("127.0.0.1:2".into()), ..plain };
+    std::fs::write(&path, with("[log]", "severity = \"ERROR\"")).unwrap();
+    let config = strong.load().unwrap().config;
+    assert_eq!((config.log.severity, config.diag_addr.as_deref()), (Severity::Debug, Some("127.0.0.1:2")));
 }
