@@ -94,9 +94,7 @@ impl Writer<'_> {
         match step {
             Step::Keep => Ok(seen.map_or(wanted, |seen| seen.as_ref().clone())),
             Step::Apply => self.write(&name, &wanted).await,
-            Step::AwaitPredecessor => {
-                Err(Error::PredecessorRemains { kind: K::kind(&()).into_owned(), name })
-            }
+            Step::AwaitPredecessor => Err(Error::PredecessorRemains { kind: K::kind(&()).into_owned(), name }),
             Step::Refuse => Err(Error::NameTaken { kind: K::kind(&()).into_owned(), name }),
         }
     }
@@ -108,7 +106,9 @@ impl Writer<'_> {
         let Some(there) = there.map(|object| object.metadata) else { return Ok(Step::Apply) };
         Ok(match plan::belonging(&there, self.owner) {
             // Written a moment ago, and not in the caches yet.
-            Belonging::Ours if written.is_some_and(|written| written.is(&there, plan::digest_of(wanted.meta()))) => Step::Keep,
+            Belonging::Ours if written.is_some_and(|written| written.is(&there, plan::digest_of(wanted.meta()))) => {
+                Step::Keep
+            }
             Belonging::Ours => Step::Apply,
             Belonging::Predecessors => Step::AwaitPredecessor,
             Belonging::Others => Step::Refuse,
@@ -140,8 +140,8 @@ impl Writer<'_> {
             {
                 continue;
             }
-            let parameters = DeleteParams::background()
-                .preconditions(Preconditions { uid: object.uid(), resource_version: None });
+            let parameters =
+                DeleteParams::background().preconditions(Preconditions { uid: object.uid(), resource_version: None });
             match self.api::<K>().delete(&name, &parameters).await {
                 Ok(_) => {
                     tracing::info!(kind = %K::kind(&()), name, namespace = self.owner.namespace, "Deleted an object that is not wanted any more");

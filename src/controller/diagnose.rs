@@ -62,11 +62,10 @@ fn of_pod(pod: &Pod, deployment: &str) -> Option<Problem> {
     if let Some(problem) = containers.into_iter().find_map(|container| of_container(container, deployment)) {
         return Some(problem);
     }
-    let unschedulable = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable"));
+    let unschedulable =
+        status.conditions.iter().flatten().find(|condition| {
+            condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+        });
     if let Some(condition) = unschedulable {
         let message = condition.message.as_deref().unwrap_or("no reason given");
         return Some(Problem {
@@ -87,7 +86,11 @@ fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Problem
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let message = waiting.message.as_deref().unwrap_or("no reason given");
     match waiting.reason.as_deref()? {
-        "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError"
+        "ImagePullBackOff"
+        | "ErrImagePull"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
         | "RegistryUnavailable" => Some(Problem {
             reason: reason::IMAGE_PULL_FAILED,
             message: format!(
@@ -119,7 +122,8 @@ fn ending(ended: &ContainerStateTerminated) -> String {
         Some("OOMKilled") => " (it needs more memory than spec.workload.resources allows)".to_owned(),
         _ => format!(" (exit code {})", ended.exit_code),
     };
-    let last_line = ended.message.as_deref().and_then(|message| message.lines().rev().find(|line| !line.trim().is_empty()));
+    let last_line =
+        ended.message.as_deref().and_then(|message| message.lines().rev().find(|line| !line.trim().is_empty()));
     match last_line {
         Some(line) => format!("{cause}: {}", line.trim()),
         None => cause,
@@ -127,7 +131,8 @@ fn ending(ended: &ContainerStateTerminated) -> String {
 }
 
 fn condition<'a>(deployment: &'a Deployment, type_: &str) -> Option<(&'a str, &'a str, &'a str)> {
-    let condition = deployment.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == type_)?;
+    let condition =
+        deployment.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == type_)?;
     Some((
         condition.status.as_str(),
         condition.reason.as_deref().unwrap_or_default(),
@@ -183,16 +188,32 @@ mod tests {
     #[test]
     fn each_state_of_a_pod_is_said_in_plain_words() {
         let none = json!({});
-        let crashed = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "first\ncannot bind port 8081\n"}});
+        let crashed =
+            json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "first\ncannot bind port 8081\n"}});
         let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
         let cases = [
-            (waiting("ImagePullBackOff", "not found", &none), reason::IMAGE_PULL_FAILED, "image `example.com/x:1` cannot be pulled: not found; check spec.workload.image"),
+            (
+                waiting("ImagePullBackOff", "not found", &none),
+                reason::IMAGE_PULL_FAILED,
+                "image `example.com/x:1` cannot be pulled: not found; check spec.workload.image",
+            ),
             (waiting("ErrImageNeverPull", "absent", &none), reason::IMAGE_PULL_FAILED, "imagePullSecrets"),
-            (waiting("CreateContainerConfigError", "secret \"proxy\" not found", &none), reason::CONTAINER_CONFIG_ERROR, "secret \"proxy\" not found"),
-            (waiting("CrashLoopBackOff", "back-off 10s", &crashed), reason::CRASH_LOOP, "(exit code 1): cannot bind port 8081; see: kubectl logs deployment/slack-access-slack"),
+            (
+                waiting("CreateContainerConfigError", "secret \"proxy\" not found", &none),
+                reason::CONTAINER_CONFIG_ERROR,
+                "secret \"proxy\" not found",
+            ),
+            (
+                waiting("CrashLoopBackOff", "back-off 10s", &crashed),
+                reason::CRASH_LOOP,
+                "(exit code 1): cannot bind port 8081; see: kubectl logs deployment/slack-access-slack",
+            ),
             (waiting("CrashLoopBackOff", "back-off 10s", &killed), reason::CRASH_LOOP, "needs more memory"),
             (
-                pod(REVISION, &json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]})),
+                pod(
+                    REVISION,
+                    &json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]}),
+                ),
                 reason::UNSCHEDULABLE,
                 "0/3 nodes are available",
             ),
@@ -219,7 +240,9 @@ mod tests {
 
     #[test]
     fn a_refused_pod_is_said_with_the_words_of_the_refusal() {
-        let refused = deployment(&json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: compute"}));
+        let refused = deployment(
+            &json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: compute"}),
+        );
         let problem = diagnose(&refused, &[], REVISION).unwrap();
         assert_eq!(problem.reason, reason::POD_REFUSED);
         assert!(problem.message.ends_with("exceeded quota: compute"));
@@ -227,7 +250,8 @@ mod tests {
 
     #[test]
     fn pods_that_never_become_ready_are_noticed() {
-        let stuck = deployment(&json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}));
+        let stuck =
+            deployment(&json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}));
         assert!(is_past_deadline(&stuck));
         assert_eq!(diagnose(&stuck, &[], REVISION).unwrap().reason, reason::NOT_PROGRESSING);
     }

@@ -16,7 +16,9 @@ pub enum Error {
     #[error(transparent)]
     Build(#[from] build::Error),
     /// Something of the same name is there and was not made for this object.
-    #[error("{kind} `{name}` exists and was not made by the operator; rename or delete it, or give this object another name")]
+    #[error(
+        "{kind} `{name}` exists and was not made by the operator; rename or delete it, or give this object another name"
+    )]
     NameTaken {
         /// Its kind.
         kind: String,

@@ -96,8 +96,16 @@ impl Caches {
 
     /// Waits until every cache has been filled once.
     pub async fn filled(&self) -> Result<(), reflector::store::WriterDropped> {
-        let Self { plugins, service_accounts, roles, role_bindings, config_maps, deployments, disruption_budgets, pods } =
-            self;
+        let Self {
+            plugins,
+            service_accounts,
+            roles,
+            role_bindings,
+            config_maps,
+            deployments,
+            disruption_budgets,
+            pods,
+        } = self;
         plugins.wait_until_ready().await?;
         service_accounts.wait_until_ready().await?;
         roles.wait_until_ready().await?;

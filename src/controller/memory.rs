@@ -25,6 +25,7 @@ struct Notes {
     nudged: Option<Instant>,
     written: BTreeMap<String, Written>,
     heard: Option<(Time, Instant)>,
+    unrouted: Option<i64>,
 }
 
 /// Whether a worker still reports.
@@ -93,6 +94,11 @@ impl Memory {
                 }
             }
         })
+    }
+
+    /// How many unrouted requests were known before `now` of them are. What was there before this process started is no news.
+    pub fn unrouted(&self, uid: &str, now: i64) -> i64 {
+        self.with(uid, |notes| notes.unrouted.replace(now).unwrap_or(now))
     }
 
     /// Nothing is waited for any more.

@@ -54,8 +54,8 @@ where
     if written.is_some_and(|written| written.is(seen.meta(), digest)) {
         return Ok(Step::Keep);
     }
-    let unchanged = digest_of(seen.meta()) == digest
-        && contains(&serde_json::to_value(seen)?, &serde_json::to_value(wanted)?);
+    let unchanged =
+        digest_of(seen.meta()) == digest && contains(&serde_json::to_value(seen)?, &serde_json::to_value(wanted)?);
     Ok(if unchanged { Step::Keep } else { Step::Apply })
 }
 
@@ -161,7 +161,8 @@ mod tests {
     }
 
     fn steps(wanted: &ConfigMap, seen: &ConfigMap, written: Option<(&str, &str)>) -> Step {
-        let written = written.map(|(digest, version)| Written { digest: digest.into(), resource_version: version.into() });
+        let written =
+            written.map(|(digest, version)| Written { digest: digest.into(), resource_version: version.into() });
         step(wanted, seen, &owner(), written.as_ref()).unwrap()
     }
 

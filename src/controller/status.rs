@@ -12,11 +12,12 @@ use super::build::{Applied, Resources};
 use super::diagnose::{self, Problem};
 use super::error::Error;
 use super::memory::Pulse;
+use crate::crd::SlackAccessPluginStatus;
 use crate::crd::reason::{controller as reason, worker};
 use crate::crd::status::{
-    IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED, WorkloadStatus,
+    IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
+    WorkloadStatus,
 };
-use crate::crd::SlackAccessPluginStatus;
 
 /// The worker's conditions, in the order in which one makes the next possible.
 const PARTS: [&str; 4] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED];
@@ -110,7 +111,6 @@ pub fn decide(facts: &Facts<'_>) -> Controlled {
             Ok(resources) => Some(WorkloadStatus {
                 deployment: resources.deployment.name_any(),
                 config_hash: resources.revision.clone(),
-                ready_replicas: ready_replicas(&resources.deployment),
             }),
             Err(_) => facts.previous.workload.clone(),
         },
@@ -176,8 +176,7 @@ fn suspended(pods: &[Arc<Pod>]) -> Verdict {
 
 /// No worker of this revision runs, and it is known why.
 fn hindered(problem: Option<Problem>, deployment: &Deployment) -> Verdict {
-    let (why, message) =
-        problem.map_or((reason::STARTING, String::new()), |problem| (problem.reason, problem.message));
+    let (why, message) = problem.map_or((reason::STARTING, String::new()), |problem| (problem.reason, problem.message));
     let phase = if diagnose::is_past_deadline(deployment) { Phase::Stuck } else { Phase::Moving(None) };
     Verdict { ready: "False", reason: why.to_owned(), message, phase }
 }
@@ -270,10 +269,6 @@ pub fn waits_for_secret(status: &SlackAccessPluginStatus) -> bool {
                     | worker::TOKEN_REFUSED
             )
     })
-}
-
-fn ready_replicas(deployment: &Deployment) -> i32 {
-    deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default()
 }
 
 fn shortened(message: &str) -> String {

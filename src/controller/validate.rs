@@ -276,7 +276,8 @@ mod tests {
     fn what_is_rendered_is_what_the_worker_reads() {
         let config = validate(&minimal()).unwrap().config;
         let text = config.to_toml().unwrap();
-        let read = Config::parse("worker.toml", &text, config::Wildcard::Optional, &config::Environment::default()).unwrap();
+        let read =
+            Config::parse("worker.toml", &text, config::Wildcard::Optional, &config::Environment::default()).unwrap();
         assert_eq!(read.config, config);
         assert!(read.warnings.is_empty(), "{:?}", read.warnings);
     }
@@ -284,7 +285,8 @@ mod tests {
     #[test]
     fn an_identity_without_a_key_prefers_the_name_of_the_guide() {
         let mounts = validate(&minimal()).unwrap().mounts;
-        let keys: Vec<_> = mounts[&Source::Secret("teleport-slack-identity".into())].iter().map(|key| key.key.as_str()).collect();
+        let keys: Vec<_> =
+            mounts[&Source::Secret("teleport-slack-identity".into())].iter().map(|key| key.key.as_str()).collect();
         // The last one that exists wins.
         assert_eq!(keys, ["identity", "auth_id"]);
     }

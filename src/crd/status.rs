@@ -174,6 +174,4 @@ pub struct WorkloadStatus {
     pub deployment: String,
     /// Names the configuration that this generation of the spec asks for.
     pub config_hash: String,
-    /// How many workers are ready.
-    pub ready_replicas: i32,
 }

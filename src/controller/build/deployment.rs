@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, KeyToPath,
-    LocalObjectReference, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec,
-    Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
-    WeightedPodAffinityTerm,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
+    KeyToPath, LocalObjectReference, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext,
+    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume,
+    VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -17,9 +17,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{REVISION_ANNOTATION, child_name, digest, labels, metadata, selector};
 use crate::controller::validate::{MountedKey, Owner, Pods, Validated};
 use crate::crd::{self, ImagePullPolicy};
-use crate::worker::config::mounts::{
-    CONFIG_DIR, CONFIG_FILE, DIAG_PORT, POD_NAME_VARIABLE, REVISION_VARIABLE, Source,
-};
+use crate::worker::config::mounts::{CONFIG_DIR, CONFIG_FILE, DIAG_PORT, POD_NAME_VARIABLE, REVISION_VARIABLE, Source};
 
 /// The container's name: what `kubectl logs -c` takes.
 pub(crate) const CONTAINER: &str = "worker";

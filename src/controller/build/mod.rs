@@ -112,7 +112,9 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
         hash.update(part);
         hash.update([0]);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let mut text = format!("{:x}", hash.finalize());
+    text.truncate(16);
+    text
 }
 
 /// Writes the digest of the object into the object.

@@ -19,8 +19,16 @@ fn revision(more: &str) -> String {
 
 #[test]
 fn everything_is_owned_by_the_object_and_found_by_its_label() {
-    let Resources { service_account, role, role_binding, config_map, deployment, disruption_budget, revision: _, state: _ } =
-        built(&minimal_with("workload: {replicas: 2}"));
+    let Resources {
+        service_account,
+        role,
+        role_binding,
+        config_map,
+        deployment,
+        disruption_budget,
+        revision: _,
+        state: _,
+    } = built(&minimal_with("workload: {replicas: 2}"));
     let disruption_budget = disruption_budget.unwrap();
     for metadata in [
         service_account.metadata,
@@ -66,7 +74,11 @@ fn what_the_worker_runs_with_names_the_revision_and_nothing_else_does() {
     assert_eq!(before, revision(""));
     assert_eq!(before, revision("workload: {replicas: 3, serviceAccount: {annotations: {a: b}}}"));
     assert_eq!(before, revision("suspend: true"));
-    for change in ["log: {severity: debug}", "workload: {env: [{name: HTTPS_PROXY, value: 'http://proxy:3128'}]}", "workload: {image: 'x:2'}"] {
+    for change in [
+        "log: {severity: debug}",
+        "workload: {env: [{name: HTTPS_PROXY, value: 'http://proxy:3128'}]}",
+        "workload: {image: 'x:2'}",
+    ] {
         assert_ne!(before, revision(change), "{change}");
     }
 }

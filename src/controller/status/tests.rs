@@ -144,7 +144,8 @@ fn one_working_worker_of_two_is_ready_and_still_on_its_way() {
 fn pods_that_cannot_start_are_said_and_after_the_deadline_stalled() {
     let refused = json!({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"});
     let late = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
-    let controlled = said(Ok(&applied(json!({"conditions": [refused]}))), &SlackAccessPluginStatus::default(), Pulse::None);
+    let controlled =
+        said(Ok(&applied(json!({"conditions": [refused]}))), &SlackAccessPluginStatus::default(), Pulse::None);
     assert_eq!(summary(&controlled), ("False", reason::POD_REFUSED, "True", "False"));
     let controlled =
         said(Ok(&applied(json!({"conditions": [refused, late]}))), &SlackAccessPluginStatus::default(), Pulse::None);
