@@ -112,9 +112,8 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
         hash.update(part);
         hash.update([0]);
     }
-    let mut text = format!("{:x}", hash.finalize());
-    text.truncate(16);
-    text
+    let start = hash.finalize().iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
+    format!("{start:016x}")
 }
 
 /// Writes the digest of the object into the object.
