@@ -30,6 +30,8 @@ pub mod controller {
     pub const POD_REFUSED: &str = "PodRefused";
     /// Pods are made and start, but none becomes ready in time.
     pub const NOT_PROGRESSING: &str = "NotProgressing";
+    /// Requests came in that reach nobody; of events only.
+    pub const UNROUTED: &str = "Unrouted";
     /// Nothing is under way, or nothing stands in the way; of `Reconciling=False` and `Stalled=False`.
     pub const NONE: &str = "None";
 }

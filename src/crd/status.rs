@@ -138,6 +138,11 @@ pub struct DeliveryStatus {
     pub pending: i64,
     /// Access requests with a message that could not be delivered yet.
     pub failing: i64,
+    /// Access requests that reached nobody since the worker started: no entry of `roleToRecipients` serves their roles.
+    pub unrouted: i64,
+    /// The last of them, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_unrouted: Option<String>,
     /// When a message was last delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success_time: Option<Time>,
@@ -169,6 +174,4 @@ pub struct WorkloadStatus {
     pub deployment: String,
     /// Names the configuration that this generation of the spec asks for.
     pub config_hash: String,
-    /// How many workers are ready.
-    pub ready_replicas: i32,
 }

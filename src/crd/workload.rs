@@ -39,8 +39,8 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub tolerations: Vec<Toleration>,
-    /// Affinity, as in a pod (`kubectl explain pod.spec.affinity`). Left out and with more than one replica, nodes without a
-    /// worker of this object are preferred.
+    /// Affinity, as in a pod (`kubectl explain pod.spec.affinity`). Left out, nodes without a worker of this
+    /// object are preferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "free_object")]
     pub affinity: Option<Value>,
@@ -55,7 +55,7 @@ pub struct Workload {
     pub priority_class_name: Option<String>,
     /// More environment variables, such as `HTTPS_PROXY` and `NO_PROXY`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,
     /// More labels of the pods. Those of the operator itself cannot be replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
