@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::telemetry::{self, Logging};
 use crate::worker::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
-use crate::{controller, crd, worker};
+use crate::{controller, crd, probe, worker};
 
 const NAME: &str = "slack-access-operator";
 const OFFICIAL_NAME: &str = "teleport-slack";
@@ -37,6 +37,8 @@ enum Command {
     Controller(Controller),
     /// Print the definition of SlackAccessPlugin, for kubectl apply
     Crd,
+    /// Ask a running process's /livez or /readyz: exit code 0 when it says yes
+    Probe(Probe),
     /// Print an example configuration file
     Configure,
     /// Print the version
@@ -84,6 +86,12 @@ struct Controller {
 }
 
 #[derive(Debug, Args)]
+struct Probe {
+    /// What to ask, such as http://127.0.0.1:8081/readyz
+    url: String,
+}
+
+#[derive(Debug, Args)]
 struct Common {
     /// Log every decision, whatever the configuration says
     #[arg(short, long)]
@@ -104,6 +112,8 @@ enum Fatal {
     Worker(#[from] worker::Error),
     #[error(transparent)]
     Controller(#[from] controller::Error),
+    #[error(transparent)]
+    Probe(#[from] probe::Error),
     #[error("cannot render the definition: {0}")]
     Definition(#[from] serde_saphyr::SerializeError),
     #[error("cannot start the runtime: {0}")]
@@ -130,6 +140,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Worker(Worker { config, common }) => run_worker(origin(config, Wildcard::Optional, common)),
         Command::Controller(arguments) => run_controller(arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
+        Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
         Command::Configure => print(config::EXAMPLE),
         Command::Version => print(&version(name)),
     };

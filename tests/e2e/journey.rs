@@ -130,7 +130,8 @@ impl Journey {
         self.until(&format!("condition {type_}={status}"), async || {
             let plugin = self.plugin().await;
             found = condition(&plugin, type_);
-            let current = type_ != "Ready" || plugin["status"]["observedGeneration"] == plugin["metadata"]["generation"];
+            let current =
+                type_ != "Ready" || plugin["status"]["observedGeneration"] == plugin["metadata"]["generation"];
             current && found["status"] == status
         })
         .await;
@@ -186,4 +187,3 @@ pub(crate) fn outage() -> Duration {
     let seconds = std::env::var("E2E_API_OUTAGE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))
 }
-

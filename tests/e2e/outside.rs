@@ -28,15 +28,10 @@ pub(crate) struct Outside {
 
 impl Outside {
     pub(crate) async fn start([first, second]: [Ipv4Addr; 2]) -> Self {
-        let teleport =
-            Cluster::start(Config { listen: format!("{first}:443"), ..Config::default() }).await.unwrap();
+        let teleport = Cluster::start(Config { listen: format!("{first}:443"), ..Config::default() }).await.unwrap();
         let slack = slack::Server::start(default_workspace()).await.unwrap();
         let slack_authority = serve_tls((second, 443).into(), "slack.com", slack.address()).await;
-        serve_names(
-            (first, 53).into(),
-            BTreeMap::from([("teleport.example.com", first), ("slack.com", second)]),
-        )
-        .await;
+        serve_names((first, 53).into(), BTreeMap::from([("teleport.example.com", first), ("slack.com", second)])).await;
         let authorities = format!("{}\n{slack_authority}", teleport.web_authority_pem());
         Self { teleport, slack, authorities, expected: Mutex::default() }
     }

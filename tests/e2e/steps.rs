@@ -252,7 +252,10 @@ async fn an_upgrade_and_a_rollback_of_the_chart_disturb_no_worker(journey: Arc<J
     journey.shell(&format!("sed -i 's/{old}/A later definition./' later/files/slackaccessplugins.yaml")).await;
     let set = "--set log.severity=debug --set 'watchNamespaces={default}'";
     journey.shell(&format!("helm upgrade slack-access-operator later -n teleport {set} --wait")).await;
-    assert!(journey.shell(described).await.contains("A later definition."), "the definition is upgraded with the chart");
+    assert!(
+        journey.shell(described).await.contains("A later definition."),
+        "the definition is upgraded with the chart"
+    );
     // With rights in this namespace only, an edit is still acted upon.
     journey.patch(r#"{"spec":{"workload":{"replicas":2}}}"#).await;
     journey.until("a second worker", async || journey.workers().await.len() == 2).await;
@@ -291,7 +294,8 @@ async fn a_deleted_plugin_leaves_nothing_behind(journey: Arc<Journey>) {
 async fn nobody_was_refused_and_nobody_asked_for_a_secret(journey: Arc<Journey>) {
     let ours = |event: &&Value| {
         let user = event["user"]["username"].as_str().unwrap_or_default();
-        user.starts_with("system:serviceaccount:teleport:") || user.starts_with("system:serviceaccount:default:slack-access-")
+        user.starts_with("system:serviceaccount:teleport:")
+            || user.starts_with("system:serviceaccount:default:slack-access-")
     };
     let events = journey.node.audit();
     let ours: Vec<&Value> = events.iter().filter(ours).collect();
