@@ -25,7 +25,7 @@ fmt: ## Format the sources
 	$(CARGO) fmt --all
 
 deny: ## Licences, sources and banned crates of the dependencies (offline)
-	hack/cargo-deny.sh --locked check bans licenses sources
+	hack/cargo-deny.sh --locked check --hide-inclusion-graph bans licenses sources
 
 advisories: ## Known vulnerabilities of the dependencies (fetches the RustSec database)
 	hack/cargo-deny.sh --locked check advisories

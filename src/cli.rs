@@ -136,8 +136,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ended = match cli.command {
-        Command::Start(Start { config, common }) => run_worker(origin(config, Wildcard::Required, common)),
-        Command::Worker(Worker { config, common }) => run_worker(origin(config, Wildcard::Optional, common)),
+        Command::Start(Start { config, common }) => run_worker(origin(config, Wildcard::Required, common), true),
+        Command::Worker(Worker { config, common }) => run_worker(origin(config, Wildcard::Optional, common), false),
         Command::Controller(arguments) => run_controller(arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
         Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
@@ -158,14 +158,14 @@ fn origin(path: PathBuf, wildcard: Wildcard, common: Common) -> Origin {
     Origin { path, wildcard, environment: Environment::from_process(), debug, diag_addr }
 }
 
-fn run_worker(origin: Origin) -> Result<(), Fatal> {
+fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
     let loaded = origin.load()?;
     let logging = Logging::start(&loaded.config.log)?;
     info!("Starting Teleport Access Slack Plugin {}", env!("CARGO_PKG_VERSION"));
     for warning in &loaded.warnings {
         warn!("Configuration: {warning}");
     }
-    block_on(worker::run(loaded.config, worker::RunOptions { origin, logging }))
+    block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }))
 }
 
 fn run_controller(arguments: Controller) -> Result<(), Fatal> {

@@ -66,10 +66,26 @@ impl Watched {
     pub fn start(paths: impl IntoIterator<Item = PathBuf>) -> Result<(Arc<Contents>, Self), Error> {
         let paths: Vec<PathBuf> = paths.into_iter().collect();
         let first = Arc::new(read_all(&paths)?);
-        let (sender, states) = watch::channel(Ok(Arc::clone(&first)));
-        let poller = Poller { told: Told::Contents(digest(&first)), paths, settled: None, candidate: None };
+        let watched = Self::spawn(paths, Ok(Arc::clone(&first)));
+        Ok((first, watched))
+    }
+
+    /// Starts to watch files that need not be there yet.
+    pub fn await_files(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let paths: Vec<PathBuf> = paths.into_iter().collect();
+        let first = read_all(&paths).map(Arc::new).map_err(Arc::new);
+        Self::spawn(paths, first)
+    }
+
+    fn spawn(paths: Vec<PathBuf>, first: State) -> Self {
+        let told = match &first {
+            Ok(contents) => Told::Contents(digest(contents)),
+            Err(error) => Told::Unreadable(error.to_string()),
+        };
+        let (sender, states) = watch::channel(first);
+        let poller = Poller { told, paths, settled: None, candidate: None };
         let poller = Arc::new(AbortOnDropHandle::new(tokio::spawn(poller.run(sender))));
-        Ok((first, Self { states, _poller: poller }))
+        Self { states, _poller: poller }
     }
 
     /// Waits for a state that this handle has not seen: other contents, or that the files have become unreadable (once),

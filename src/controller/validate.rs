@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
 use crate::telemetry;
+use crate::teleport::identity::Credentials;
 use crate::worker::config::mounts::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
-use crate::worker::config::{self, Config, CredentialFiles, StatusObject, TokenSource};
+use crate::worker::config::{self, Config, StatusObject, TokenSource};
 use crate::worker::recipients::{Recipient, RoleToRecipients};
 
 /// Environment variables that the operator sets itself start like this.
@@ -138,7 +139,7 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
     let credentials = match (identity, tls) {
         (Some(identity), None) => {
             let secret = Source::Secret(identity.secret_ref.name.clone());
-            CredentialFiles::IdentityFile(match &identity.secret_ref.key {
+            Credentials::IdentityFile(match &identity.secret_ref.key {
                 Some(key) => mounts.file(secret, key),
                 None => {
                     let [first, second] = IDENTITY_KEYS;
@@ -148,7 +149,7 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
         }
         (None, Some(tls)) => {
             let secret = || Source::Secret(tls.secret_ref.name.clone());
-            CredentialFiles::TlsFiles {
+            Credentials::TlsFiles {
                 certificate: mounts.file(secret(), &tls.secret_ref.certificate_key),
                 key: mounts.file(secret(), &tls.secret_ref.private_key_key),
                 cas: mounts.file(secret(), &tls.secret_ref.ca_key),

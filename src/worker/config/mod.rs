@@ -5,6 +5,7 @@
 
 mod environment;
 mod format;
+mod forms;
 pub mod mounts;
 mod render;
 mod source;
@@ -22,6 +23,7 @@ pub use environment::{Environment, OVERRIDES, Override};
 pub use source::{Place, Problem};
 
 use crate::telemetry::{Log, Severity};
+use crate::teleport::identity::Credentials;
 use crate::worker::recipients::RoleToRecipients;
 
 /// Where the official plugin keeps its file.
@@ -65,27 +67,11 @@ pub struct Teleport {
     /// `HOST:PORT` of an Auth or Proxy Service; which of the two is found out.
     pub addr: String,
     /// The files that hold the identity.
-    pub credentials: CredentialFiles,
+    pub credentials: Credentials,
     /// PEM file of authorities to trust for the Proxy's web certificate, beside the system's.
     pub ca_bundle: Option<PathBuf>,
     /// The name under which plugin data is stored.
     pub plugin_name: String,
-}
-
-/// What `tctl auth sign` wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialFiles {
-    /// `--format=file`.
-    IdentityFile(PathBuf),
-    /// `--format=tls`.
-    TlsFiles {
-        /// `client_crt`.
-        certificate: PathBuf,
-        /// `client_key`.
-        key: PathBuf,
-        /// `root_cas`.
-        cas: PathBuf,
-    },
 }
 
 /// How to reach Slack, and as whom.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Config, CredentialFiles, TokenSource, format};
+use super::{Config, TokenSource, format};
+use crate::teleport::identity::Credentials;
 
 impl From<Config> for format::File {
     fn from(config: Config) -> Self {
@@ -42,8 +43,8 @@ impl From<Config> for format::File {
             }),
         };
         match teleport.credentials {
-            CredentialFiles::IdentityFile(path) => file.teleport.identity = Some(text(&path)),
-            CredentialFiles::TlsFiles { certificate, key, cas } => {
+            Credentials::IdentityFile(path) => file.teleport.identity = Some(text(&path)),
+            Credentials::TlsFiles { certificate, key, cas } => {
                 file.teleport.client_crt = Some(text(&certificate));
                 file.teleport.client_key = Some(text(&key));
                 file.teleport.root_cas = Some(text(&cas));

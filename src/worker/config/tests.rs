@@ -68,7 +68,7 @@ fn with(section: &str, line: &str) -> String {
 fn the_guides_file_is_read_without_a_word() {
     let config = config(GUIDE);
     assert_eq!(config.teleport.addr, "localhost:3025");
-    let CredentialFiles::TlsFiles { certificate, key, cas } = &config.teleport.credentials else {
+    let Credentials::TlsFiles { certificate, key, cas } = &config.teleport.credentials else {
         panic!("{:?}", config.teleport.credentials)
     };
     assert_eq!(certificate, Path::new("/var/lib/teleport/plugins/slack/auth.crt"));

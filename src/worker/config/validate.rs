@@ -7,12 +7,14 @@ use serde::Deserialize as _;
 
 use super::environment::Environment;
 use super::format::{self, KEYS};
+use super::forms::{given, is_duration, is_host_and_port};
 use super::source::{Place, Problem, Source, closest, one_line};
 use super::{
-    Config, CredentialFiles, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, Slack, StatusObject, Teleport,
-    TokenSource, Wildcard,
+    Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, Slack, StatusObject, Teleport, TokenSource,
+    Wildcard,
 };
 use crate::telemetry::Log;
+use crate::teleport::identity::Credentials;
 use crate::worker::recipients::{Recipient, RoleToRecipients, WILDCARD};
 
 /// What is known while the sections are judged one after the other.
@@ -193,11 +195,11 @@ impl Judge<'_> {
         &self,
         identity: Option<String>,
         [certificate, key, cas]: [Option<String>; 3],
-    ) -> Result<CredentialFiles, Problem> {
+    ) -> Result<Credentials, Problem> {
         match (identity, certificate, key, cas) {
-            (Some(identity), None, None, None) => Ok(CredentialFiles::IdentityFile(identity.into())),
+            (Some(identity), None, None, None) => Ok(Credentials::IdentityFile(identity.into())),
             (None, Some(certificate), Some(key), Some(cas)) => {
-                Ok(CredentialFiles::TlsFiles { certificate: certificate.into(), key: key.into(), cas: cas.into() })
+                Ok(Credentials::TlsFiles { certificate: certificate.into(), key: key.into(), cas: cas.into() })
             }
             (None, None, None, None) => Err(self.problem(
                 ("teleport", "identity"),
@@ -384,34 +386,6 @@ impl Judge<'_> {
         };
         Problem { place, what, remedy: remedy.to_owned() }
     }
-}
-
-/// An empty string means the same as no setting, as in the official plugin.
-fn given(setting: Option<String>) -> Option<String> {
-    setting.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        let bare_colon = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
-        !host.is_empty() && !bare_colon && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok()
-    })
-}
-
-/// Go's `time.ParseDuration`, which reads this key in the official plugin: `1m`, `1h30m`, `1.5s`.
-fn is_duration(text: &str) -> bool {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let number = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let unit_length = number.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(number.len());
-        let (unit, next) = number.split_at(unit_length);
-        let digits = rest.strip_suffix(number).unwrap_or_default();
-        if digits.parse::<f64>().is_err() || !matches!(unit, "ns" | "us" | "µs" | "ms" | "s" | "m" | "h") {
-            return false;
-        }
-        rest = next;
-    }
-    !text.is_empty()
 }
 
 fn segments(path: &serde_ignored::Path<'_>) -> Vec<String> {
