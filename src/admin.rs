@@ -15,7 +15,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Exposition};
 
 /// Whether the process is alive and ready; a cheap handle that its parts report to.
 #[derive(Clone, Debug, Default)]
@@ -88,12 +88,12 @@ impl Health {
 }
 
 /// The endpoints, served by nothing yet.
-pub fn router(health: Health, metrics: Metrics) -> Router {
+pub fn router<M: Exposition>(health: Health, metrics: M) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(health)
-        .merge(Router::new().route("/metrics", get(encoded)).with_state(metrics))
+        .merge(Router::new().route("/metrics", get(encoded::<M>)).with_state(metrics))
 }
 
 async fn livez(State(health): State<Health>) -> Response {
@@ -115,7 +115,7 @@ fn answer(wrong: impl Iterator<Item = String>) -> Response {
     }
 }
 
-async fn encoded(State(metrics): State<Metrics>) -> Response {
+async fn encoded<M: Exposition>(State(metrics): State<M>) -> Response {
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.encode()).into_response()
 }
 
@@ -162,6 +162,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     async fn get_path(health: &Health, path: &str) -> (StatusCode, String) {
         let request = Request::get(path).body(Body::empty()).unwrap();

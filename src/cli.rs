@@ -13,8 +13,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::{info, warn};
 
 use crate::telemetry::{self, Logging};
-use crate::worker;
 use crate::worker::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
+use crate::{controller, crd, probe, worker};
 
 const NAME: &str = "slack-access-operator";
 const OFFICIAL_NAME: &str = "teleport-slack";
@@ -33,6 +33,12 @@ enum Command {
     Start(Start),
     /// Run between one Teleport cluster and one Slack workspace, as part of the operator
     Worker(Worker),
+    /// Run a worker for each SlackAccessPlugin object of a Kubernetes cluster
+    Controller(Controller),
+    /// Print the definition of SlackAccessPlugin, for kubectl apply
+    Crd,
+    /// Ask a running process's /livez or /readyz: exit code 0 when it says yes
+    Probe(Probe),
     /// Print an example configuration file
     Configure,
     /// Print the version
@@ -58,6 +64,34 @@ struct Worker {
 }
 
 #[derive(Debug, Args)]
+struct Controller {
+    /// Watch this namespace only; may be repeated, or be a list with commas. All namespaces when left out
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", value_delimiter = ',', env = "WATCH_NAMESPACE")]
+    watch_namespaces: Vec<String>,
+    /// Image of the workers whose object names none
+    #[arg(long, value_name = "IMAGE", env = "WORKER_IMAGE")]
+    worker_image: String,
+    /// Serve /livez, /readyz and /metrics there
+    #[arg(long, value_name = "HOST:PORT")]
+    diag_addr: Option<String>,
+    /// Name of this instance in events
+    #[arg(long, value_name = "NAME", env = "POD_NAME", default_value = NAME)]
+    instance: String,
+    /// Least severe lines that are logged: error, warn, info, debug
+    #[arg(long, value_name = "SEVERITY", default_value_t)]
+    log_severity: telemetry::Severity,
+    /// How lines are logged: text, json
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    log_format: telemetry::Format,
+}
+
+#[derive(Debug, Args)]
+struct Probe {
+    /// What to ask, such as http://127.0.0.1:8081/readyz
+    url: String,
+}
+
+#[derive(Debug, Args)]
 struct Common {
     /// Log every decision, whatever the configuration says
     #[arg(short, long)]
@@ -76,6 +110,12 @@ enum Fatal {
     Telemetry(#[from] telemetry::Error),
     #[error(transparent)]
     Worker(#[from] worker::Error),
+    #[error(transparent)]
+    Controller(#[from] controller::Error),
+    #[error(transparent)]
+    Probe(#[from] probe::Error),
+    #[error("cannot render the definition: {0}")]
+    Definition(#[from] serde_saphyr::SerializeError),
     #[error("cannot start the runtime: {0}")]
     Runtime(#[source] io::Error),
     #[error("cannot write to standard output: {0}")]
@@ -98,6 +138,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli.command {
         Command::Start(Start { config, common }) => run_worker(origin(config, Wildcard::Required, common), true),
         Command::Worker(Worker { config, common }) => run_worker(origin(config, Wildcard::Optional, common), false),
+        Command::Controller(arguments) => run_controller(arguments),
+        Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
+        Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
         Command::Configure => print(config::EXAMPLE),
         Command::Version => print(&version(name)),
     };
@@ -123,6 +166,14 @@ fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
         warn!("Configuration: {warning}");
     }
     block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }))
+}
+
+fn run_controller(arguments: Controller) -> Result<(), Fatal> {
+    let Controller { watch_namespaces, worker_image, diag_addr, instance, log_severity, log_format } = arguments;
+    Logging::start(&telemetry::Log { output: telemetry::Output::Stdout, severity: log_severity, format: log_format })?;
+    // `--watch-namespace=` of a template without a value means none.
+    let namespaces = watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect();
+    block_on(controller::run(controller::Settings { namespaces, worker_image, diag_addr, instance }))
 }
 
 /// One thread serves everything: the work is waiting, and memory counts.

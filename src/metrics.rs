@@ -3,6 +3,8 @@
 //! Labels have few, fixed values: no channel, role, user or request appears in a label. Everything starts with
 //! `slack_access_`, and names end with their unit.
 
+pub mod controller;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -286,16 +288,32 @@ impl Metrics {
         self.inner.plugin_data_conflicts.inc();
     }
 
-    /// The exposition text, in the format that [`CONTENT_TYPE`] names.
+    /// See [`Exposition::encode`].
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = String::new();
-        if encode(&mut text, &self.inner.registry).is_err() {
-            text.clear();
-            let _ = write!(text, "# metrics could not be encoded\n# EOF\n");
-        }
-        text
+        text(&self.inner.registry)
     }
+}
+
+/// Metrics that can be served.
+pub trait Exposition: Clone + Send + Sync + 'static {
+    /// The exposition text, in the format that [`CONTENT_TYPE`] names.
+    fn encode(&self) -> String;
+}
+
+impl Exposition for Metrics {
+    fn encode(&self) -> String {
+        Self::encode(self)
+    }
+}
+
+fn text(registry: &Registry) -> String {
+    let mut text = String::new();
+    if encode(&mut text, registry).is_err() {
+        text.clear();
+        let _ = write!(text, "# metrics could not be encoded\n# EOF\n");
+    }
+    text
 }
 
 impl Inner {

@@ -78,7 +78,6 @@ pub(super) struct Kubernetes {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) uid: Option<String>,
-    pub(super) generation: Option<i64>,
 }
 
 /// A string, or a list of strings.
@@ -136,7 +135,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("review", &[]),
     ("log", &["output", "severity", "format"]),
     ("diag", &["addr"]),
-    ("kubernetes", &["namespace", "name", "uid", "generation"]),
+    ("kubernetes", &["namespace", "name", "uid"]),
 ];
 
 impl File {

@@ -6,6 +6,7 @@
 mod environment;
 mod format;
 mod forms;
+pub mod mounts;
 mod render;
 mod source;
 #[cfg(test)]
@@ -112,8 +113,6 @@ pub struct StatusObject {
     pub name: String,
     /// Its UID, so that an object deleted and created anew is not taken for the old one.
     pub uid: Option<String>,
-    /// The `metadata.generation` that this configuration was rendered from.
-    pub generation: i64,
 }
 
 /// Whether `role_to_recipients."*"` may be left out.

@@ -40,7 +40,6 @@ impl From<Config> for format::File {
                 namespace: Some(object.namespace),
                 name: Some(object.name),
                 uid: object.uid,
-                generation: Some(object.generation),
             }),
         };
         match teleport.credentials {

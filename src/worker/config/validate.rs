@@ -367,7 +367,6 @@ impl Judge<'_> {
             namespace: given(section.namespace).ok_or_else(|| missing("namespace"))?,
             name: given(section.name).ok_or_else(|| missing("name"))?,
             uid: given(section.uid),
-            generation: section.generation.ok_or_else(|| missing("generation"))?,
         }))
     }
 
