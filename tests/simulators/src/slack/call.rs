@@ -25,7 +25,6 @@ pub(super) struct Call<'a> {
     pub(super) world: &'a mut World,
     pub(super) args: &'a Args,
     pub(super) caller: Caller,
-    pub(super) method: &'static str,
     /// Microseconds since the epoch.
     pub(super) now: u64,
     /// Reads answer from the state of this time.

@@ -198,7 +198,6 @@ fn run(
         world,
         args,
         caller,
-        method: method.name,
         now,
         read_at: now.saturating_sub(stale),
         base,

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, State},
     response::{IntoResponse, Response},
-    routing::any,
+    routing::{any, post},
 };
 use http::{
     HeaderValue, Method, StatusCode, Uri,
@@ -16,10 +16,13 @@ use http::{
 use serde_json::Value;
 
 use super::{
+    control,
     dispatch::{self, Incoming, Reply},
     handle::Handle,
+    hooks,
     journal::Outcome,
     server::Connection,
+    socket,
 };
 use crate::faults::Effect;
 
@@ -36,6 +39,9 @@ const BODY_LIMIT: usize = 8 << 20;
 pub(super) fn router(handle: Handle, connection: Connection) -> Router {
     Router::new()
         .route("/api/{method}", any(api))
+        .route("/link/", any(socket::link))
+        .route("/hooks/{id}", post(hooks::respond))
+        .merge(control::router())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Context { handle, connection })
 }

@@ -68,6 +68,15 @@ pub fn check_under(blocks: &[Value], surface: Surface, pointer: &str) -> Result<
     if surface == Surface::Message && text > TEXT_SUM { Err(Refused::TooLong) } else { Ok(()) }
 }
 
+/// Checks a `plain_text` object outside of blocks, such as a modal's title.
+pub(super) fn check_plain(value: Option<&Value>, most: usize, required: bool, pointer: &str, problems: &mut Vec<Problem>) {
+    match value {
+        Some(value) => Rule::Plain(most).check(value, pointer, problems),
+        None if required => problems.push(Problem::new("missing required field", pointer)),
+        None => {}
+    }
+}
+
 fn kind(block: &Value) -> &str {
     block.get("type").and_then(Value::as_str).unwrap_or_default()
 }
