@@ -46,7 +46,7 @@ enum Strictness {
 
 pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let listen = args.listen;
-    let server = Server::start_at(listen, workspace(args))
+    let server = Server::start_at(listen, workspace(&args))
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}; choose another address with --listen"))?;
     tracing::info!("Slack's Web API is at {}, its control API at http://{}/_sim/state", server.url(), server.address());
@@ -67,7 +67,7 @@ async fn interrupted() -> std::io::Result<()> {
     }
 }
 
-fn workspace(args: Args) -> Workspace {
+fn workspace(args: &Args) -> Workspace {
     let granted: Vec<&str> = args.scopes.iter().map(String::as_str).collect();
     let granted = if granted.is_empty() { scopes::NOTIFY_AND_LOOK } else { &granted };
     let limits = match args.limits {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     args::Args,
     limits::{Bucket, Verdict},
-    model::{App, Channel, ChannelKind, Token},
+    model::{App, Channel, ChannelKind, Token, TokenKind},
     refusal::Refusal,
     world::World,
 };
@@ -66,7 +66,10 @@ impl Call<'_> {
         if !self.world.used_scopes.contains(scope) {
             self.world.used_scopes.insert(scope.to_owned());
         }
-        let outside = self.app().and_then(|app| app.manifest_scopes.as_ref()).is_some_and(|all| !all.contains(scope));
+        // The manifest lists no scopes of app-level tokens.
+        let listed = self.caller.token.kind != TokenKind::App;
+        let outside =
+            listed && self.app().and_then(|app| app.manifest_scopes.as_ref()).is_some_and(|all| !all.contains(scope));
         if outside {
             self.flaw(format!("scope {scope} is not in the app's manifest"));
         }

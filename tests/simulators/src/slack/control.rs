@@ -195,7 +195,11 @@ async fn clear_faults(State(context): State<Context>) -> Json<Value> {
 }
 
 async fn remove_fault(State(context): State<Context>, Path(id): Path<u64>) -> Response {
-    if context.handle.faults().remove(id) { Json(json!({})).into_response() } else { bad("there is no fault of this number") }
+    if context.handle.faults().remove(id) {
+        Json(json!({})).into_response()
+    } else {
+        bad("there is no fault of this number")
+    }
 }
 
 #[derive(Deserialize)]

@@ -71,7 +71,9 @@ fn use_hook(world: &mut World, id: &str, body: &Value) -> Result<(), (StatusCode
     if hook.uses >= USES {
         return Err((StatusCode::NOT_FOUND, "used_url"));
     }
-    let flag = |name: &str| matches!(body.get(name), Some(Value::Bool(true))) || body.get(name).and_then(Value::as_str) == Some("true");
+    let flag = |name: &str| {
+        matches!(body.get(name), Some(Value::Bool(true))) || body.get(name).and_then(Value::as_str) == Some("true")
+    };
     let text = body.get("text").and_then(Value::as_str).unwrap_or_default();
     let blocks = match body.get("blocks") {
         None | Some(Value::Null) => Vec::new(),

@@ -21,6 +21,7 @@ use super::{
     handle::Handle,
     hooks,
     journal::Outcome,
+    refusal::set,
     server::Connection,
     socket,
 };
@@ -152,7 +153,8 @@ async fn api(
             let reply = call.run(0);
             call.finish(Outcome::Answered, 200, &reply.body);
             let mut body = reply.body;
-            body["padding"] = Value::String("x".repeat(usize::try_from(*bytes).unwrap_or(usize::MAX).min(1 << 28)));
+            let size = usize::try_from(*bytes).unwrap_or(usize::MAX).min(1 << 28);
+            set(&mut body, "padding", "x".repeat(size));
             json(StatusCode::OK, &body)
         }
         Some(Effect::Drip { millis }) => {

@@ -1,4 +1,4 @@
-//! What people do: click a button, submit or close a modal, react (Slack docs: block_actions payload, view_submission payload).
+//! What people do: click a button, submit or close a modal, react (Slack docs: `block_actions` and `view_submission` payloads).
 
 use std::collections::BTreeMap;
 

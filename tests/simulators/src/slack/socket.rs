@@ -133,7 +133,13 @@ impl Sockets {
 
 impl World {
     /// Sends a payload to one connection of the app, which one is chance, and returns the envelope's id.
-    pub(super) fn deliver(&mut self, app: &str, kind: &str, payload: Value, retry: Option<u64>) -> Result<String, ClickError> {
+    pub(super) fn deliver(
+        &mut self,
+        app: &str,
+        kind: &str,
+        payload: Value,
+        retry: Option<u64>,
+    ) -> Result<String, ClickError> {
         let connections = self.sockets.of_app(app);
         let chosen = rand::random_range(0..connections.len().max(1));
         let connection = *connections.get(chosen).ok_or(ClickError::NoConnection)?;
@@ -281,7 +287,9 @@ impl Handle {
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(wait) => handle.write(|world| {
-                        ids.into_iter().for_each(|id| world.sockets.command(id, Command::Close(1000)));
+                        for id in ids {
+                            world.sockets.command(id, Command::Close(1000));
+                        }
                     }),
                 }
             });
@@ -301,7 +309,9 @@ impl Handle {
     fn command_all(&self, command: &Command) {
         self.write(|world| {
             let ids: Vec<_> = world.sockets.connections.keys().copied().collect();
-            ids.into_iter().for_each(|id| world.sockets.command(id, command.clone()));
+            for id in ids {
+                world.sockets.command(id, command.clone());
+            }
         });
     }
 

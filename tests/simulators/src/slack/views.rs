@@ -16,6 +16,21 @@ const STACK: usize = 3;
 /// Bytes of a view.
 const VIEW_LIMIT: usize = 250_000;
 
+/// Properties of a view.
+const KNOWN: [&str; 11] = [
+    "type",
+    "title",
+    "submit",
+    "close",
+    "private_metadata",
+    "callback_id",
+    "external_id",
+    "clear_on_close",
+    "notify_on_close",
+    "submit_disabled",
+    "blocks",
+];
+
 /// A modal that somebody has in front of them.
 #[derive(Clone, Debug)]
 pub(super) struct View {
@@ -65,7 +80,14 @@ impl Views {
     }
 
     /// Opens a modal, or with `push` puts one on top of the modal in which the click happened.
-    pub(super) fn show(&mut self, app: &str, trigger: &str, view: Map<String, Value>, push: bool, now: u64) -> Result<String, Refusal> {
+    pub(super) fn show(
+        &mut self,
+        app: &str,
+        trigger: &str,
+        view: Map<String, Value>,
+        push: bool,
+        now: u64,
+    ) -> Result<String, Refusal> {
         check(&view)?;
         self.check_external_id(&view, None)?;
         let (user, under) = self.exchange(trigger, now)?;
@@ -85,7 +107,13 @@ impl Views {
     }
 
     /// Replaces what a modal shows.
-    pub(super) fn update(&mut self, id: &str, view: Map<String, Value>, hash: Option<&str>, now: u64) -> Result<(), Refusal> {
+    pub(super) fn update(
+        &mut self,
+        id: &str,
+        view: Map<String, Value>,
+        hash: Option<&str>,
+        now: u64,
+    ) -> Result<(), Refusal> {
         check(&view)?;
         self.check_external_id(&view, Some(id))?;
         let new_hash = self.new_hash(now);
@@ -102,7 +130,10 @@ impl Views {
         let Some(external) = view.get("external_id").filter(|id| !id.as_str().unwrap_or_default().is_empty()) else {
             return Ok(());
         };
-        let taken = self.open.iter().any(|(id, view)| Some(id.as_str()) != except && view.content.get("external_id") == Some(external));
+        let taken = self
+            .open
+            .iter()
+            .any(|(id, view)| Some(id.as_str()) != except && view.content.get("external_id") == Some(external));
         if taken { Err(Refusal::new("duplicate_external_id")) } else { Ok(()) }
     }
 
@@ -156,7 +187,10 @@ fn check(view: &Map<String, Value>) -> Result<(), Refusal> {
         match view.get(name) {
             None => {}
             Some(Value::String(text)) if text.chars().count() <= most => {}
-            Some(_) => problems.push(problem(&format!("must be less than {} characters", most + 1), &format!("/view/{name}"))),
+            Some(_) => {
+                let what = format!("must be less than {} characters", most + 1);
+                problems.push(problem(&what, &format!("/view/{name}")));
+            }
         }
     }
     for name in ["clear_on_close", "notify_on_close", "submit_disabled"] {
@@ -164,10 +198,6 @@ fn check(view: &Map<String, Value>) -> Result<(), Refusal> {
             problems.push(problem("must provide a boolean", &format!("/view/{name}")));
         }
     }
-    const KNOWN: [&str; 11] = [
-        "type", "title", "submit", "close", "private_metadata", "callback_id", "external_id", "clear_on_close", "notify_on_close",
-        "submit_disabled", "blocks",
-    ];
     for name in view.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
         problems.push(problem(&format!("invalid additional property: {name}"), &format!("/view/{name}")));
     }

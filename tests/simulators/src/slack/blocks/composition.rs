@@ -12,13 +12,16 @@ use super::rule::{
 pub(super) const STYLES: &[&str] = &["primary", "danger"];
 
 /// Confirmation dialog.
-pub(super) static CONFIRM: Shape = Shape::of("", &[
-    need("title", Plain(100)),
-    need("text", Text(300)),
-    need("confirm", Plain(30)),
-    need("deny", Plain(30)),
-    may("style", Enum(STYLES)),
-]);
+pub(super) static CONFIRM: Shape = Shape::of(
+    "",
+    &[
+        need("title", Plain(100)),
+        need("text", Text(300)),
+        need("confirm", Plain(30)),
+        need("deny", Plain(30)),
+        may("style", Enum(STYLES)),
+    ],
+);
 
 /// Option of a select menu.
 pub(super) static OPTION: Shape =
@@ -29,29 +32,28 @@ pub(super) static FORMATTED_OPTION: Shape =
     Shape::of("", &[need("text", Text(75)), need("value", Str(1, 150)), may("description", Text(75))]);
 
 /// Option of an overflow menu, which may be a link.
-pub(super) static OVERFLOW_OPTION: Shape = Shape::of("", &[
-    need("text", Plain(75)),
-    need("value", Str(1, 150)),
-    may("description", Plain(75)),
-    may("url", Url),
-]);
+pub(super) static OVERFLOW_OPTION: Shape = Shape::of(
+    "",
+    &[need("text", Plain(75)), need("value", Str(1, 150)), may("description", Plain(75)), may("url", Url)],
+);
 
 /// Options under a heading.
 pub(super) static OPTION_GROUP: Shape =
     Shape::of("", &[need("label", Plain(75)), need("options", List(1, 100, &Object(&OPTION)))]);
 
 /// When an input dispatches an action.
-pub(super) static DISPATCH: Shape = Shape::of("", &[need(
-    "trigger_actions_on",
-    List(1, 2, &Enum(&["on_enter_pressed", "on_character_entered"])),
-)]);
+pub(super) static DISPATCH: Shape =
+    Shape::of("", &[need("trigger_actions_on", List(1, 2, &Enum(&["on_enter_pressed", "on_character_entered"])))]);
 
 /// Which conversations a menu offers; at least one property is needed.
-pub(super) static FILTER: Shape = Shape::of("", &[
-    may("include", List(1, 4, &Enum(&["im", "mpim", "private", "public"]))),
-    may("exclude_external_shared_channels", Bool),
-    may("exclude_bot_users", Bool),
-])
+pub(super) static FILTER: Shape = Shape::of(
+    "",
+    &[
+        may("include", List(1, 4, &Enum(&["im", "mpim", "private", "public"]))),
+        may("exclude_external_shared_channels", Bool),
+        may("exclude_bot_users", Bool),
+    ],
+)
 .also(|map, pointer, problems| {
     if map.is_empty() {
         problems.push(Problem::new("must have at least one property", pointer));

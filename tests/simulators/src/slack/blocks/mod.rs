@@ -69,7 +69,13 @@ pub fn check_under(blocks: &[Value], surface: Surface, pointer: &str) -> Result<
 }
 
 /// Checks a `plain_text` object outside of blocks, such as a modal's title.
-pub(super) fn check_plain(value: Option<&Value>, most: usize, required: bool, pointer: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_plain(
+    value: Option<&Value>,
+    most: usize,
+    required: bool,
+    pointer: &str,
+    problems: &mut Vec<Problem>,
+) {
     match value {
         Some(value) => Rule::Plain(most).check(value, pointer, problems),
         None if required => problems.push(Problem::new("missing required field", pointer)),
@@ -137,7 +143,9 @@ pub fn as_stored(mut blocks: Vec<Value>, mut new_id: impl FnMut() -> String) -> 
         for (name, value) in block.iter_mut() {
             match value {
                 Value::Array(elements) if interactive.contains(&name.as_str()) => {
-                    elements.iter_mut().for_each(|element| name_action(element, &mut new_id));
+                    for element in elements {
+                        name_action(element, &mut new_id);
+                    }
                 }
                 element if interactive.contains(&name.as_str()) => name_action(element, &mut new_id),
                 _ => {}
@@ -150,7 +158,8 @@ pub fn as_stored(mut blocks: Vec<Value>, mut new_id: impl FnMut() -> String) -> 
 
 /// Interactive elements without `action_id` get one.
 fn name_action(element: &mut Value, new_id: &mut impl FnMut() -> String) {
-    let interactive = !matches!(kind(element), "image" | "plain_text" | "mrkdwn") && !kind(element).starts_with("rich_text");
+    let interactive =
+        !matches!(kind(element), "image" | "plain_text" | "mrkdwn") && !kind(element).starts_with("rich_text");
     if let (true, Some(map)) = (interactive, element.as_object_mut()) {
         map.entry("action_id").or_insert_with(|| json!(new_id()));
     }

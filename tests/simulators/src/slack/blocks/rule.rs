@@ -71,6 +71,9 @@ pub(super) const fn may(name: &'static str, rule: Rule) -> Field {
     Field { name, rule, required: false }
 }
 
+/// A check of a whole object: its properties, its place, and where to put what is wrong.
+pub(super) type Also = fn(&Map<String, Value>, &str, &mut Vec<Problem>);
+
 /// A kind of object.
 pub(super) struct Shape {
     /// Its `type`; empty for objects that have none.
@@ -78,7 +81,7 @@ pub(super) struct Shape {
     /// Properties, `type` aside.
     pub(super) fields: &'static [Field],
     /// What cannot be said of one property alone.
-    pub(super) also: Option<fn(&Map<String, Value>, &str, &mut Vec<Problem>)>,
+    pub(super) also: Option<Also>,
     /// Other properties are let through: the shape is not known in full.
     pub(super) open: bool,
 }
@@ -88,7 +91,7 @@ impl Shape {
         Self { name, fields, also: None, open: false }
     }
 
-    pub(super) const fn also(self, check: fn(&Map<String, Value>, &str, &mut Vec<Problem>)) -> Self {
+    pub(super) const fn also(self, check: Also) -> Self {
         Self { also: Some(check), ..self }
     }
 
@@ -171,9 +174,10 @@ impl Rule {
             }
             Self::OneOf(shapes) => {
                 if let Some((map, name)) = typed(value, pointer, problems) {
-                    match shapes.iter().find(|shape| shape.name == name) {
-                        Some(shape) => shape.check(map, pointer, problems),
-                        None => problems.push(Problem::new(format!("unsupported type: {name}"), format!("{pointer}/type"))),
+                    if let Some(shape) = shapes.iter().find(|shape| shape.name == name) {
+                        shape.check(map, pointer, problems);
+                    } else {
+                        problems.push(Problem::new(format!("unsupported type: {name}"), format!("{pointer}/type")));
                     }
                 }
             }
@@ -186,7 +190,11 @@ impl Rule {
 }
 
 /// An object and its `type`.
-fn typed<'a>(value: &'a Value, pointer: &str, problems: &mut Vec<Problem>) -> Option<(&'a Map<String, Value>, &'a str)> {
+fn typed<'a>(
+    value: &'a Value,
+    pointer: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<(&'a Map<String, Value>, &'a str)> {
     let Value::Object(map) = value else {
         problems.push(Problem::new("must provide an object", pointer));
         return None;

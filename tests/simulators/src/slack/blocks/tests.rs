@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "the tables read better so")]
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -46,7 +48,9 @@ fn what_slack_shows_is_accepted() {
         json!([{"type": "image", "slack_file": {"id": "F123456"}, "alt_text": "x"}]),
         json!([{"type": "markdown", "text": "# x"}]),
         button(json!({"style": "danger", "value": "v", "url": "https://a.example/"})),
-        button(json!({"confirm": {"title": text("plain_text", 100), "text": text("mrkdwn", 300), "confirm": text("plain_text", 30), "deny": text("plain_text", 30)}})),
+        button(
+            json!({"confirm": {"title": text("plain_text", 100), "text": text("mrkdwn", 300), "confirm": text("plain_text", 30), "deny": text("plain_text", 30)}}),
+        ),
         input(json!({"type": "plain_text_input", "action_id": "a", "multiline": true, "max_length": 3_000})),
         input(json!({"type": "number_input", "is_decimal_allowed": false, "min_value": "1", "max_value": "2"})),
         input(json!({"type": "datepicker", "initial_date": "2026-02-28"})),
@@ -75,68 +79,200 @@ fn what_slack_refuses_is_refused_at_the_right_place() {
         (json!([{"type": 1}]), "must provide a string [json-pointer:/blocks/0/type]"),
         (json!([{"type": "nonsense"}]), "unsupported type: nonsense [json-pointer:/blocks/0/type]"),
         (json!([{"type": "button"}]), "unsupported type: button [json-pointer:/blocks/0/type]"),
-        (json!([{"type": "alert", "text": text("plain_text", 1)}]), "unsupported type: alert [json-pointer:/blocks/0/type]"),
+        (
+            json!([{"type": "alert", "text": text("plain_text", 1)}]),
+            "unsupported type: alert [json-pointer:/blocks/0/type]",
+        ),
         (section(text("mrkdwn", 3_001)), "must be less than 3001 characters [json-pointer:/blocks/0/text/text]"),
         (section(text("mrkdwn", 0)), "must be more than 0 characters [json-pointer:/blocks/0/text/text]"),
-        (section(json!({"type": "mrkdwn", "text": " \n"})), "must be more than 0 characters [json-pointer:/blocks/0/text/text]"),
+        (
+            section(json!({"type": "mrkdwn", "text": " \n"})),
+            "must be more than 0 characters [json-pointer:/blocks/0/text/text]",
+        ),
         (section(json!("x")), "must provide an object [json-pointer:/blocks/0/text]"),
         (section(json!(null)), "must provide an object [json-pointer:/blocks/0/text]"),
         (section(json!({"type": "mrkdwn"})), "missing required field: text [json-pointer:/blocks/0/text]"),
         (section(json!({"type": "mrkdwn", "text": 1})), "must provide a string [json-pointer:/blocks/0/text/text]"),
-        (section(json!({"type": "html", "text": "x"})), "failed to match all allowed schemas [json-pointer:/blocks/0/text]"),
-        (section(json!({"type": "mrkdwn", "text": "x", "emoji": true})), "invalid additional property: emoji [json-pointer:/blocks/0/text/emoji]"),
-        (section(json!({"type": "plain_text", "text": "x", "verbatim": true})), "invalid additional property: verbatim [json-pointer:/blocks/0/text/verbatim]"),
+        (
+            section(json!({"type": "html", "text": "x"})),
+            "failed to match all allowed schemas [json-pointer:/blocks/0/text]",
+        ),
+        (
+            section(json!({"type": "mrkdwn", "text": "x", "emoji": true})),
+            "invalid additional property: emoji [json-pointer:/blocks/0/text/emoji]",
+        ),
+        (
+            section(json!({"type": "plain_text", "text": "x", "verbatim": true})),
+            "invalid additional property: verbatim [json-pointer:/blocks/0/text/verbatim]",
+        ),
         (json!([{"type": "section"}]), "missing required field: text [json-pointer:/blocks/0]"),
         (json!([{"type": "section", "fields": []}]), "no fewer than 1 items allowed [json-pointer:/blocks/0/fields]"),
-        (json!([{"type": "section", "fields": vec![text("mrkdwn", 1); 11]}]), "no more than 10 items allowed [json-pointer:/blocks/0/fields]"),
-        (json!([{"type": "section", "fields": [text("mrkdwn", 2_001)]}]), "must be less than 2001 characters [json-pointer:/blocks/0/fields/0/text]"),
-        (json!([{"type": "section", "text": text("mrkdwn", 1), "elements": []}]), "invalid additional property: elements [json-pointer:/blocks/0/elements]"),
-        (json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "plain_text_input"}}]), "unsupported type: plain_text_input [json-pointer:/blocks/0/accessory/type]"),
-        (json!([{"type": "header", "text": text("mrkdwn", 1)}]), "failed to match all allowed schemas [json-pointer:/blocks/0/text]"),
-        (json!([{"type": "header", "text": text("plain_text", 151)}]), "must be less than 151 characters [json-pointer:/blocks/0/text/text]"),
+        (
+            json!([{"type": "section", "fields": vec![text("mrkdwn", 1); 11]}]),
+            "no more than 10 items allowed [json-pointer:/blocks/0/fields]",
+        ),
+        (
+            json!([{"type": "section", "fields": [text("mrkdwn", 2_001)]}]),
+            "must be less than 2001 characters [json-pointer:/blocks/0/fields/0/text]",
+        ),
+        (
+            json!([{"type": "section", "text": text("mrkdwn", 1), "elements": []}]),
+            "invalid additional property: elements [json-pointer:/blocks/0/elements]",
+        ),
+        (
+            json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "plain_text_input"}}]),
+            "unsupported type: plain_text_input [json-pointer:/blocks/0/accessory/type]",
+        ),
+        (
+            json!([{"type": "header", "text": text("mrkdwn", 1)}]),
+            "failed to match all allowed schemas [json-pointer:/blocks/0/text]",
+        ),
+        (
+            json!([{"type": "header", "text": text("plain_text", 151)}]),
+            "must be less than 151 characters [json-pointer:/blocks/0/text/text]",
+        ),
         (json!([{"type": "divider", "text": "x"}]), "invalid additional property: text [json-pointer:/blocks/0/text]"),
-        (json!([{"type": "context", "elements": []}]), "no fewer than 1 items allowed [json-pointer:/blocks/0/elements]"),
-        (json!([{"type": "context", "elements": vec![text("mrkdwn", 1); 11]}]), "no more than 10 items allowed [json-pointer:/blocks/0/elements]"),
-        (json!([{"type": "context", "elements": [{"type": "button"}]}]), "unsupported type: button [json-pointer:/blocks/0/elements/0/type]"),
-        (json!([{"type": "actions", "elements": []}]), "no fewer than 1 items allowed [json-pointer:/blocks/0/elements]"),
+        (
+            json!([{"type": "context", "elements": []}]),
+            "no fewer than 1 items allowed [json-pointer:/blocks/0/elements]",
+        ),
+        (
+            json!([{"type": "context", "elements": vec![text("mrkdwn", 1); 11]}]),
+            "no more than 10 items allowed [json-pointer:/blocks/0/elements]",
+        ),
+        (
+            json!([{"type": "context", "elements": [{"type": "button"}]}]),
+            "unsupported type: button [json-pointer:/blocks/0/elements/0/type]",
+        ),
+        (
+            json!([{"type": "actions", "elements": []}]),
+            "no fewer than 1 items allowed [json-pointer:/blocks/0/elements]",
+        ),
         (json!([{"type": "actions"}]), "missing required field: elements [json-pointer:/blocks/0]"),
-        (button(json!({"style": "default"})), "must be one of: primary, danger [json-pointer:/blocks/0/elements/0/style]"),
-        (button(json!({"text": text("mrkdwn", 1)})), "failed to match all allowed schemas [json-pointer:/blocks/0/elements/0/text]"),
-        (button(json!({"text": text("plain_text", 76)})), "must be less than 76 characters [json-pointer:/blocks/0/elements/0/text/text]"),
-        (button(json!({"value": "x".repeat(2_001)})), "must be less than 2001 characters [json-pointer:/blocks/0/elements/0/value]"),
+        (
+            button(json!({"style": "default"})),
+            "must be one of: primary, danger [json-pointer:/blocks/0/elements/0/style]",
+        ),
+        (
+            button(json!({"text": text("mrkdwn", 1)})),
+            "failed to match all allowed schemas [json-pointer:/blocks/0/elements/0/text]",
+        ),
+        (
+            button(json!({"text": text("plain_text", 76)})),
+            "must be less than 76 characters [json-pointer:/blocks/0/elements/0/text/text]",
+        ),
+        (
+            button(json!({"value": "x".repeat(2_001)})),
+            "must be less than 2001 characters [json-pointer:/blocks/0/elements/0/value]",
+        ),
         (button(json!({"value": 7})), "must provide a string [json-pointer:/blocks/0/elements/0/value]"),
         (button(json!({"url": "javascript:alert(1)"})), "must be a valid url [json-pointer:/blocks/0/elements/0/url]"),
         (button(json!({"url": "teleport.example"})), "must be a valid url [json-pointer:/blocks/0/elements/0/url]"),
-        (button(json!({"action_id": "x".repeat(256)})), "must be less than 256 characters [json-pointer:/blocks/0/elements/0/action_id]"),
-        (button(json!({"action_id": ""})), "must be more than 0 characters [json-pointer:/blocks/0/elements/0/action_id]"),
-        (button(json!({"accessibility_label": "x".repeat(76)})), "must be less than 76 characters [json-pointer:/blocks/0/elements/0/accessibility_label]"),
-        (button(json!({"disabled": true})), "invalid additional property: disabled [json-pointer:/blocks/0/elements/0/disabled]"),
-        (button(confirm(text("plain_text", 101))), "must be less than 101 characters [json-pointer:/blocks/0/elements/0/confirm/title/text]"),
-        (button(confirm(text("mrkdwn", 1))), "failed to match all allowed schemas [json-pointer:/blocks/0/elements/0/confirm/title]"),
-        (button(json!({"confirm": {"title": text("plain_text", 1)}})), "missing required field: text [json-pointer:/blocks/0/elements/0/confirm]"),
+        (
+            button(json!({"action_id": "x".repeat(256)})),
+            "must be less than 256 characters [json-pointer:/blocks/0/elements/0/action_id]",
+        ),
+        (
+            button(json!({"action_id": ""})),
+            "must be more than 0 characters [json-pointer:/blocks/0/elements/0/action_id]",
+        ),
+        (
+            button(json!({"accessibility_label": "x".repeat(76)})),
+            "must be less than 76 characters [json-pointer:/blocks/0/elements/0/accessibility_label]",
+        ),
+        (
+            button(json!({"disabled": true})),
+            "invalid additional property: disabled [json-pointer:/blocks/0/elements/0/disabled]",
+        ),
+        (
+            button(confirm(text("plain_text", 101))),
+            "must be less than 101 characters [json-pointer:/blocks/0/elements/0/confirm/title/text]",
+        ),
+        (
+            button(confirm(text("mrkdwn", 1))),
+            "failed to match all allowed schemas [json-pointer:/blocks/0/elements/0/confirm/title]",
+        ),
+        (
+            button(json!({"confirm": {"title": text("plain_text", 1)}})),
+            "missing required field: text [json-pointer:/blocks/0/elements/0/confirm]",
+        ),
         (json!([{"type": "image", "alt_text": "x"}]), "missing required field: image_url [json-pointer:/blocks/0]"),
-        (json!([{"type": "image", "image_url": "https://a.example"}]), "missing required field: alt_text [json-pointer:/blocks/0]"),
-        (json!([{"type": "image", "image_url": "a.png", "alt_text": "x"}]), "must be a valid url [json-pointer:/blocks/0/image_url]"),
-        (json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select", "options": [option("a")], "initial_option": option("z")}}]), "must exactly match one of the provided options [json-pointer:/blocks/0/accessory/initial_option]"),
-        (json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select"}}]), "missing required field: options [json-pointer:/blocks/0/accessory]"),
-        (json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select", "options": vec![option("a"); 101]}}]), "no more than 100 items allowed [json-pointer:/blocks/0/accessory/options]"),
-        (json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "overflow", "options": vec![option("a"); 6]}}]), "no more than 5 items allowed [json-pointer:/blocks/0/accessory/options]"),
+        (
+            json!([{"type": "image", "image_url": "https://a.example"}]),
+            "missing required field: alt_text [json-pointer:/blocks/0]",
+        ),
+        (
+            json!([{"type": "image", "image_url": "a.png", "alt_text": "x"}]),
+            "must be a valid url [json-pointer:/blocks/0/image_url]",
+        ),
+        (
+            json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select", "options": [option("a")], "initial_option": option("z")}}]),
+            "must exactly match one of the provided options [json-pointer:/blocks/0/accessory/initial_option]",
+        ),
+        (
+            json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select"}}]),
+            "missing required field: options [json-pointer:/blocks/0/accessory]",
+        ),
+        (
+            json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select", "options": vec![option("a"); 101]}}]),
+            "no more than 100 items allowed [json-pointer:/blocks/0/accessory/options]",
+        ),
+        (
+            json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "overflow", "options": vec![option("a"); 6]}}]),
+            "no more than 5 items allowed [json-pointer:/blocks/0/accessory/options]",
+        ),
         (input(json!({"type": "button"})), "unsupported type: button [json-pointer:/blocks/0/element/type]"),
-        (input(json!({"type": "plain_text_input", "min_length": 9, "max_length": 3})), "min_length must not exceed max_length [json-pointer:/blocks/0/element/min_length]"),
-        (input(json!({"type": "plain_text_input", "max_length": 3_001})), "must be no more than 3000 [json-pointer:/blocks/0/element/max_length]"),
-        (input(json!({"type": "datepicker", "initial_date": "28.2.2026"})), "must be a date of the form YYYY-MM-DD [json-pointer:/blocks/0/element/initial_date]"),
-        (input(json!({"type": "datepicker", "initial_date": "2026-02-30"})), "must be a date of the form YYYY-MM-DD [json-pointer:/blocks/0/element/initial_date]"),
-        (input(json!({"type": "timepicker", "initial_time": "24:00"})), "must be a time of the form HH:mm [json-pointer:/blocks/0/element/initial_time]"),
-        (json!([{"type": "file", "external_id": "x", "source": "remote"}]), "no remote file has this id [json-pointer:/blocks/0/external_id]"),
-        (json!([{"type": "rich_text", "elements": [{"type": "text", "text": "x"}]}]), "unsupported type: text [json-pointer:/blocks/0/elements/0/type]"),
+        (
+            input(json!({"type": "plain_text_input", "min_length": 9, "max_length": 3})),
+            "min_length must not exceed max_length [json-pointer:/blocks/0/element/min_length]",
+        ),
+        (
+            input(json!({"type": "plain_text_input", "max_length": 3_001})),
+            "must be no more than 3000 [json-pointer:/blocks/0/element/max_length]",
+        ),
+        (
+            input(json!({"type": "datepicker", "initial_date": "28.2.2026"})),
+            "must be a date of the form YYYY-MM-DD [json-pointer:/blocks/0/element/initial_date]",
+        ),
+        (
+            input(json!({"type": "datepicker", "initial_date": "2026-02-30"})),
+            "must be a date of the form YYYY-MM-DD [json-pointer:/blocks/0/element/initial_date]",
+        ),
+        (
+            input(json!({"type": "timepicker", "initial_time": "24:00"})),
+            "must be a time of the form HH:mm [json-pointer:/blocks/0/element/initial_time]",
+        ),
+        (
+            json!([{"type": "file", "external_id": "x", "source": "remote"}]),
+            "no remote file has this id [json-pointer:/blocks/0/external_id]",
+        ),
+        (
+            json!([{"type": "rich_text", "elements": [{"type": "text", "text": "x"}]}]),
+            "unsupported type: text [json-pointer:/blocks/0/elements/0/type]",
+        ),
         (json!([{"type": "rich_text"}]), "missing required field: elements [json-pointer:/blocks/0]"),
-        (json!([{"type": "divider", "block_id": "x"}, {"type": "divider", "block_id": "x"}]), "`block_id` \"x\" already exists [json-pointer:/blocks/1/block_id]"),
-        (json!([{"type": "divider", "block_id": "x".repeat(256)}]), "must be less than 256 characters [json-pointer:/blocks/0/block_id]"),
+        (
+            json!([{"type": "divider", "block_id": "x"}, {"type": "divider", "block_id": "x"}]),
+            "`block_id` \"x\" already exists [json-pointer:/blocks/1/block_id]",
+        ),
+        (
+            json!([{"type": "divider", "block_id": "x".repeat(256)}]),
+            "must be less than 256 characters [json-pointer:/blocks/0/block_id]",
+        ),
         (json!(vec![json!({"type": "divider"}); 51]), "no more than 50 items allowed [json-pointer:/blocks]"),
-        (json!(vec![json!({"type": "markdown", "text": "x".repeat(7_000)}); 2]), "must be less than 12001 characters [json-pointer:/blocks]"),
-        (json!(vec![json!({"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]]}); 2]), "only_one_table_allowed [json-pointer:/blocks]"),
+        (
+            json!(vec![json!({"type": "markdown", "text": "x".repeat(7_000)}); 2]),
+            "must be less than 12001 characters [json-pointer:/blocks]",
+        ),
+        (
+            json!(vec![json!({"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]]}); 2]),
+            "only_one_table_allowed [json-pointer:/blocks]",
+        ),
         (json!([{"type": "table", "rows": []}]), "no fewer than 1 items allowed [json-pointer:/blocks/0/rows]"),
-        (json!([{"type": "video", "title": text("plain_text", 1), "alt_text": "x", "thumbnail_url": "https://a.example", "video_url": "http://a.example"}]), "must be an https url [json-pointer:/blocks/0/video_url]"),
+        (
+            json!([{"type": "video", "title": text("plain_text", 1), "alt_text": "x", "thumbnail_url": "https://a.example", "video_url": "http://a.example"}]),
+            "must be an https url [json-pointer:/blocks/0/video_url]",
+        ),
         (json!(vec![json!({"type": "section", "text": {"type": "mrkdwn", "text": "x".repeat(2_700)}}); 5]), "too long"),
     ] {
         let found = problems(&blocks);

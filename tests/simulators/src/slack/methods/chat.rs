@@ -101,7 +101,7 @@ fn thread(call: &mut Call<'_>, channel: &str) -> Result<Option<String>, Refusal>
 }
 
 /// A message of the caller without content.
-fn blank(call: &Call<'_>, channel: &str, ts: String) -> Result<Message, Refusal> {
+fn blank(call: &Call<'_>, channel: &str, ts: &str) -> Result<Message, Refusal> {
     let args = call.args;
     let team = call.team();
     Ok(Message {
@@ -111,9 +111,9 @@ fn blank(call: &Call<'_>, channel: &str, ts: String) -> Result<Message, Refusal>
         unfurl_links: args.flag("unfurl_links", true)?,
         unfurl_media: args.flag("unfurl_media", true)?,
         mrkdwn: args.flag("mrkdwn", true)?,
-        parse: args.text("parse")?.map_or_else(|| "none".to_owned(), std::borrow::Cow::into_owned),
+        parse: args.text("parse")?.map(std::borrow::Cow::into_owned),
         link_names: args.flag("link_names", false)?,
-        ..Message::blank(channel, &ts, &call.caller.user, team)
+        ..Message::blank(channel, ts, &call.caller.user, team)
     })
 }
 
@@ -182,7 +182,7 @@ pub(super) fn post_message(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     if let Some(first) = duplicate(call, &channel)? {
         return Ok(first);
     }
-    let template = blank(call, &channel, String::new())?;
+    let template = blank(call, &channel, "")?;
     if call.world.settings.message_quota.is_some_and(|quota| call.world.posted >= quota) {
         return Err(Refusal::new("message_limit_exceeded"));
     }
@@ -297,7 +297,7 @@ pub(super) fn update(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     }
     let mut message = old.clone();
     // Omission overwrites what the message had (Slack docs: chat.update, "parse", "link_names").
-    message.parse = call.args.text("parse")?.map_or_else(|| "client".to_owned(), std::borrow::Cow::into_owned);
+    message.parse = Some(call.args.text("parse")?.map_or_else(|| "client".to_owned(), std::borrow::Cow::into_owned));
     message.link_names = call.args.flag("link_names", false)?;
     let (has_text, has_blocks) = (content.text.is_some(), content.blocks.is_some());
     if has_text || has_blocks {
@@ -349,7 +349,7 @@ pub(super) fn post_ephemeral(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let content = Content::read(call, Route::Ephemeral)?;
     call.pace(&channel)?;
     let now = ts(call.now);
-    let mut message = blank(call, &channel, now.clone())?;
+    let mut message = blank(call, &channel, &now)?;
     message.thread_ts = call.args.text("thread_ts")?.map(std::borrow::Cow::into_owned);
     fill(call, &mut message, content);
     call.world.ephemerals.push(Ephemeral { user, message });

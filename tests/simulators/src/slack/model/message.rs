@@ -60,8 +60,8 @@ pub struct Message {
     pub unfurl_media: bool,
     /// Text formatting on.
     pub mrkdwn: bool,
-    /// `parse` argument in force.
-    pub parse: String,
+    /// `parse` argument in force; without it only URLs are linked.
+    pub parse: Option<String>,
     /// `link_names` argument in force.
     pub link_names: bool,
     /// Customised name (`chat:write.customize`).
@@ -94,7 +94,7 @@ impl Message {
             unfurl_links: true,
             unfurl_media: true,
             mrkdwn: true,
-            parse: "client".to_owned(),
+            parse: Some("client".to_owned()),
             link_names: true,
             username: None,
         }
