@@ -16,6 +16,7 @@ use super::{
     config::{Config, ProxyConfig},
     core::Core,
     error::Trace,
+    fitness::{self, Unfit},
     identity::{Identity, IdentityRequest, Validity},
     journal::{Call, Violation},
     keys::{Key, KeyAlgorithm, SigningError},
@@ -363,9 +364,10 @@ impl Cluster {
         &self.core.faults
     }
 
-    /// Adds a fault.
-    pub fn inject(&self, fault: Fault) -> u64 {
-        self.core.faults.inject(fault)
+    /// Adds a fault that can happen to a Teleport; returns its number.
+    pub fn inject(&self, fault: Fault) -> Result<u64, Unfit> {
+        fitness::check(&fault)?;
+        Ok(self.core.faults.inject(fault))
     }
 
     /// Every call so far, oldest first.

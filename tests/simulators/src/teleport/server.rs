@@ -33,6 +33,7 @@ use super::{
     config::ServerVersion,
     connection::{Connection, Disguise, Note},
     core::Core,
+    fitness::STREAMING,
     keys::SigningError,
     pings::Counted,
     service,
@@ -40,8 +41,6 @@ use super::{
 
 /// A client that does not finish its handshake is let go after this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// What Teleport's own clients ask for without naming a deadline.
-const STREAMING: [&str; 2] = ["WatchEvents", "GetAccessRequestsV2"];
 
 /// Why the TLS side could not be set up.
 #[derive(Debug, thiserror::Error)]
