@@ -540,7 +540,11 @@ fn host_of_tunnel(core: &Core, authorities: &Authorities, public: &str) -> Resul
     let key = Key::generate(KeyAlgorithm::Ecdsa)?.ssh;
     let now = SystemTime::now();
     let cluster = &core.config.cluster_name;
-    let principals = [format!("proxy.{cluster}"), cluster.clone(), super::proxy::host(public).to_owned()];
+    // Teleport's clients compare the address that they dialed with these.
+    let mut principals: Vec<String> =
+        ["localhost", "127.0.0.1", "::1", super::proxy::host(public)].map(str::to_owned).into();
+    principals.extend([format!("proxy.{cluster}"), cluster.clone()]);
+    principals.dedup();
     let certificate = authorities.host.issue_ssh(
         &key,
         &SshContents {
