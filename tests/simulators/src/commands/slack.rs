@@ -6,6 +6,8 @@ use simulators::slack::{
     APP_TOKEN, BOT_TOKEN, BOT_USER, Channel, Limits, Server, Token, User, Workspace, default_workspace, scopes,
 };
 
+use super::interrupted;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to listen
@@ -56,15 +58,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         tracing::warn!("real Slack would refuse, warn about or punish this: {violation}");
     }
     Ok(())
-}
-
-/// Returns at Ctrl-C or at a polite request to end.
-async fn interrupted() -> std::io::Result<()> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminated.recv() => Ok(()),
-    }
 }
 
 fn workspace(args: &Args) -> Workspace {
