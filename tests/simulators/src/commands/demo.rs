@@ -1,6 +1,11 @@
 //! `simulators demo`: all of it, with a page to look at.
 
-use std::{error::Error, net::SocketAddr, path::PathBuf};
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 use simulators::demo::{Demo, Settings};
 
@@ -18,9 +23,13 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let demo = Demo::start(Settings { listen: args.listen, worker: args.worker }).await?;
-    tracing::info!("Open http://{} in a browser; ctrl-C ends everything", demo.address());
+    say(&format!("\n  The demo is at http://{}\n  Ctrl-C ends it.\n", demo.address()))?;
     interrupted().await?;
-    tracing::info!("Ending");
     demo.end().await;
+    say("The demo has ended.")?;
     Ok(())
+}
+
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
 }

@@ -34,7 +34,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{credentials::Credentials, files::Files, worker::Supervisor};
 use crate::{
     slack::{self, Limits, default_workspace},
-    teleport::{Cluster, Config, ProxyConfig, cluster::StartError},
+    teleport::{Cluster, Config, ProxyConfig, Role, cluster::StartError},
 };
 
 /// What the demo is started with.
@@ -154,10 +154,12 @@ impl Demo {
     }
 }
 
-/// A cluster whose Proxy has an address that looks like one, so that messages link to requests.
+/// A cluster with one more role to ask for, and a Proxy whose address looks like one, so that messages link to requests.
 fn cluster() -> Config {
     let proxy = ProxyConfig { public_addr: Some("teleport.example.com:443".to_owned()), ..ProxyConfig::default() };
-    Config { proxy: Some(proxy), ..Config::default() }
+    let mut config = Config { proxy: Some(proxy), ..Config::default() };
+    config.roles.push(Role::new("editor"));
+    config
 }
 
 /// So that the workspace does not look deserted. Nothing depends on it.

@@ -13,7 +13,8 @@ use super::{Shared, assets::ASSETS, controls, events::events};
 use crate::{slack, teleport};
 
 /// Nothing from anywhere else: the page works without internet, and what users write cannot become part of it.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves until it is stopped.
 pub(super) async fn serve(listener: TcpListener, shared: Shared, identity: PathBuf) {

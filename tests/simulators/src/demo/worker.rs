@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io::{self, Write as _},
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -88,7 +89,8 @@ impl Record {
     }
 
     fn line(&self, text: String) {
-        tracing::info!(target: "worker", "{text}");
+        // The terminal may be gone; the page is still there.
+        let _ = writeln!(io::stderr(), "worker │ {text}");
         self.change(|book| {
             book.last += 1;
             if book.lines.len() == KEPT {
@@ -216,7 +218,7 @@ impl Care {
         self.note_end(&ended);
     }
 
-    fn note_end(&mut self, ended: &std::io::Result<ExitStatus>) {
+    fn note_end(&mut self, ended: &io::Result<ExitStatus>) {
         self.child = None;
         let how = match ended {
             Ok(status) => status.to_string(),
@@ -230,7 +232,7 @@ impl Care {
 }
 
 /// Resolves when the child ends; never without one.
-async fn ended(child: &mut Option<Child>) -> std::io::Result<ExitStatus> {
+async fn ended(child: &mut Option<Child>) -> io::Result<ExitStatus> {
     match child {
         Some(child) => child.wait().await,
         None => std::future::pending().await,
