@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test lint fmt deny advisories ci
+.PHONY: help demo build release test test-page lint fmt deny advisories ci
 
 CARGO ?= cargo
 PORT ?= 8080
@@ -21,6 +21,9 @@ release: ## Build what is shipped: target/release/slack-access-operator
 
 test: ## Run every test that needs nothing but Rust
 	$(CARGO) test --locked --workspace
+
+test-page: ## Test the demo's page in a headless browser, where there is one
+	hack/page.sh
 
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
