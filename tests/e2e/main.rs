@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let failed = runtime.block_on(travel(node));
+    let failed = tokio::task::LocalSet::new().block_on(&runtime, travel(node));
     // What still runs (servers, streams) ends with the process.
     runtime.shutdown_background();
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -47,7 +47,7 @@ async fn travel(node: Node) -> usize {
     for (name, step) in steps::STEPS {
         let began = Instant::now();
         // On a task of its own, which turns a panic into a result.
-        let ended = tokio::spawn(step(Arc::clone(&journey))).await;
+        let ended = tokio::task::spawn_local(step(Arc::clone(&journey))).await;
         let took = began.elapsed().as_secs_f64();
         if ended.is_ok() {
             println!("test {name} ... ok ({took:.1} s)");

@@ -11,7 +11,7 @@ use simulators::teleport::NewReview;
 
 use crate::journey::{Journey, condition, outage};
 
-type Step = fn(Arc<Journey>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+type Step = fn(Arc<Journey>) -> Pin<Box<dyn Future<Output = ()>>>;
 
 macro_rules! steps {
     ($($step:ident,)*) => { &[$((stringify!($step), |journey| Box::pin($step(journey)))),*] };
@@ -51,7 +51,7 @@ async fn the_documented_commands_lead_to_a_ready_plugin(journey: Arc<Journey>) {
     journey.shell("kubectl create namespace teleport").await;
     journey.shell("kubectl label namespace teleport default pod-security.kubernetes.io/enforce=restricted").await;
     let mut applied = None;
-    for command in journey.documented_commands() {
+    for command in Journey::documented_commands() {
         println!("  $ {}", command.replace(BOT_TOKEN, "xoxb-…"));
         if command.starts_with("kubectl apply") {
             applied = Some(Instant::now());
