@@ -162,7 +162,7 @@ impl Journey {
 
     /// What somebody would look at who has to find out what went wrong.
     pub(crate) async fn state(&self) -> String {
-        let mut text = String::new();
+        let mut parts = Vec::new();
         for line in [
             "kubectl get sap,deployments,pods -A -o wide",
             "kubectl describe sap",
@@ -171,9 +171,9 @@ impl Journey {
             "kubectl logs -l slackaccess.dev/plugin=slack --tail=60 --prefix",
         ] {
             let said = self.try_shell(line).await.unwrap_or_else(|error| error);
-            text.push_str(&format!("\n--- {line}\n{said}"));
+            parts.push(format!("--- {line}\n{said}"));
         }
-        text
+        parts.join("\n")
     }
 }
 

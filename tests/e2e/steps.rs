@@ -9,6 +9,7 @@ use serde_json::Value;
 use simulators::slack::{BOT_TOKEN, Token, scopes};
 use simulators::teleport::NewReview;
 
+use crate::faults::whatever_is_wrong_is_said_in_one_line_and_heals_when_mended;
 use crate::journey::{Journey, condition, outage};
 
 type Step = fn(Arc<Journey>) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -27,6 +28,7 @@ pub(crate) const STEPS: &[(&str, Step)] = steps![
     a_new_token_is_taken_up_without_a_restart,
     a_broken_identity_is_reported_while_the_old_one_works_on,
     a_missing_secret_is_named_and_healed_by_its_creation,
+    whatever_is_wrong_is_said_in_one_line_and_heals_when_mended,
     an_edited_recipient_map_takes_effect,
     two_replicas_announce_once,
     a_killed_worker_loses_and_doubles_nothing,
