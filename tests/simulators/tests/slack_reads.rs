@@ -1,4 +1,5 @@
 //! What is read back: history, people, channels, user groups, reactions.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod slack_client;
 
