@@ -1,4 +1,5 @@
-//! Compiles the `.proto` files under `proto/` into the server side that the simulated Teleport needs. No `protoc` is involved.
+//! Compiles the `.proto` files under `proto/` into the server side that the simulated Teleport needs,
+//! and the client side for its own tests. No `protoc` is involved.
 
 use std::{error::Error, fs, path::PathBuf};
 
@@ -9,7 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "proto"));
     files.sort();
     let descriptors = protox::compile(&files, [&root])?;
-    tonic_prost_build::configure().build_client(false).build_transport(false).compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_transport(false).include_file("teleport.rs").compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=../../proto");
     Ok(())
 }

@@ -71,7 +71,7 @@ async fn pages(client: &Client, method: &str, list: &str, query: &[(&str, &str)]
             return pages;
         }
         assert!(next.ends_with('='), "{next}");
-        cursor = next.to_owned();
+        next.clone_into(&mut cursor);
     }
 }
 

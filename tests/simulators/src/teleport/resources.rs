@@ -1,0 +1,112 @@
+//! Servers, applications and user groups, as far as their names are looked up.
+
+use super::{
+    access::Caller,
+    error::Trace,
+    pb::{
+        proto::{ListResourcesRequest, ListResourcesResponse, PaginatedResource, paginated_resource::Resource},
+        types::{self, Metadata},
+    },
+    role::named,
+    state::State,
+};
+
+/// A server with a host name.
+pub fn node(name: &str, hostname: &str) -> PaginatedResource {
+    PaginatedResource {
+        resource: Some(Resource::Node(types::ServerV2 {
+            kind: "node".to_owned(),
+            version: "v2".to_owned(),
+            metadata: Some(named(name)),
+            spec: Some(types::ServerSpecV2 { addr: String::new(), hostname: hostname.to_owned() }),
+            ..types::ServerV2::default()
+        })),
+    }
+}
+
+/// An application that came from Okta, whose label holds the name that people know.
+pub fn okta_app(name: &str, friendly: &str) -> PaginatedResource {
+    let labels = [("teleport.dev/origin", "okta"), ("teleport.internal/okta-app-name", friendly)];
+    let metadata = Metadata {
+        labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        ..named(name)
+    };
+    PaginatedResource {
+        resource: Some(Resource::AppServer(types::AppServerV3 {
+            kind: "app_server".to_owned(),
+            version: "v3".to_owned(),
+            metadata: Some(named(name)),
+            spec: Some(types::AppServerSpecV3 {
+                hostname: String::new(),
+                app: Some(types::AppV3 {
+                    kind: "app".to_owned(),
+                    version: "v3".to_owned(),
+                    metadata: Some(metadata),
+                    ..types::AppV3::default()
+                }),
+            }),
+            ..types::AppServerV3::default()
+        })),
+    }
+}
+
+fn kind_and_metadata(resource: &PaginatedResource) -> Option<(&'static str, &Metadata)> {
+    match resource.resource.as_ref()? {
+        Resource::Node(node) => Some(("node", node.metadata.as_ref()?)),
+        Resource::AppServer(server) => Some(("app_server", server.spec.as_ref()?.app.as_ref()?.metadata.as_ref()?)),
+        Resource::UserGroup(group) => Some(("user_group", group.header.as_ref()?.metadata.as_ref()?)),
+    }
+}
+
+/// Lists the resources of one kind that the caller may see. Of the predicate language the one form that plugins use is
+/// understood: `resource.metadata.name == "<name>"`, joined by `||`.
+pub(crate) fn list(
+    state: &State,
+    caller: &Caller,
+    query: &ListResourcesRequest,
+) -> Result<ListResourcesResponse, Trace> {
+    let sees = state.roles_of(caller).any(|role| role.preview_resources);
+    let names = predicate_names(&query.predicate_expression)?;
+    let mut rows: Vec<&PaginatedResource> = Vec::new();
+    for resource in &state.resources {
+        let Some((kind, metadata)) = kind_and_metadata(resource) else { continue };
+        let asked_for = names.as_ref().is_none_or(|names| names.contains(&metadata.name));
+        if sees && kind == query.resource_type && asked_for && metadata.name.as_str() >= query.start_key.as_str() {
+            rows.push(resource);
+        }
+    }
+    let name = |resource: &PaginatedResource| {
+        kind_and_metadata(resource).map(|(_, metadata)| metadata.name.clone()).unwrap_or_default()
+    };
+    rows.sort_by_key(|resource| name(resource));
+    let total = i32::try_from(rows.len()).unwrap_or(i32::MAX);
+    let limit = usize::try_from(query.limit).ok().filter(|limit| *limit > 0);
+    let limit = limit.ok_or_else(|| Trace::bad("nonpositive parameter limit"))?;
+    let next_key = rows.get(limit).map(|resource| name(resource)).unwrap_or_default();
+    let resources = rows.into_iter().take(limit).cloned().collect();
+    Ok(ListResourcesResponse { resources, next_key, total_count: if query.need_total_count { total } else { 0 } })
+}
+
+fn predicate_names(expression: &str) -> Result<Option<Vec<String>>, Trace> {
+    if expression.trim().is_empty() {
+        return Ok(None);
+    }
+    let name = |term: &str| {
+        let quoted = term.trim().strip_prefix("resource.metadata.name")?.trim().strip_prefix("==")?.trim();
+        serde_json::from_str::<String>(quoted).ok()
+    };
+    let names: Option<Vec<String>> = expression.split("||").map(name).collect();
+    names.map(Some).ok_or_else(|| Trace::bad(format!("failed to parse predicate expression: {expression}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::predicate_names;
+
+    #[test]
+    fn names_are_read_from_the_predicate_that_plugins_send() {
+        let expression = r#"resource.metadata.name == "a" || resource.metadata.name == "b \"c\"""#;
+        assert_eq!(predicate_names(expression).unwrap().unwrap(), ["a", "b \"c\""]);
+        assert!(predicate_names("labels.env == \"x\"").is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! `teleport.accesslist.v1.AccessListService`.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Services, auth::unknown_service, call::Call};
+use crate::teleport::{
+    config::Edition,
+    error::Trace,
+    pb::teleport::accesslist::v1::{
+        GetAccessListOwnersRequest, GetAccessListOwnersResponse, GetAccessListsRequest, GetAccessListsResponse,
+        ListAccessListsRequest, ListAccessListsResponse, access_list_service_server::AccessListService,
+    },
+    state::State,
+};
+
+/// Nested lists, and with them the question for all owners, came with this major version.
+const OWNERS_SINCE: u32 = 17;
+
+#[async_trait]
+impl AccessListService for Services {
+    async fn get_access_lists(
+        &self,
+        request: Request<GetAccessListsRequest>,
+    ) -> Result<Response<GetAccessListsResponse>, Status> {
+        self.unary("GetAccessLists", request, |call, _| {
+            self.core.read(|state| {
+                check(state, call)?;
+                Ok::<_, Trace>(GetAccessListsResponse { access_lists: state.access_lists.values().cloned().collect() })
+            })
+        })
+        .await
+    }
+
+    async fn list_access_lists(
+        &self,
+        request: Request<ListAccessListsRequest>,
+    ) -> Result<Response<ListAccessListsResponse>, Status> {
+        self.unary("ListAccessLists", request, |call, query| {
+            self.core.read(|state| {
+                check(state, call)?;
+                let (page, next_token) = super::rules::page(
+                    state.access_lists.iter(),
+                    |(name, _)| name,
+                    query.page_size.into(),
+                    &query.next_token,
+                );
+                let access_lists = page.into_iter().map(|(_, list)| list.clone()).collect();
+                Ok::<_, Trace>(ListAccessListsResponse { access_lists, next_token })
+            })
+        })
+        .await
+    }
+
+    async fn get_access_list_owners(
+        &self,
+        request: Request<GetAccessListOwnersRequest>,
+    ) -> Result<Response<GetAccessListOwnersResponse>, Status> {
+        self.unary("GetAccessListOwners", request, |call, query| {
+            self.core.read(|state| {
+                check(state, call).map_err(Status::from)?;
+                if state.version.major < OWNERS_SINCE {
+                    return Err(Status::unimplemented(
+                        "unknown method GetAccessListOwners for service teleport.accesslist.v1.AccessListService",
+                    ));
+                }
+                let list = state.access_lists.get(&query.access_list).and_then(|list| list.spec.clone());
+                let list =
+                    list.ok_or_else(|| Trace::not_found(format!("access_list {:?} not found", query.access_list)))?;
+                Ok(GetAccessListOwnersResponse { owners: list.owners })
+            })
+        })
+        .await
+    }
+}
+
+fn check(state: &State, call: &Call) -> Result<(), Trace> {
+    if state.edition == Edition::Oss {
+        return Err(unknown_service("teleport.accesslist.v1.AccessListService"));
+    }
+    state.check_all(&call.caller, "access_list", &["list", "read"])
+}

@@ -1,0 +1,42 @@
+//! Teleport's gRPC services.
+
+mod auth;
+mod call;
+mod users;
+
+use tonic::service::Routes;
+
+use super::{
+    core::Core,
+    pb::{
+        proto::auth_service_server::AuthServiceServer,
+        teleport::{
+            accesslist::v1::access_list_service_server::AccessListServiceServer,
+            accessmonitoringrules::v1::access_monitoring_rules_service_server::AccessMonitoringRulesServiceServer,
+            userloginstate::v1::user_login_state_service_server::UserLoginStateServiceServer,
+            users::v1::users_service_server::UsersServiceServer,
+        },
+    },
+};
+
+mod lists;
+mod rules;
+
+/// Messages of any size are taken by the decoder: the limit is Teleport's own, checked in [`call`].
+const UNLIMITED: usize = usize::MAX;
+
+/// The services, answering from one shared state.
+#[derive(Clone)]
+pub(crate) struct Services {
+    core: Core,
+}
+
+/// All services of the cluster.
+pub(crate) fn routes(core: &Core) -> Routes {
+    let services = Services { core: core.clone() };
+    Routes::new(AuthServiceServer::new(services.clone()).max_decoding_message_size(UNLIMITED))
+        .add_service(UsersServiceServer::new(services.clone()))
+        .add_service(UserLoginStateServiceServer::new(services.clone()))
+        .add_service(AccessMonitoringRulesServiceServer::new(services.clone()))
+        .add_service(AccessListServiceServer::new(services))
+}

@@ -1,0 +1,82 @@
+//! `teleport.accessmonitoringrules.v1.AccessMonitoringRulesService`.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Services, auth::unknown_service, call::Call};
+use crate::teleport::{
+    error::Trace,
+    pb::teleport::accessmonitoringrules::v1::{
+        AccessMonitoringRule, ListAccessMonitoringRulesRequest, ListAccessMonitoringRulesResponse,
+        ListAccessMonitoringRulesWithFilterRequest, ListAccessMonitoringRulesWithFilterResponse,
+        access_monitoring_rules_service_server::AccessMonitoringRulesService,
+    },
+};
+
+const SERVICE: &str = "teleport.accessmonitoringrules.v1.AccessMonitoringRulesService";
+const LARGEST_PAGE: usize = 1000;
+
+#[async_trait]
+impl AccessMonitoringRulesService for Services {
+    async fn list_access_monitoring_rules(
+        &self,
+        request: Request<ListAccessMonitoringRulesRequest>,
+    ) -> Result<Response<ListAccessMonitoringRulesResponse>, Status> {
+        self.unary("ListAccessMonitoringRules", request, |call, query| {
+            self.list_rules(call, |_| true, query.page_size, &query.page_token)
+        })
+        .await
+    }
+
+    async fn list_access_monitoring_rules_with_filter(
+        &self,
+        request: Request<ListAccessMonitoringRulesWithFilterRequest>,
+    ) -> Result<Response<ListAccessMonitoringRulesWithFilterResponse>, Status> {
+        self.unary("ListAccessMonitoringRulesWithFilter", request, |call, query| -> Result<_, Trace> {
+            let wanted = |rule: &AccessMonitoringRule| {
+                let spec = rule.spec.clone().unwrap_or_default();
+                let notifies =
+                    spec.notification.is_some_and(|notification| notification.name == query.notification_name);
+                query.subjects.iter().all(|subject| spec.subjects.contains(subject))
+                    && (query.notification_name.is_empty() || notifies)
+            };
+            let ListAccessMonitoringRulesResponse { rules, next_page_token } =
+                self.list_rules(call, wanted, query.page_size, &query.page_token)?;
+            Ok(ListAccessMonitoringRulesWithFilterResponse { rules, next_page_token })
+        })
+        .await
+    }
+}
+
+impl Services {
+    fn list_rules(
+        &self,
+        call: &Call,
+        wanted: impl Fn(&AccessMonitoringRule) -> bool,
+        size: i64,
+        token: &str,
+    ) -> Result<ListAccessMonitoringRulesResponse, Trace> {
+        self.core.read(|state| {
+            if !state.version.has_monitoring_rules() {
+                return Err(unknown_service(SERVICE));
+            }
+            state.check_all(&call.caller, "access_monitoring_rule", &["list", "read"])?;
+            let all = state.rules.iter().filter(|(_, rule)| wanted(rule));
+            let (page, next_page_token) = page(all, |(name, _)| name, size, token);
+            let rules = page.into_iter().map(|(_, rule)| rule.clone()).collect();
+            Ok(ListAccessMonitoringRulesResponse { rules, next_page_token })
+        })
+    }
+}
+
+/// One page of rows that are sorted by name; the token is the name of the first row of the next page.
+pub(super) fn page<'a, T: 'a>(
+    rows: impl Iterator<Item = T>,
+    name: impl Fn(&T) -> &'a str,
+    size: i64,
+    token: &str,
+) -> (Vec<T>, String) {
+    let size = usize::try_from(size).ok().filter(|size| (1..=LARGEST_PAGE).contains(size)).unwrap_or(LARGEST_PAGE);
+    let mut page: Vec<T> = rows.filter(|row| name(row) >= token).take(size + 1).collect();
+    let next = if page.len() > size { page.pop().map(|row| name(&row).to_owned()) } else { None };
+    (page, next.unwrap_or_default())
+}

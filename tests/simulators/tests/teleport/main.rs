@@ -1,0 +1,5 @@
+//! The simulated Teleport over real gRPC, as a client meets it.
+
+mod basics;
+#[cfg(test)]
+mod support;
