@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 mod slack;
+mod teleport;
 
 use std::{error::Error, process::ExitCode};
 
@@ -9,6 +10,8 @@ use std::{error::Error, process::ExitCode};
 pub(crate) enum Command {
     /// A Slack workspace: Web API, Socket Mode, and a control API under `/_sim/`
     Slack(slack::Args),
+    /// A Teleport cluster: Auth, optionally a Proxy, and a control API under `/_sim/`
+    Teleport(teleport::Args),
 }
 
 /// Runs the command until it is interrupted.
@@ -29,6 +32,7 @@ fn block_on(command: Command) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         match command {
             Command::Slack(args) => slack::run(args).await,
+            Command::Teleport(args) => teleport::run(args).await,
         }
     })
 }
