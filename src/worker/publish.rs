@@ -34,7 +34,7 @@ const FIELD_MANAGER: &str = "slack-access-operator/worker";
 /// Changes that follow each other are written together.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The status is written at least this often: its age tells whether the worker still reports.
-const HEARTBEAT: Duration = Duration::from_secs(60);
+const HEARTBEAT: Duration = Duration::from_mins(1);
 /// After so long without a word the author is taken for gone, and another replica writes.
 const SILENCE: jiff::SignedDuration = jiff::SignedDuration::from_secs(90);
 /// Between attempts to reach the Kubernetes API.
@@ -127,7 +127,7 @@ impl Writer {
         let is_fresh = self
             .written
             .as_ref()
-            .is_some_and(|(written, at)| says_the_same(written, &next) && at.elapsed() < HEARTBEAT - SETTLE);
+            .is_some_and(|(written, at)| says_the_same(written, &next) && at.elapsed() + SETTLE < HEARTBEAT);
         let stands = previous.worker.as_ref().is_some_and(|worker| worker.pod == author.pod);
         if is_fresh && stands {
             return Ok(());
@@ -145,12 +145,11 @@ impl Writer {
     }
 
     async fn api(&mut self) -> Result<Api<SlackAccessPlugin>, Error> {
-        let client = match &self.client {
-            Some(client) => client.clone(),
-            None => {
-                let client = bounded(Client::try_default()).await?;
-                self.client.insert(client).clone()
-            }
+        let client = if let Some(client) = &self.client {
+            client.clone()
+        } else {
+            let client = bounded(Client::try_default()).await?;
+            self.client.insert(client).clone()
         };
         Ok(Api::namespaced(client, &self.object.namespace))
     }

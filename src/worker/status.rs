@@ -166,8 +166,7 @@ fn recipients(report: &Report) -> Vec<RecipientStatus> {
 }
 
 fn resolved(report: &Report, recipients: &[RecipientStatus]) -> Finding {
-    let failed: Vec<_> =
-        recipients.iter().filter(|one| one.state == RecipientState::Failed).map(|one| describe(one)).collect();
+    let failed: Vec<_> = recipients.iter().filter(|one| one.state == RecipientState::Failed).map(describe).collect();
     if let Some(first) = failed.first() {
         let more = match failed.len() {
             1 => String::new(),
@@ -176,17 +175,16 @@ fn resolved(report: &Report, recipients: &[RecipientStatus]) -> Finding {
         let message = format!("{first}{more}");
         return Finding::failed(&Trouble { reason: reason::RECIPIENT_FAILED, message });
     }
-    match &report.recipients {
-        None => Finding::pending("not looked for yet: a Slack token is needed first"),
-        Some(_) => {
-            let unknown = recipients.iter().filter(|one| one.state == RecipientState::Unknown).count();
-            let checked = recipients.len() - unknown;
-            Finding::ok(match unknown {
-                0 => format!("{checked} of {checked} recipients found"),
-                _ => format!("{checked} recipients found, {unknown} cannot be checked before the first message"),
-            })
-        }
+    if report.recipients.is_none() {
+        return Finding::pending("not looked for yet: a Slack token is needed first");
     }
+    let unknown = recipients.iter().filter(|one| one.state == RecipientState::Unknown).count();
+    let checked = recipients.len() - unknown;
+    Finding::ok(if unknown == 0 {
+        format!("{checked} of {checked} recipients found")
+    } else {
+        format!("{checked} recipients found, {unknown} cannot be checked before the first message")
+    })
 }
 
 fn describe(recipient: &RecipientStatus) -> String {
