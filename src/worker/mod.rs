@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod recipients;
+pub mod status;
 
 use tokio::signal::unix::{SignalKind, signal};
 
