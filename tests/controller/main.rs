@@ -6,5 +6,7 @@
 mod support;
 
 mod admission;
+mod resilience;
 mod room;
+mod status;
 mod workload;

@@ -82,6 +82,8 @@ impl Room {
     }
 
     pub fn start_controller_with(&self, client: Client, user: String) -> Running {
+        // Shown for a test that fails.
+        let _ = tracing_subscriber::fmt().with_env_filter("slack_access_operator=debug").with_test_writer().try_init();
         let stop = CancellationToken::new();
         let settings = Settings {
             namespaces: vec![self.namespace.clone()],
