@@ -139,10 +139,10 @@ impl Room {
             })
             .await
         };
-        match tokio::time::timeout(std::time::Duration::from_secs(40), wait).await {
-            Ok(found) => found,
-            Err(_) => panic!("Ready is not {status}/{reason} but {last}"),
-        }
+        let Ok(found) = tokio::time::timeout(std::time::Duration::from_secs(40), wait).await else {
+            panic!("Ready is not {status}/{reason} but {last}")
+        };
+        found
     }
 
     /// The pods of `slack` once there are so many.
