@@ -101,6 +101,7 @@ impl Services {
             method,
             number: 0,
         };
+        call.note.tell(|told| told.reached = true);
         let number = self.core.journal.begin(self.core.millis(), &call.caller.user, method, format!("{message:?}"));
         let call = Call { number, ..call };
         let size = message.encoded_len();
@@ -127,7 +128,7 @@ impl Services {
             }
             Effect::RateLimited { .. } => Err(Trace::new(Kind::LimitExceeded, "rate limit exceeded").into()),
             Effect::ServerError { status } => {
-                call.note.set(Disguise::Html(status));
+                call.note.tell(|told| told.disguise = Some(Disguise::Html(status)));
                 Err(Status::unavailable("injected fault"))
             }
             Effect::Hang => {
@@ -157,7 +158,7 @@ impl Services {
                 call.connection.kill();
                 call.connection.closed().await;
             }
-            Some(Effect::Malformed) => call.note.set(Disguise::Garbage),
+            Some(Effect::Malformed) => call.note.tell(|told| told.disguise = Some(Disguise::Garbage)),
             _ => {}
         }
     }
