@@ -1,1 +1,301 @@
 //! The command line: arguments of every role, and what each starts.
+//!
+//! `start`, `configure` and `version` are the official plugin's. The same binary answers to the name `teleport-slack`.
+
+use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tracing::{info, warn};
+
+use crate::telemetry::{self, Logging};
+use crate::worker::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
+use crate::{controller, crd, probe, worker};
+
+const NAME: &str = "slack-access-operator";
+const OFFICIAL_NAME: &str = "teleport-slack";
+
+/// Teleport access requests in Slack.
+#[derive(Debug, Parser)]
+#[command(name = NAME, disable_help_subcommand = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run between one Teleport cluster and one Slack workspace, as a plain service
+    Start(Start),
+    /// Run between one Teleport cluster and one Slack workspace, as part of the operator
+    Worker(Worker),
+    /// Run a worker for each SlackAccessPlugin object of a Kubernetes cluster
+    Controller(Controller),
+    /// Print the definition of SlackAccessPlugin, for kubectl apply
+    Crd,
+    /// Ask a running process's /livez or /readyz: exit code 0 when it says yes
+    Probe(Probe),
+    /// Print an example configuration file
+    Configure,
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+struct Start {
+    /// Configuration file
+    #[arg(short, long, value_name = "PATH", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Worker {
+    /// Configuration file, in the format of `configure`; recipients for "*" may be left out
+    #[arg(short, long, value_name = "PATH")]
+    config: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Controller {
+    /// Watch this namespace only; may be repeated, or be a list with commas. All namespaces when left out
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", value_delimiter = ',', env = "WATCH_NAMESPACE")]
+    watch_namespaces: Vec<String>,
+    /// Image of the workers whose object names none
+    #[arg(long, value_name = "IMAGE", env = "WORKER_IMAGE")]
+    worker_image: String,
+    /// Serve /livez, /readyz and /metrics there
+    #[arg(long, value_name = "HOST:PORT")]
+    diag_addr: Option<String>,
+    /// Name of this instance in events
+    #[arg(long, value_name = "NAME", env = "POD_NAME", default_value = NAME)]
+    instance: String,
+    /// Least severe lines that are logged: error, warn, info, debug
+    #[arg(long, value_name = "SEVERITY", default_value_t)]
+    log_severity: telemetry::Severity,
+    /// How lines are logged: text, json
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    log_format: telemetry::Format,
+}
+
+#[derive(Debug, Args)]
+struct Probe {
+    /// What to ask, such as http://127.0.0.1:8081/readyz
+    url: String,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Log every decision, whatever the configuration says
+    #[arg(short, long)]
+    debug: bool,
+    /// Serve /livez, /readyz and /metrics there
+    #[arg(long, value_name = "HOST:PORT")]
+    diag_addr: Option<String>,
+}
+
+/// Why a command failed; each is one line.
+#[derive(Debug, thiserror::Error)]
+enum Fatal {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    #[error(transparent)]
+    Worker(#[from] worker::Error),
+    #[error(transparent)]
+    Controller(#[from] controller::Error),
+    #[error(transparent)]
+    Probe(#[from] probe::Error),
+    #[error("cannot render the definition: {0}")]
+    Definition(#[from] serde_saphyr::SerializeError),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// Runs a command: 0 when it ended well, 1 with one line on standard error when it did not, 2 for wrong arguments.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let name = program_name(arguments.first());
+    let parsed = command(name).try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help is an "error" for the parser; it goes to standard output, with exit code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = match cli.command {
+        Command::Start(Start { config, common }) => run_worker(origin(config, Wildcard::Required, common), true),
+        Command::Worker(Worker { config, common }) => run_worker(origin(config, Wildcard::Optional, common), false),
+        Command::Controller(arguments) => run_controller(arguments),
+        Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
+        Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
+        Command::Configure => print(config::EXAMPLE),
+        Command::Version => print(&version(name)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn origin(path: PathBuf, wildcard: Wildcard, common: Common) -> Origin {
+    let Common { debug, diag_addr } = common;
+    Origin { path, wildcard, environment: Environment::from_process(), debug, diag_addr }
+}
+
+fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
+    let loaded = origin.load()?;
+    let logging = Logging::start(&loaded.config.log)?;
+    info!("Starting Teleport Access Slack Plugin {}", env!("CARGO_PKG_VERSION"));
+    for warning in &loaded.warnings {
+        warn!("Configuration: {warning}");
+    }
+    block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }))
+}
+
+fn run_controller(arguments: Controller) -> Result<(), Fatal> {
+    let Controller { watch_namespaces, worker_image, diag_addr, instance, log_severity, log_format } = arguments;
+    Logging::start(&telemetry::Log { output: telemetry::Output::Stdout, severity: log_severity, format: log_format })?;
+    // `--watch-namespace=` of a template without a value means none.
+    let namespaces = watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect();
+    block_on(controller::run(controller::Settings { namespaces, worker_image, diag_addr, instance }))
+}
+
+/// One thread serves everything: the work is waiting, and memory counts.
+fn block_on<E>(role: impl Future<Output = Result<(), E>>) -> Result<(), Fatal>
+where
+    Fatal: From<E>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fatal::Runtime)?;
+    Ok(runtime.block_on(role)?)
+}
+
+/// The error with its causes, unless its own words already hold them.
+fn one_line(error: &Fatal) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}
+
+fn print(text: &str) -> Result<(), Fatal> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        // Whoever reads has seen enough (`configure | head`).
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Fatal::Output),
+    }
+}
+
+/// `teleport-slack` when called so, for instance through a symbolic link.
+fn program_name(argument: Option<&OsString>) -> &'static str {
+    let called = argument.map(Path::new).and_then(Path::file_name);
+    if called == Some(OsStr::new(OFFICIAL_NAME)) { OFFICIAL_NAME } else { NAME }
+}
+
+/// Like Teleport's own tools: name, version, source revision, compiler. The revision is known when the build was told it.
+fn version(name: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let revision = option_env!("SOURCE_REVISION").map(|revision| format!("-{revision}")).unwrap_or_default();
+    format!("{name} v{version} git:{name}-v{version}{revision} rust{}\n", env!("RUSTC_VERSION"))
+}
+
+fn command(name: &'static str) -> clap::Command {
+    let variables: Vec<String> = OVERRIDES
+        .iter()
+        .map(|over| format!("  {:38} {}.{}", over.variable, over.section, over.key))
+        .chain([
+            format!("  {:38} {}", "TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
+            format!("  {:38} {}", "HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
+            format!(
+                "  {:38} {}",
+                "TELEPORT_TUNNEL_PUBLIC_ADDR", "address of the Proxy's reverse tunnel, not looked up"
+            ),
+            format!(
+                "  {:38} {}",
+                "TELEPORT_TLS_ROUTING_CONN_UPGRADE", "whether a load balancer needs upgrades, not tested"
+            ),
+            format!("  {:38} {}", "RUST_LOG", "what to log, instead of log.severity"),
+        ])
+        .collect();
+    let environment = format!("Environment (takes the place of the file's settings):\n{}", variables.join("\n"));
+    let signals = "Signals:\n  HUP        read the configuration again, and open the log file anew\n  TERM, INT  \
+                   end, after finishing or handing over what is in flight";
+    let overview = format!(
+        "Examples:\n  {name} configure | sudo tee /etc/teleport-slack.toml > /dev/null\n  {name} start\n  {name} start \
+         --config=/etc/teleport-slack.toml --diag-addr=127.0.0.1:3000\n\nSee `{name} start --help` for environment \
+         variables and signals."
+    );
+    let start = format!("Example:\n  {name} start --config={DEFAULT_PATH}\n\n{environment}\n\n{signals}");
+    let worker =
+        format!("Example:\n  {name} worker --config=/etc/slack-access/worker.toml\n\n{environment}\n\n{signals}");
+    let configure = format!("Example:\n  {name} configure | sudo tee {DEFAULT_PATH} > /dev/null");
+    Cli::command()
+        .name(name)
+        .bin_name(name)
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(overview)
+        .mut_subcommand("start", |command| command.after_help(start))
+        .mut_subcommand("worker", |command| command.after_help(worker))
+        .mut_subcommand("configure", |command| command.after_help(configure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        let matches = command(NAME).try_get_matches_from(arguments)?;
+        Cli::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        command(NAME).debug_assert();
+    }
+
+    #[test]
+    fn start_takes_the_official_flags() {
+        let Command::Start(start) = parse(&["x", "start"]).unwrap().command else { panic!("start") };
+        assert_eq!(start.config, Path::new("/etc/teleport-slack.toml"));
+        assert!(!start.common.debug);
+        for arguments in [["x", "start", "-d", "-c", "/f"], ["x", "start", "--debug", "--config", "/f"]] {
+            let Command::Start(start) = parse(&arguments).unwrap().command else { panic!("start") };
+            assert_eq!((start.config.as_path(), start.common.debug), (Path::new("/f"), true));
+        }
+    }
+
+    #[test]
+    fn a_worker_must_be_told_its_file() {
+        assert!(parse(&["x", "worker"]).is_err());
+    }
+
+    #[test]
+    fn only_the_official_name_is_taken_over() {
+        assert_eq!(program_name(Some(&"/usr/local/bin/teleport-slack".into())), "teleport-slack");
+        assert_eq!(program_name(Some(&"./renamed".into())), NAME);
+        assert_eq!(program_name(None), NAME);
+    }
+}

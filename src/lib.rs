@@ -19,6 +19,7 @@ pub mod controller;
 pub mod crd;
 pub mod files;
 pub mod metrics;
+pub mod probe;
 pub mod slack;
 pub mod telemetry;
 pub mod teleport;

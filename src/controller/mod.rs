@@ -1,1 +1,237 @@
 //! The controller: reconciles `SlackAccessPlugin` objects into workloads.
+//!
+//! ```text
+//! gather (caches) → validate (pure) → build (pure) → apply → status (pure) → one write, if there is anything new
+//! ```
+//!
+//! Every write is a server-side apply of what is wanted: two controllers at once do no harm, and nothing is written when nothing
+//! changed. No Secret is ever read: workers mount them.
+
+pub mod apply;
+pub mod build;
+pub mod diagnose;
+pub mod error;
+pub mod events;
+#[cfg(test)]
+mod fixtures;
+mod gate;
+pub mod gather;
+pub mod memory;
+pub mod plan;
+pub mod reconcile;
+pub mod status;
+pub mod validate;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use futures::{Stream, TryStreamExt as _};
+use kube::runtime::controller::{self, applier};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Health};
+use crate::crd::status::READY;
+use crate::metrics::controller::ControllerMetrics;
+use gather::{Caches, Scope};
+use reconcile::Context;
+
+/// How many objects of one scope are worked on at the same time.
+const CONCURRENCY: u16 = 16;
+/// Changes of one object within this time are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// How often objects are counted, and the notes of those that are gone dropped.
+const HOUSEKEEPING: Duration = Duration::from_secs(15);
+/// The loop is stuck if it has not come round in this time.
+const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
+
+const DEFINITION_GATE: &str = "the definition of SlackAccessPlugin";
+const CACHES_GATE: &str = "the first list of every watched kind";
+
+/// What a controller has to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespaces to watch; all of them when empty.
+    pub namespaces: Vec<String>,
+    /// The image of workers whose object names none.
+    pub worker_image: String,
+    /// `HOST:PORT` of `/livez`, `/readyz` and `/metrics`; not served when absent.
+    pub diag_addr: Option<String>,
+    /// The name of this instance in events.
+    pub instance: String,
+}
+
+/// Why the controller ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No way to the Kubernetes API is known.
+    #[error("no way to the Kubernetes API is known: {0}; run inside of a cluster, or set KUBECONFIG")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client cannot be made.
+    #[error("cannot make a client of the Kubernetes API: {0}")]
+    Client(#[from] kube::Error),
+    /// The endpoints cannot be served.
+    #[error(transparent)]
+    Bind(#[from] admin::BindError),
+    /// The system refused something that every process may do.
+    #[error("cannot listen for signals: {0}; restart the process")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs with the cluster that the environment names, until asked to end (`SIGTERM`, `SIGINT`).
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    let config = kube::Config::infer().await?;
+    let client = Client::try_from(config)?;
+    let stop = CancellationToken::new();
+    let signals = signals(stop.clone())?;
+    tokio::select! {
+        ended = run_with(client, settings, stop) => ended,
+        () = signals => Ok(()),
+    }
+}
+
+fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("Ending");
+        stop.cancel();
+        // The other branch ends first unless the API server does not answer any more.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    })
+}
+
+/// Runs with a client until told to stop; what is being reconciled then is finished.
+pub async fn run_with(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
+    let Settings { namespaces, worker_image, diag_addr, instance } = settings;
+    let health = Health::with_gates([DEFINITION_GATE, CACHES_GATE]);
+    let metrics = ControllerMetrics::default();
+    let server = match &diag_addr {
+        Some(address) => {
+            let listener = admin::Listener::bind(address).await?;
+            let router = admin::router(health.clone(), metrics.clone());
+            Some(tokio::spawn(listener.serve(router, stop.clone().cancelled_owned())))
+        }
+        None => None,
+    };
+    let scopes = scopes(namespaces);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), watching = watching(&scopes), "Starting the controller");
+    tokio::select! {
+        () = gate::wait_for_definition(&client) => health.open(DEFINITION_GATE),
+        () = stop.cancelled() => {}
+    }
+    if !stop.is_cancelled() {
+        let contexts: Vec<_> = scopes
+            .iter()
+            .map(|scope| {
+                let (caches, queue) = Caches::watch(&client, scope);
+                let context = Arc::new(Context {
+                    client: client.clone(),
+                    caches,
+                    memory: memory::Memory::default(),
+                    events: events::Publisher::new(client.clone(), instance.clone()),
+                    metrics: metrics.clone(),
+                    worker_image: worker_image.clone(),
+                });
+                (context, queue)
+            })
+            .collect();
+        let shared: Vec<_> = contexts.iter().map(|(context, _)| context.clone()).collect();
+        let work: FuturesUnordered<_> =
+            contexts.into_iter().map(|(context, queue)| work(context, queue, stop.clone())).collect();
+        tokio::select! {
+            () = work.collect::<()>() => {}
+            () = keep_house(shared, health, metrics) => {}
+        }
+    }
+    if let Some(server) = server {
+        // It ends with the token.
+        let _ = server.await;
+    }
+    tracing::info!("The controller has ended");
+    Ok(())
+}
+
+/// Each namespace once; all of them when none is named.
+fn scopes(mut namespaces: Vec<String>) -> Vec<Scope> {
+    namespaces.sort();
+    namespaces.dedup();
+    if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() }
+}
+
+fn watching(scopes: &[Scope]) -> String {
+    let names: Vec<_> = scopes.iter().map(|scope| scope.as_deref().unwrap_or("all namespaces")).collect();
+    names.join(", ")
+}
+
+/// Reconciles the objects of one scope until told to stop.
+async fn work(context: Arc<Context>, queue: gather::Queue, stop: CancellationToken) {
+    let store = context.caches.plugins.clone();
+    let metrics = context.metrics.clone();
+    let queue = queue.inspect_err(move |error| {
+        metrics.watch_failed();
+        tracing::warn!(%error, "A watch on the Kubernetes API broke; it is taken up again");
+    });
+    // An error of a watch is said above, and the watch goes on by itself: it must not reach the applier, which would count it as
+    // the object's.
+    let queue = queue.filter_map(|request| std::future::ready(request.ok().map(Ok::<_, std::convert::Infallible>)));
+    let config = controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
+    let reconciler = |plugin, context| Box::pin(reconcile::reconcile(plugin, context));
+    let after_failure = |plugin: Arc<_>, error: &_, context: Arc<_>| reconcile::after_failure(&plugin, error, &context);
+    let results = applier(reconciler, after_failure, context, store, queue.take_until(stop.cancelled_owned()), config);
+    log_results(results).await;
+}
+
+async fn log_results<Q: std::error::Error + 'static>(
+    results: impl Stream<Item = Result<(ObjectRef<gather::Plugin>, controller::Action), controller::Error<error::Error, Q>>>,
+) {
+    results
+        .for_each(|result| {
+            match result {
+                Ok((object, _)) => tracing::debug!(%object, "Reconciled an object"),
+                // It was deleted while it waited for its turn.
+                Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "An object is gone"),
+                Err(controller::Error::ReconcilerFailed(error, object)) => {
+                    tracing::warn!(%object, %error, reason = error.reason(), "Failed to reconcile an object");
+                }
+                Err(error) => tracing::error!(%error, "Failed to schedule a reconciliation"),
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// Tells readiness and progress, counts objects, and forgets those that are gone.
+async fn keep_house(contexts: Vec<Arc<Context>>, health: Health, metrics: ControllerMetrics) {
+    for context in &contexts {
+        if context.caches.filled().await.is_err() {
+            return; // the watches have ended: the controller is about to
+        }
+    }
+    health.open(CACHES_GATE);
+    let mut tick = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        tick.tick().await;
+        health.beat("controller", PROGRESS_LIMIT);
+        let plugins: Vec<_> = contexts.iter().flat_map(|context| context.caches.plugins.state()).collect();
+        let readable = plugins.iter().filter_map(|plugin| plugin.0.as_ref().ok());
+        metrics.plugins(readable.map(|plugin| {
+            let ready = plugin.status.as_ref().and_then(|status| status.condition(READY));
+            ready.map_or(("Unknown", "None"), |ready| (ready.status.as_str(), ready.reason.as_str()))
+        }));
+        for context in &contexts {
+            let live: HashSet<String> =
+                context.caches.plugins.state().iter().filter_map(|plugin| plugin.uid()).collect();
+            context.memory.keep_only(&live);
+        }
+    }
+}

@@ -1,1 +1,114 @@
-//!
+//! Protobuf to domain types. Go's zero time (year 1) and an absent time both mean "not set".
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{
+    pb::{types, wrappers},
+    request::{AccessRequest, RequestId, RequestState, ResourceId, Review},
+};
+
+/// A Go server sends its zero `time.Time`, year 1, for times that are not set.
+const GO_ZERO_SECONDS: i64 = -62_135_596_800;
+
+/// A point in time, unless it is not set or not representable.
+pub(crate) fn timestamp(value: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    let value = value.filter(|value| value.seconds != GO_ZERO_SECONDS)?;
+    Timestamp::new(value.seconds, value.nanos).ok()
+}
+
+fn state(value: i32) -> RequestState {
+    match types::RequestState::try_from(value) {
+        Ok(types::RequestState::Pending) => RequestState::Pending,
+        Ok(types::RequestState::Approved) => RequestState::Approved,
+        Ok(types::RequestState::Denied) => RequestState::Denied,
+        Ok(types::RequestState::Promoted) => RequestState::Promoted,
+        Ok(types::RequestState::None) | Err(_) => RequestState::Unknown,
+    }
+}
+
+fn labels(values: Option<wrappers::LabelValues>) -> BTreeMap<String, Vec<String>> {
+    values.unwrap_or_default().values.into_iter().map(|(key, list)| (key, list.values)).collect()
+}
+
+fn resource(id: types::ResourceId) -> ResourceId {
+    ResourceId { cluster: id.cluster_name, kind: id.kind, name: id.name, sub_resource: id.sub_resource_name }
+}
+
+/// The access request in a message; none when it has no name, which no server sends.
+pub(crate) fn access_request(message: types::AccessRequestV3) -> Option<AccessRequest> {
+    let metadata = message.metadata.filter(|metadata| !metadata.name.is_empty())?;
+    let spec = message.spec.unwrap_or_default();
+    // Where the newer list with constraints is filled, it is the authoritative one.
+    let resources = if spec.requested_resource_access_i_ds.is_empty() {
+        spec.requested_resource_i_ds
+    } else {
+        spec.requested_resource_access_i_ds.into_iter().filter_map(|access| access.id).collect()
+    };
+    let reviews = spec.reviews.into_iter().map(|review| Review {
+        author: review.author,
+        proposed: state(review.proposed_state),
+        reason: review.reason,
+        created: timestamp(review.created.as_ref()),
+    });
+    Some(AccessRequest {
+        id: RequestId(metadata.name),
+        user: spec.user,
+        roles: spec.roles,
+        resources: resources.into_iter().map(resource).collect(),
+        state: state(spec.state),
+        created: timestamp(spec.created.as_ref()),
+        access_expires: timestamp(spec.expires.as_ref()),
+        request_expires: timestamp(spec.resource_expiry.as_ref()).or_else(|| timestamp(metadata.expires.as_ref())),
+        max_duration: timestamp(spec.max_duration.as_ref()),
+        reason: spec.request_reason,
+        resolve_reason: spec.resolve_reason,
+        reviews: reviews.collect(),
+        suggested_reviewers: spec.suggested_reviewers,
+        system_annotations: labels(spec.system_annotations),
+        long_term: spec.request_kind == types::AccessRequestKind::LongTerm as i32,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(spec: types::AccessRequestSpecV3) -> types::AccessRequestV3 {
+        let metadata = types::Metadata { name: "id".to_owned(), ..Default::default() };
+        types::AccessRequestV3 { metadata: Some(metadata), spec: Some(spec), ..Default::default() }
+    }
+
+    #[test]
+    fn gos_zero_time_is_not_set() {
+        let zero = prost_types::Timestamp { seconds: GO_ZERO_SECONDS, nanos: 0 };
+        let request =
+            access_request(named(types::AccessRequestSpecV3 { created: Some(zero), ..Default::default() })).unwrap();
+        assert_eq!(request.created, None);
+    }
+
+    #[test]
+    fn a_state_of_a_newer_server_is_kept_as_unknown() {
+        let request = access_request(named(types::AccessRequestSpecV3 { state: 99, ..Default::default() })).unwrap();
+        assert_eq!(request.state, RequestState::Unknown);
+    }
+
+    #[test]
+    fn a_request_without_a_name_is_no_request() {
+        assert_eq!(access_request(types::AccessRequestV3::default()), None);
+    }
+
+    #[test]
+    fn the_list_with_constraints_wins_over_the_plain_one() {
+        let id =
+            |name: &str| types::ResourceId { name: name.to_owned(), kind: "node".to_owned(), ..Default::default() };
+        let spec = types::AccessRequestSpecV3 {
+            requested_resource_i_ds: vec![id("old")],
+            requested_resource_access_i_ds: vec![types::ResourceAccessId { id: Some(id("new")) }],
+            ..Default::default()
+        };
+        let request = access_request(named(spec)).unwrap();
+        assert_eq!(request.resources.iter().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["new"]);
+    }
+}

@@ -1,1 +1,122 @@
-//!
+//! What a call to the Auth service can end in, and which of it is worth trying again.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+#[error("Teleport's {method} failed: {message} ({kind})")]
+pub struct CallError {
+    /// The method, without its service.
+    pub method: &'static str,
+    /// What it means.
+    pub kind: Kind,
+    /// The server's words, or the transport's.
+    pub message: String,
+}
+
+/// What a failed call means. Teleport maps its own error kinds to gRPC codes; this maps them back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The resource does not exist.
+    NotFound,
+    /// A compare-and-swap found other values than expected: read again, decide again.
+    CompareFailed,
+    /// The identity's roles do not allow it.
+    AccessDenied,
+    /// The server does not know the method: it is older, or lacks a licence.
+    Unimplemented,
+    /// The server refuses the arguments.
+    BadParameter,
+    /// The server sheds load.
+    LimitExceeded,
+    /// No answer, or the connection broke: the outcome of a write is unknown.
+    Unavailable,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "not found",
+            Self::CompareFailed => "changed by somebody else",
+            Self::AccessDenied => "access denied",
+            Self::Unimplemented => "not known to this server",
+            Self::BadParameter => "bad parameter",
+            Self::LimitExceeded => "limit exceeded",
+            Self::Unavailable => "unavailable",
+        })
+    }
+}
+
+impl CallError {
+    /// Classifies a gRPC status.
+    pub(crate) fn new(method: &'static str, status: &Status) -> Self {
+        let kind = match status.code() {
+            Code::NotFound => Kind::NotFound,
+            // Teleport's CompareFailed travels as FailedPrecondition, not as Aborted.
+            Code::FailedPrecondition => Kind::CompareFailed,
+            Code::PermissionDenied | Code::Unauthenticated => Kind::AccessDenied,
+            Code::Unimplemented => Kind::Unimplemented,
+            Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists => Kind::BadParameter,
+            Code::ResourceExhausted => Kind::LimitExceeded,
+            _ => Kind::Unavailable,
+        };
+        Self { method, kind, message: describe(status) }
+    }
+
+    /// No answer within the deadline.
+    pub(crate) fn deadline(method: &'static str, after: Duration) -> Self {
+        Self { method, kind: Kind::Unavailable, message: format!("no answer within {} s", after.as_secs()) }
+    }
+
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, Kind::Unavailable | Kind::LimitExceeded | Kind::CompareFailed)
+    }
+}
+
+/// The status message; for transport failures also the innermost cause, which says what really happened.
+fn describe(status: &Status) -> String {
+    let mut message = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    let mut innermost = None;
+    while let Some(error) = source {
+        innermost = Some(error.to_string());
+        source = error.source();
+    }
+    if let Some(cause) = innermost.filter(|cause| !message.contains(cause.as_str())) {
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(&cause);
+    }
+    if message.is_empty() {
+        message = status.code().description().to_owned();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_comparison_arrives_as_failed_precondition() {
+        let status = Status::failed_precondition("expectations not met for field \"messages\"");
+        let error = CallError::new("UpdatePluginData", &status);
+        assert_eq!(error.kind, Kind::CompareFailed);
+        assert!(error.is_transient());
+        assert_eq!(
+            error.to_string(),
+            "Teleport's UpdatePluginData failed: expectations not met for field \"messages\" (changed by somebody else)"
+        );
+    }
+
+    #[test]
+    fn codes_without_a_teleport_meaning_count_as_unknown_outcome() {
+        for status in [Status::unknown("x"), Status::internal("x"), Status::cancelled("x"), Status::unavailable("x")] {
+            assert_eq!(CallError::new("Ping", &status).kind, Kind::Unavailable);
+        }
+    }
+}

@@ -4,13 +4,18 @@ pub mod client;
 pub mod convert;
 pub mod dial;
 pub mod error;
+#[cfg(test)]
+mod golden;
 pub mod identity;
 pub mod request;
+pub(crate) mod ssh;
+#[cfg(test)]
+mod testing;
 pub mod watch;
 
 /// Generated from `proto/`; stops at this module's edge.
 pub(crate) mod pb {
-    #![allow(missing_docs, unreachable_pub, clippy::pedantic)]
+    #![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
     /// Package `wrappers`.
     pub mod wrappers {
         tonic::include_proto!("wrappers");
@@ -44,6 +49,28 @@ pub(crate) mod pb {
             /// Version 1.
             pub mod v1 {
                 tonic::include_proto!("teleport.accessmonitoringrules.v1");
+            }
+        }
+        /// Package `teleport.users`.
+        pub mod users {
+            /// Version 1.
+            pub mod v1 {
+                tonic::include_proto!("teleport.users.v1");
+            }
+        }
+        /// Package `teleport.userloginstate`.
+        pub mod userloginstate {
+            /// Version 1.
+            pub mod v1 {
+                tonic::include_proto!("teleport.userloginstate.v1");
+            }
+        }
+        /// Package `teleport.trait`.
+        pub mod r#trait {
+            /// Version 1.
+            pub mod v1 {
+                // prost escapes the keyword in the file's name too.
+                tonic::include_proto!("teleport.r#trait.v1");
             }
         }
     }

@@ -1,3 +1,276 @@
 //! The Teleport ⇄ Slack loop.
+//!
+//! ```text
+//! session ─ connects, watches, lists again ─▶ dispatch ─ one task per request id ─▶ request: observe → decide → act
+//!    ▲                                                                               │
+//!    └─ new identity, token, configuration                                           └▶ plugin data, Slack
+//! ```
 
+pub mod board;
 pub mod config;
+mod context;
+pub mod decide;
+mod dispatch;
+mod gojson;
+mod messages;
+mod publish;
+mod reach;
+pub mod recipients;
+pub mod record;
+pub mod report;
+mod request;
+mod resync;
+mod roles;
+mod session;
+mod status;
+mod trouble;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use self::{
+    board::Board,
+    config::{Config, Origin},
+    report::Reporter,
+    session::Session,
+};
+use crate::{
+    admin::{self, Health, Listener},
+    metrics::Metrics,
+    slack::{client::SettingsError, error::Error as SlackError},
+    telemetry::Logging,
+    teleport::{error::CallError, identity::IdentityError},
+};
+
+/// Why the worker ended. Each is one line that says what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused something that every process may do.
+    #[error("cannot listen for signals: {0}; restart the process")]
+    Signals(#[source] std::io::Error),
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A file that the configuration names cannot be read.
+    #[error("{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
+    File {
+        /// The setting that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file that the configuration names is of no use.
+    #[error("{key}: {}: {reason}", path.display())]
+    Unusable {
+        /// The setting that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The settings for Slack cannot be used.
+    #[error(transparent)]
+    SlackSettings(#[from] SettingsError),
+    /// Slack does not take the token.
+    #[error("Slack refuses the bot token: {error}; {}", error.remedy())]
+    Slack {
+        /// Slack's answer.
+        error: SlackError,
+    },
+    /// Teleport cannot be reached, or refuses the identity.
+    #[error(transparent)]
+    Connect(session::ConnectError),
+    /// The watch ended, and `TELEPORT_PLUGIN_FAIL_FAST` is set.
+    #[error("the watch on Teleport ended and TELEPORT_PLUGIN_FAIL_FAST is set: {0}")]
+    WatchEnded(CallError),
+    /// The endpoints cannot be served.
+    #[error(transparent)]
+    Bind(#[from] admin::BindError),
+}
+
+/// The conditions of readiness.
+pub struct Gate;
+
+impl Gate {
+    /// The configuration and the credentials are there.
+    pub const CONFIGURATION: &'static str = "configuration";
+    /// Teleport answers.
+    pub const TELEPORT: &'static str = "teleport";
+    /// All requests have been listed once.
+    pub const FIRST_LIST: &'static str = "first list";
+}
+
+/// What a worker needs beside its configuration.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Where the configuration comes from, to read it again.
+    pub origin: Origin,
+    /// To change severity and output, or open the log file anew.
+    pub logging: Logging,
+    /// End with an error when credentials are missing, or Teleport or Slack turn the first attempt down, as a service
+    /// under systemd should. Without it the worker waits until things are mended, as a pod should.
+    pub strict: bool,
+}
+
+/// What one run with one configuration works with, and what outlives it.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    config: Arc<Config>,
+    health: Health,
+    metrics: Metrics,
+    board: Board,
+    reporter: Reporter,
+    fail_fast: bool,
+    stop: CancellationToken,
+}
+
+/// Runs until asked to end (`SIGTERM`, `SIGINT`), and begins anew with a changed configuration on `SIGHUP`.
+pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
+    let mut signals = Signals::new().map_err(Error::Signals)?;
+    let stop = CancellationToken::new();
+    let health = Health::with_gates([Gate::CONFIGURATION, Gate::TELEPORT, Gate::FIRST_LIST]);
+    let metrics = Metrics::new();
+    if let Some(address) = &config.diag_addr {
+        let listener = Listener::bind(address).await?;
+        let router = admin::router(health.clone(), metrics.clone());
+        tokio::spawn(listener.serve(router, stop.clone().cancelled_owned()));
+    }
+    let mut shared = Shared {
+        config: Arc::new(config),
+        health,
+        metrics,
+        board: Board::default(),
+        reporter: Reporter::default(),
+        fail_fast: options.origin.environment.fail_fast(),
+        stop: stop.clone(),
+    };
+    if let Some(object) = shared.config.kubernetes.clone() {
+        tokio::spawn(publish::keep_writing(object, shared.reporter.subscribe(), stop.clone()));
+    }
+    let mut strict = options.strict;
+    loop {
+        shared.stop = stop.child_token();
+        match run_once(shared.clone(), strict, &options, &mut signals).await {
+            Ok(Some(new)) => shared.config = Arc::new(new),
+            Ok(None) => {
+                info!("Successfully shut down");
+                stop.cancel();
+                return Ok(());
+            }
+            Err(error) => {
+                stop.cancel();
+                return Err(error);
+            }
+        }
+        // From here on there is something to lose: wait rather than end.
+        strict = false;
+    }
+}
+
+/// Runs with one configuration. Returns the next one, or none when the process is to end.
+async fn run_once(
+    shared: Shared,
+    strict: bool,
+    options: &RunOptions,
+    signals: &mut Signals,
+) -> Result<Option<Config>, Error> {
+    let stop = shared.stop.clone();
+    let mut session = Session::new(shared, strict)?;
+    tokio::select! {
+        started = session.start(strict) => started?,
+        () = signals.end() => return Ok(None),
+    }
+    let mut running = std::pin::pin!(session.run());
+    let mut next = None;
+    loop {
+        let wish = tokio::select! {
+            result = &mut running => return result.map(|()| next),
+            wish = signals.next() => wish,
+        };
+        match wish {
+            Wish::End if stop.is_cancelled() => {
+                warn!("Asked twice to end: leaving what is in flight");
+                return Ok(None);
+            }
+            Wish::End => stop.cancel(),
+            Wish::Reload if stop.is_cancelled() => {}
+            Wish::Reload => {
+                next = load_again(options);
+                if next.is_some() {
+                    stop.cancel();
+                }
+            }
+        }
+    }
+}
+
+/// Reads the configuration anew; a broken one is reported, and the old one stays in use.
+fn load_again(options: &RunOptions) -> Option<Config> {
+    let path = options.origin.path.display();
+    match options.origin.load() {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                warn!("Configuration: {warning}");
+            }
+            if let Err(error) = options.logging.apply(&loaded.config.log) {
+                error!(%error, "Cannot change the log: leaving it as it was");
+            }
+            info!(file = %path, "Read the configuration anew");
+            Some(loaded.config)
+        }
+        Err(error) => {
+            error!(%error, "Cannot use the new configuration: staying with the old one");
+            None
+        }
+    }
+}
+
+fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
+}
+
+/// What a signal asks for.
+#[derive(PartialEq, Eq)]
+enum Wish {
+    End,
+    Reload,
+}
+
+/// The signals that the official plugin's users know.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+
+    /// Waits for the wish to end; there is nothing to reload yet.
+    async fn end(&mut self) {
+        while self.next().await != Wish::End {}
+    }
+}

@@ -25,10 +25,43 @@ pub enum Effect {
         #[serde(default)]
         retry_after: Option<u64>,
     },
+    /// Refuse with HTTP 429 and a plain text, as old edges do; Slack only.
+    RateLimitedText {
+        /// As in [`Effect::RateLimited`].
+        #[serde(default)]
+        retry_after: Option<u64>,
+    },
     /// Answer with this HTTP status and an HTML page, before any effect.
     ServerError {
         /// Status, 500 to 599.
         status: u16,
+    },
+    /// Let the call take effect, then answer with this HTTP status and an HTML page.
+    ServerErrorAfter {
+        /// Status, 500 to 599.
+        status: u16,
+    },
+    /// Let the call take effect, then answer with an error of the service's own, such as `internal_error`.
+    ErrorAfter {
+        /// As in [`Effect::Error`].
+        code: String,
+    },
+    /// Answer with a redirect to another place, before any effect; HTTP only.
+    Redirect {
+        /// Where to.
+        location: String,
+    },
+    /// Let the call take effect and answer with status 200 and an HTML page; HTTP only.
+    Html,
+    /// Let the call take effect and add this much ballast to the answer; HTTP only.
+    Huge {
+        /// Size of the ballast.
+        bytes: u64,
+    },
+    /// Let the call take effect and send the answer in small pieces; HTTP only.
+    Drip {
+        /// Time for all of it, in milliseconds.
+        millis: u64,
     },
     /// Take the call and never answer; the connection stays open.
     Hang,
@@ -66,6 +99,9 @@ pub struct Fault {
     /// What goes wrong.
     #[serde(flatten)]
     pub effect: Effect,
+    /// Apply only to calls whose arguments contain this text: a channel's id, for example.
+    #[serde(default)]
+    pub only: Option<String>,
     /// Let this many calls pass first.
     #[serde(default)]
     pub skip: u32,
@@ -80,7 +116,7 @@ pub struct Fault {
 impl Fault {
     /// A fault that applies to the next call of `method`, once.
     pub fn once(method: &str, effect: Effect) -> Self {
-        Self { method: method.to_owned(), effect, skip: 0, count: Some(1), for_millis: None }
+        Self { method: method.to_owned(), effect, only: None, skip: 0, count: Some(1), for_millis: None }
     }
 
     /// A fault that applies to the next `count` calls of `method`.
@@ -103,6 +139,13 @@ impl Fault {
     #[must_use]
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
+        self
+    }
+
+    /// The same, but only for calls whose arguments contain `text`.
+    #[must_use]
+    pub fn only(mut self, text: &str) -> Self {
+        self.only = Some(text.to_owned());
         self
     }
 
@@ -173,12 +216,25 @@ impl Faults {
         self.take_if(method, |_| true)
     }
 
-    /// As [`Faults::take`], but only among the effects that `applies` accepts at this place.
+    /// As [`Faults::take`], but only among the effects that `applies` accepts at this place. Faults for some arguments only do not apply.
     pub fn take_if(&self, method: &str, applies: impl Fn(&Effect) -> bool) -> Option<Effect> {
+        self.take_for(method, String::new, applies)
+    }
+
+    /// As [`Faults::take_if`], for a call with these arguments, which are only made into text if a fault asks for them.
+    pub fn take_for(
+        &self,
+        method: &str,
+        args: impl Fn() -> String,
+        applies: impl Fn(&Effect) -> bool,
+    ) -> Option<Effect> {
         let mut state = self.state();
         state.injected.retain(|injected| !injected.expired());
         for injected in &mut state.injected {
             if !injected.fault.matches(method) || !applies(&injected.fault.effect) {
+                continue;
+            }
+            if injected.fault.only.as_ref().is_some_and(|text| !args().contains(text)) {
                 continue;
             }
             if injected.fault.skip > 0 {

@@ -395,8 +395,8 @@ impl Cluster {
     /// # Panics
     /// When there are violations.
     pub fn assert_no_violations(&self) {
-        let violations = self.violations();
-        assert!(violations.is_empty(), "a real Teleport would have refused this: {violations:#?}");
+        let violations: Vec<_> = self.violations().iter().map(ToString::to_string).collect();
+        assert!(violations.is_empty(), "a real Teleport would refuse or punish this: {violations:#?}");
     }
 
     /// Moves the cluster's clock forward: what expires until then expires now.

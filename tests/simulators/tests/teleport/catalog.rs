@@ -34,8 +34,8 @@ async fn connection(cluster: &Cluster) -> InterceptedService<Channel, Deadline> 
     InterceptedService::new(channel(endpoint(), cluster.addr(), config).await.unwrap(), Deadline)
 }
 
-fn named(name: &str) -> Option<Metadata> {
-    Some(Metadata { name: name.to_owned(), ..Metadata::default() })
+fn named(name: &str) -> Metadata {
+    Metadata { name: name.to_owned(), ..Metadata::default() }
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn resources_are_found_by_name_for_whoever_may_preview_them() {
 
 fn rule(name: &str, plugin: &str) -> AccessMonitoringRule {
     AccessMonitoringRule {
-        metadata: named(name),
+        metadata: Some(named(name)),
         spec: Some(AccessMonitoringRuleSpec {
             subjects: vec!["access_request".to_owned()],
             notification: Some(Notification { name: plugin.to_owned(), recipients: vec![] }),
@@ -174,7 +174,7 @@ async fn access_lists_and_their_owners_are_told() {
     let cluster = cluster().await;
     let owner = AccessListOwner { name: "bob@example.com".to_owned(), description: String::new() };
     cluster.put_access_list(AccessList {
-        header: Some(ResourceHeader { metadata: named("list-1"), ..ResourceHeader::default() }),
+        header: Some(ResourceHeader { metadata: Some(named("list-1")), ..ResourceHeader::default() }),
         spec: Some(AccessListSpec { title: "Databases".to_owned(), owners: vec![owner], ..AccessListSpec::default() }),
     });
     let mut client = AccessListServiceClient::new(connection(&cluster).await);

@@ -67,6 +67,19 @@ async fn a_malformed_answer_has_had_its_effect() {
 }
 
 #[tokio::test]
+async fn an_error_after_the_effect_hides_it_and_a_fault_may_be_for_some_arguments_only() {
+    let cluster = cluster().await;
+    let (one, other) = (cluster.create_request(dba()), cluster.create_request(dba()));
+    let mut client = plugin(&cluster).await;
+    let fault = Fault::once("UpdatePluginData", Effect::ErrorAfter { code: "unavailable".to_owned() });
+    cluster.inject(fault.only(&other)).unwrap();
+    client.update_plugin_data(update(&one, &[("a", "1")], &[])).await.unwrap();
+    let failed = client.update_plugin_data(update(&other, &[("a", "1")], &[])).await.unwrap_err();
+    assert_eq!(failed.code(), Code::Unavailable);
+    assert_eq!(cluster.plugin_data(&other, "slack").len(), 1);
+}
+
+#[tokio::test]
 async fn a_call_that_hangs_ends_by_its_deadline_only_and_a_slow_one_late() {
     let cluster = cluster().await;
     let mut client = plugin(&cluster).await;

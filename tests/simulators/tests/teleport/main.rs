@@ -1,4 +1,11 @@
 //! The simulated Teleport over real gRPC, as a client meets it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "only used in tests"
+)]
 
 mod authentication;
 mod basics;
@@ -9,6 +16,5 @@ mod plugin_data;
 mod proxy;
 mod requests;
 mod strict;
-#[cfg(test)]
 mod support;
 mod watch;

@@ -7,7 +7,7 @@ use crate::teleport::{
     error::Trace,
     pb::teleport::accessmonitoringrules::v1::{
         AccessMonitoringRule, ListAccessMonitoringRulesRequest, ListAccessMonitoringRulesResponse,
-        ListAccessMonitoringRulesWithFilterRequest,
+        ListAccessMonitoringRulesWithFilterRequest, ListAccessMonitoringRulesWithFilterResponse,
         access_monitoring_rules_service_server::AccessMonitoringRulesService,
     },
 };
@@ -30,8 +30,8 @@ impl AccessMonitoringRulesService for Services {
     async fn list_access_monitoring_rules_with_filter(
         &self,
         request: Request<ListAccessMonitoringRulesWithFilterRequest>,
-    ) -> Result<Response<ListAccessMonitoringRulesResponse>, Status> {
-        self.unary("ListAccessMonitoringRulesWithFilter", request, |call, query| {
+    ) -> Result<Response<ListAccessMonitoringRulesWithFilterResponse>, Status> {
+        self.unary("ListAccessMonitoringRulesWithFilter", request, |call, query| -> Result<_, Trace> {
             let wanted = |rule: &AccessMonitoringRule| {
                 let spec = rule.spec.clone().unwrap_or_default();
                 let notifies =
@@ -39,7 +39,9 @@ impl AccessMonitoringRulesService for Services {
                 query.subjects.iter().all(|subject| spec.subjects.contains(subject))
                     && (query.notification_name.is_empty() || notifies)
             };
-            self.list_rules(call, wanted, query.page_size, &query.page_token)
+            let ListAccessMonitoringRulesResponse { rules, next_page_token } =
+                self.list_rules(call, wanted, query.page_size, &query.page_token)?;
+            Ok(ListAccessMonitoringRulesWithFilterResponse { rules, next_page_token })
         })
         .await
     }

@@ -1,0 +1,119 @@
+{{- define "slack-access-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "slack-access-operator.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What the controller's pods are selected by. Not for the test pod: it must not answer for the Service. */}}
+{{- define "slack-access-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "slack-access-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{- /* What the workers' pods are selected by: set in src/controller/build/mod.rs. */}}
+{{- define "slack-access-operator.workerLabels" -}}
+app.kubernetes.io/name: slack-access-worker
+app.kubernetes.io/managed-by: slack-access-operator
+{{- end }}
+
+{{- define "slack-access-operator.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "slack-access-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "slack-access-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "slack-access-operator.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "slack-access-operator.image" -}}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.image.registry }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}
+{{- end }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* "true" when a monitoring object is wanted. Takes a list: the root context and the value of `enabled`. */}}
+{{- define "slack-access-operator.monitoringEnabled" -}}
+{{- $root := index . 0 }}
+{{- $enabled := index . 1 }}
+{{- if or (eq (toString $enabled) "true") (and (eq (toString $enabled) "auto") ($root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+true
+{{- end }}
+{{- end }}
+
+{{- /* Egress to DNS, shared by both network policies. */}}
+{{- define "slack-access-operator.dnsEgress" -}}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+  {{- with .Values.networkPolicy.dnsTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- /* Who may read the diagnostics port, shared by both network policies. Takes a list: the root context and the port. */}}
+{{- define "slack-access-operator.metricsIngress" -}}
+{{- $root := index . 0 }}
+- ports:
+    - {protocol: TCP, port: {{ index . 1 }}}
+  {{- with $root.Values.networkPolicy.metricsFrom }}
+  from:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- /* How /metrics is scraped, by either monitor. */}}
+{{- define "slack-access-operator.scrape" -}}
+port: diag
+path: /metrics
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* Labels of an alert. Takes a list: its severity and the labels of every alert. */}}
+{{- define "slack-access-operator.alertLabels" -}}
+severity: {{ index . 0 }}
+{{- with index . 1 }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,90 @@
+//! Why a reconciliation did not reach its end.
+
+use super::{build, validate};
+use crate::crd::reason;
+
+/// Why a reconciliation did not reach its end. Everything here is also said in the object's status.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object does not fit its definition: it was written under another version of it.
+    #[error("the object does not fit this version of the operator: {0}")]
+    Unreadable(String),
+    /// The spec cannot work as it is.
+    #[error(transparent)]
+    Rejected(#[from] validate::Rejection),
+    /// An object could not be rendered.
+    #[error(transparent)]
+    Build(#[from] build::Error),
+    /// Something of the same name is there and was not made for this object.
+    #[error(
+        "{kind} `{name}` exists and was not made by the operator; rename or delete it, or give this object another name"
+    )]
+    NameTaken {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// Something made for an earlier object of the same name is still being deleted.
+    #[error("{kind} `{name}` of an earlier object of this name is still being deleted")]
+    PredecessorRemains {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The Kubernetes API refused or failed.
+    #[error("failed to {action} {kind} `{name}`: {}", plain(source))]
+    Kube {
+        /// What was tried.
+        action: &'static str,
+        /// The kind of the object in question.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the API said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl Error {
+    /// The word for conditions and events.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => reason::controller::INVALID_SPEC,
+            Self::NameTaken { .. } => reason::controller::NAME_TAKEN,
+            Self::PredecessorRemains { .. } | Self::Kube { .. } => reason::controller::APPLY_FAILED,
+        }
+    }
+
+    /// Whether only somebody's change can help.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        match self {
+            Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) | Self::NameTaken { .. } => true,
+            Self::PredecessorRemains { .. } => false,
+            Self::Kube { source, .. } => is_refusal(source),
+        }
+    }
+
+    /// Whether the same input gives the same error: then only a change of the object is worth another try.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_))
+    }
+}
+
+/// Whether the API server understood and said no. Such an answer may change without the object changing (quota, RBAC).
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422))
+}
+
+/// What the API said, without the debugging form that kube adds.
+fn plain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,163 @@
+//! Events: what changed, for those who read `kubectl describe`.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client, Resource as _};
+
+use super::status::Controlled;
+use crate::crd::reason::controller as reason;
+use crate::crd::status::{DeliveryStatus, READY};
+use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
+
+/// The longest note that the API server takes, in bytes.
+const LONGEST_NOTE: usize = 1024;
+/// The name under which events are reported.
+const CONTROLLER: &str = "slack-access-operator";
+
+/// Something worth an event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct News {
+    /// Whether somebody should look.
+    pub is_warning: bool,
+    /// One word.
+    pub reason: String,
+    /// What happened.
+    pub note: String,
+}
+
+/// What changed between two states of an object; pure.
+pub fn news(before: &SlackAccessPluginStatus, now: &Controlled) -> Vec<News> {
+    let ready = now.conditions.iter().find(|condition| condition.type_ == READY);
+    ready.and_then(|now| of_ready(before.condition(READY), now)).into_iter().collect()
+}
+
+/// Requests that reached nobody since `seen` of them were known.
+pub fn unrouted(seen: i64, delivery: &DeliveryStatus) -> Option<News> {
+    (delivery.unrouted > seen).then(|| News {
+        is_warning: true,
+        reason: reason::UNROUTED.to_owned(),
+        note: delivery.last_unrouted.clone().unwrap_or_else(|| {
+            "an access request reached nobody; add its roles or \"*\" to roleToRecipients".to_owned()
+        }),
+    })
+}
+
+fn of_ready(before: Option<&Condition>, now: &Condition) -> Option<News> {
+    if before.is_some_and(|before| before.status == now.status && before.reason == now.reason) {
+        return None;
+    }
+    // That something is on its way is no news; that it arrived, or did not, is.
+    let is_news = now.status != "Unknown" || now.reason == reason::WORKER_SILENT;
+    is_news.then(|| News {
+        is_warning: now.status != "True" && now.reason != reason::SUSPENDED,
+        reason: now.reason.clone(),
+        note: now.message.clone(),
+    })
+}
+
+/// Publishes events.
+#[derive(Clone)]
+pub struct Publisher {
+    client: Client,
+    instance: String,
+}
+
+impl Publisher {
+    /// Publishes as `instance`: the name of this pod.
+    pub const fn new(client: Client, instance: String) -> Self {
+        Self { client, instance }
+    }
+
+    /// Publishes. An event is a courtesy: when it cannot be written, that is logged and nothing else happens.
+    pub async fn publish(&self, plugin: &SlackAccessPlugin, news: Vec<News>) {
+        for news in news {
+            let regarding = plugin.object_ref(&());
+            let namespace = regarding.namespace.clone().unwrap_or_default();
+            let event = self.event(regarding, news, Timestamp::now());
+            let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+            if let Err(error) = events.create(&PostParams::default(), &event).await {
+                tracing::warn!(%error, namespace, "Could not publish an event");
+            }
+        }
+    }
+
+    fn event(&self, regarding: ObjectReference, news: News, now: Timestamp) -> Event {
+        let News { is_warning, reason, note } = news;
+        Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{}.{:x}", regarding.name.as_deref().unwrap_or(CONTROLLER), now.as_nanosecond())),
+                namespace: regarding.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(now)),
+            type_: Some(if is_warning { "Warning" } else { "Normal" }.to_owned()),
+            action: Some("Reconcile".to_owned()),
+            reason: Some(reason),
+            note: Some(shortened(note)),
+            regarding: Some(regarding),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..Event::default()
+        }
+    }
+}
+
+/// Cuts between characters: the limit is in bytes.
+fn shortened(mut note: String) -> String {
+    const ELLIPSIS: char = '…';
+    if note.len() > LONGEST_NOTE {
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE - ELLIPSIS.len_utf8()));
+        note.push(ELLIPSIS);
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    fn ready(status: &str, reason: &str) -> Condition {
+        Condition {
+            type_: READY.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: "words".into(),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        }
+    }
+
+    #[test]
+    fn only_a_change_is_an_event() {
+        assert_eq!(of_ready(Some(&ready("True", "Working")), &ready("True", "Working")), None);
+        assert_eq!(of_ready(None, &ready("Unknown", reason::STARTING)), None);
+        assert!(!of_ready(None, &ready("True", "Working")).unwrap().is_warning);
+        assert!(of_ready(Some(&ready("True", "Working")), &ready("False", "TokenRefused")).unwrap().is_warning);
+        assert!(
+            of_ready(Some(&ready("True", "Working")), &ready("Unknown", reason::WORKER_SILENT)).unwrap().is_warning
+        );
+        assert!(!of_ready(Some(&ready("True", "Working")), &ready("False", reason::SUSPENDED)).unwrap().is_warning);
+    }
+
+    #[test]
+    fn requests_that_reach_nobody_are_said_when_their_number_grows() {
+        let delivery =
+            DeliveryStatus { unrouted: 2, last_unrouted: Some("request 1".into()), ..DeliveryStatus::default() };
+        assert_eq!(unrouted(2, &delivery), None);
+        assert_eq!(unrouted(1, &delivery).unwrap().note, "request 1");
+    }
+
+    #[test]
+    fn a_note_is_cut_between_characters() {
+        for character in ["a", "ä", "日", "🔑"] {
+            let note = shortened(format!("x{}", character.repeat(2000)));
+            assert!(note.len() <= LONGEST_NOTE && note.ends_with('…'), "{}", note.len());
+        }
+        assert_eq!(shortened("short".into()), "short");
+    }
+}

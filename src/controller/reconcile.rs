@@ -1,0 +1,226 @@
+//! One object, from what is known to what is so: gather → validate → build → apply → status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, Client, Resource as _, ResourceExt as _};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::apply::{self, FIELD_MANAGER};
+use super::build::{self, Applied, Resources};
+use super::error::Error;
+use super::events::{self, Publisher};
+use super::gather::{Caches, Observed, Plugin};
+use super::memory::{Memory, Pulse};
+use super::status::{self, Controlled, Facts};
+use super::validate::{self, Owner};
+use crate::backoff::Backoff;
+use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
+use crate::metrics::controller::ControllerMetrics;
+
+/// Each object is looked at once in this time even if nothing happens.
+const RESYNC: Duration = Duration::from_mins(30);
+/// How long an object waits after failures in a row.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_mins(5));
+/// The annotation that makes a node look for changed Secrets: any change of a pod does.
+const NUDGE_ANNOTATION: &str = "slackaccess.dev/looked-for-secrets";
+
+/// What every reconciliation of one scope shares.
+pub struct Context {
+    /// The Kubernetes API.
+    pub client: Client,
+    /// What is known of the cluster.
+    pub caches: Caches,
+    /// What is remembered between two reconciliations.
+    pub memory: Memory,
+    /// Publishes events.
+    pub events: Publisher,
+    /// What is measured.
+    pub metrics: ControllerMetrics,
+    /// The image of workers whose object names none.
+    pub worker_image: String,
+}
+
+/// Reconciles one object.
+pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Action, Error> {
+    if plugin.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change()); // its parts go with it: they name it as their owner
+    }
+    let started = Instant::now();
+    let result = match &plugin.0 {
+        Ok(plugin) => Box::pin(of_readable(plugin, &context)).await,
+        Err(invalid) => Err(Error::Unreadable(invalid.error.clone())),
+    };
+    if let (Err(error), Err(invalid)) = (&result, &plugin.0) {
+        // Its status cannot be read either: it is said once, and again when the object changes.
+        tracing::warn!(%error, name = invalid.metadata.name, namespace = invalid.metadata.namespace, "Cannot read an object");
+        say_unreadable(&context.client, invalid, error).await;
+    }
+    if result.is_ok() {
+        context.memory.note_success(&plugin.uid().unwrap_or_default());
+    }
+    let outcome = result.as_ref().map_or_else(Error::reason, |_| "ok");
+    context.metrics.reconciled(outcome, started.elapsed());
+    result
+}
+
+/// What happens after a failure: the object waits, longer each time, and no other object does.
+pub fn after_failure(plugin: &Plugin, error: &Error, context: &Context) -> Action {
+    if error.is_final() {
+        return Action::await_change();
+    }
+    let failures = context.memory.note_failure(&plugin.uid().unwrap_or_default());
+    Action::requeue(BACKOFF.delay(failures, rand::random()))
+}
+
+async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Action, Error> {
+    let observed = observe(plugin, context);
+    let outcome = Box::pin(converge(plugin, context, &observed)).await;
+    let previous = plugin.status.clone().unwrap_or_default();
+    let uid = plugin.uid().unwrap_or_default();
+    let last_report = previous.worker.as_ref().and_then(|worker| worker.last_report_time.as_ref());
+    let pulse = context.memory.pulse(&uid, last_report);
+    let controlled = status::decide(&Facts {
+        generation: plugin.metadata.generation,
+        previous: &previous,
+        suspended: plugin.spec.suspend,
+        outcome: outcome.as_ref(),
+        pods: &observed.pods,
+        pulse,
+        now: Time(Timestamp::now()),
+    });
+    say(plugin, &previous, &controlled, context).await?;
+    let resources = outcome?;
+    let nudge = nudge(&previous, &resources, &observed.pods, &uid, context).await;
+    Ok(Action::requeue(next_look(pulse, nudge)))
+}
+
+/// gather (caches only)
+fn observe(plugin: &SlackAccessPlugin, context: &Context) -> Observed {
+    let owner = Owner {
+        name: plugin.name_any(),
+        namespace: plugin.namespace().unwrap_or_default(),
+        uid: plugin.uid().unwrap_or_default(),
+    };
+    context.caches.gather(&owner)
+}
+
+/// validate (pure) → build (pure) → apply (client required)
+async fn converge(
+    plugin: &SlackAccessPlugin,
+    context: &Context,
+    observed: &Observed,
+) -> Result<Resources<Applied>, Error> {
+    let validated = validate::validate(plugin)?;
+    let wanted = build::build(&validated, &context.worker_image)?;
+    Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
+}
+
+/// Writes the controller's part of the status, and events, if there is anything new in it.
+async fn say(
+    plugin: &SlackAccessPlugin,
+    previous: &SlackAccessPluginStatus,
+    controlled: &Controlled,
+    context: &Context,
+) -> Result<(), Error> {
+    let uid = plugin.uid().unwrap_or_default();
+    let mut news = Vec::new();
+    if let Some(delivery) = &previous.delivery {
+        let seen = context.memory.unrouted(&uid, delivery.unrouted);
+        news.extend(events::unrouted(seen, delivery));
+    }
+    if !status::is_said(controlled, previous) {
+        patch_status(&context.client, plugin.meta(), &json!(controlled)).await?;
+        news.extend(events::news(previous, controlled));
+    }
+    context.events.publish(plugin, news).await;
+    Ok(())
+}
+
+async fn say_unreadable(client: &Client, invalid: &kube::core::error_boundary::InvalidObject, error: &Error) {
+    let condition = json!({
+        "type": crate::crd::status::READY,
+        "status": "False",
+        "reason": error.reason(),
+        "message": error.to_string(),
+        "observedGeneration": invalid.metadata.generation,
+        "lastTransitionTime": Time(Timestamp::now()),
+    });
+    let status = json!({"observedGeneration": invalid.metadata.generation, "conditions": [condition]});
+    if let Err(error) = patch_status(client, &invalid.metadata, &status).await {
+        tracing::warn!(%error, "Could not say that an object cannot be read");
+    }
+}
+
+/// The UID makes it a conflict to write to another object of the same name.
+async fn patch_status(
+    client: &Client,
+    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    status: &serde_json::Value,
+) -> Result<(), Error> {
+    let name = metadata.name.clone().unwrap_or_default();
+    let body = json!({
+        "apiVersion": SlackAccessPlugin::api_version(&()),
+        "kind": SlackAccessPlugin::kind(&()),
+        "metadata": {"name": name, "uid": metadata.uid},
+        "status": status,
+    });
+    // Untyped: an object that this version cannot read must still get its status.
+    let resource = kube::api::ApiResource::erase::<SlackAccessPlugin>(&());
+    let api: Api<kube::api::DynamicObject> =
+        Api::namespaced_with(client.clone(), metadata.namespace.as_deref().unwrap_or_default(), &resource);
+    match api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(body)).await {
+        Ok(_) => Ok(()),
+        // Deleted, or deleted and made anew: there is nobody to say it to.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(source) => Err(Error::Kube {
+            action: "write the status of",
+            kind: SlackAccessPlugin::kind(&()).into_owned(),
+            name,
+            source: Box::new(source),
+        }),
+    }
+}
+
+/// A node looks for changed Secrets about once a minute, and whenever a pod changes. While a worker waits for a Secret, its pods are
+/// changed a little, so that it has it within seconds. Returns when to do so again.
+async fn nudge(
+    status: &SlackAccessPluginStatus,
+    resources: &Resources<Applied>,
+    pods: &[Arc<Pod>],
+    uid: &str,
+    context: &Context,
+) -> Option<Duration> {
+    let is_current = status.worker.as_ref().is_some_and(|worker| worker.config_hash == resources.revision);
+    if !is_current || !status::waits_for_secret(status) {
+        context.memory.forget_nudges(uid);
+        return None;
+    }
+    if let Some(wait) = context.memory.nudge(uid) {
+        return Some(wait);
+    }
+    let patch = json!({"metadata": {"annotations": {NUDGE_ANNOTATION: Timestamp::now().to_string()}}});
+    for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        let api: Api<Pod> = Api::namespaced(context.client.clone(), &pod.namespace().unwrap_or_default());
+        if let Err(error) = api.patch_metadata(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+            // Only the time until the Secret is seen depends on it.
+            tracing::debug!(%error, pod = pod.name_any(), "Could not make the node look for changed Secrets");
+        }
+    }
+    context.memory.nudge(uid)
+}
+
+fn next_look(pulse: Pulse, nudge: Option<Duration>) -> Duration {
+    let silence = match pulse {
+        // A little later than the deadline, so that it is over then.
+        Pulse::Alive(left) => Some(left + Duration::from_secs(1)),
+        Pulse::None | Pulse::Silent => None,
+    };
+    [silence, nudge].into_iter().flatten().fold(RESYNC, Duration::min)
+}

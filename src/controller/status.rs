@@ -1,0 +1,282 @@
+//! Pure: what the controller says of an object, from what it did, what its pods do, and what its worker reports.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt as _;
+use serde::Serialize;
+
+use super::build::{Applied, Resources};
+use super::diagnose::{self, Problem};
+use super::error::Error;
+use super::memory::Pulse;
+use crate::crd::SlackAccessPluginStatus;
+use crate::crd::reason::{controller as reason, worker};
+use crate::crd::status::{
+    IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
+    WorkloadStatus,
+};
+
+/// The worker's conditions, in the order in which one makes the next possible.
+const PARTS: [&str; 4] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED];
+
+/// Longer messages are cut: a table has to stay readable.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Everything that the decision depends on.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The generation of the spec that was worked on.
+    pub generation: Option<i64>,
+    /// The status as it is.
+    pub previous: &'a SlackAccessPluginStatus,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// What became of the spec.
+    pub outcome: Result<&'a Resources<Applied>, &'a Error>,
+    /// The pods that are there.
+    pub pods: &'a [Arc<Pod>],
+    /// Whether the worker still reports.
+    pub pulse: Pulse,
+    /// The time of the decision.
+    pub now: Time,
+}
+
+/// The controller's part of the status.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Controlled {
+    /// See [`SlackAccessPluginStatus::observed_generation`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Reconciling`, `Stalled`.
+    pub conditions: Vec<Condition>,
+    /// See [`SlackAccessPluginStatus::workload`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadStatus>,
+}
+
+/// What the controller finds, before it becomes conditions.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Verdict {
+    ready: &'static str,
+    reason: String,
+    message: String,
+    phase: Phase,
+}
+
+/// Where an object stands for those who wait for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Phase {
+    /// At its end.
+    Settled,
+    /// On its way, and why.
+    Moving(Option<(&'static str, String)>),
+    /// Somebody has to do something.
+    Stuck,
+}
+
+/// Decides what to say.
+pub fn decide(facts: &Facts<'_>) -> Controlled {
+    let Verdict { ready, reason: why, message, phase } = verdict(facts);
+    let none = || (reason::NONE.to_owned(), String::new());
+    let (reconciling, stalled) = match phase {
+        Phase::Settled => (("False", none()), ("False", none())),
+        Phase::Moving(None) => (("True", (why.clone(), message.clone())), ("False", none())),
+        Phase::Moving(Some((why, message))) => (("True", (why.to_owned(), message)), ("False", none())),
+        Phase::Stuck => (("False", none()), ("True", (why.clone(), message.clone()))),
+    };
+    let condition = |type_: &str, status: &str, (why, message): (String, String)| {
+        let before = facts.previous.condition(type_).filter(|before| before.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: why,
+            message: shortened(&message),
+            observed_generation: facts.generation,
+            last_transition_time: before
+                .map_or_else(|| facts.now.clone(), |before| before.last_transition_time.clone()),
+        }
+    };
+    Controlled {
+        observed_generation: facts.generation,
+        conditions: vec![
+            condition(READY, ready, (why, message)),
+            condition(RECONCILING, reconciling.0, reconciling.1),
+            condition(STALLED, stalled.0, stalled.1),
+        ],
+        workload: match facts.outcome {
+            Ok(resources) => Some(WorkloadStatus {
+                deployment: resources.deployment.name_any(),
+                config_hash: resources.revision.clone(),
+            }),
+            Err(_) => facts.previous.workload.clone(),
+        },
+    }
+}
+
+/// Whether the status already says this.
+pub fn is_said(controlled: &Controlled, status: &SlackAccessPluginStatus) -> bool {
+    controlled.observed_generation == status.observed_generation
+        && controlled.workload == status.workload
+        && controlled.conditions.iter().all(|condition| status.condition(&condition.type_) == Some(condition))
+}
+
+fn verdict(facts: &Facts<'_>) -> Verdict {
+    let resources = match facts.outcome {
+        Ok(resources) => resources,
+        Err(error) => {
+            let phase = if error.needs_person() { Phase::Stuck } else { Phase::Moving(None) };
+            return Verdict { ready: "False", reason: error.reason().to_owned(), message: error.to_string(), phase };
+        }
+    };
+    if facts.suspended {
+        return suspended(facts.pods);
+    }
+    let problem = diagnose::diagnose(&resources.deployment, facts.pods, &resources.revision);
+    let reported = facts.previous.worker.as_ref();
+    let is_current = reported.is_some_and(|worker| worker.config_hash == resources.revision);
+    match (is_current, facts.pulse) {
+        (true, Pulse::Alive(_)) => reported_verdict(facts.previous, rollout(resources, problem)),
+        (_, _) if problem.is_some() => hindered(problem, &resources.deployment),
+        (true, _) => Verdict {
+            ready: "Unknown",
+            reason: reason::WORKER_SILENT.to_owned(),
+            message: format!(
+                "the worker runs but has not reported for minutes: it may be unable to reach the Kubernetes API; see: kubectl logs deployment/{}",
+                resources.deployment.name_any()
+            ),
+            phase: Phase::Moving(None),
+        },
+        (false, _) if reported.is_some() => Verdict {
+            ready: "Unknown",
+            reason: reason::ROLLING_OUT.to_owned(),
+            message: "a worker with this configuration is being started; the one before works until then".to_owned(),
+            phase: Phase::Moving(None),
+        },
+        (false, _) => Verdict {
+            ready: "Unknown",
+            reason: reason::STARTING.to_owned(),
+            message: "the worker is being started".to_owned(),
+            phase: Phase::Moving(None),
+        },
+    }
+}
+
+fn suspended(pods: &[Arc<Pod>]) -> Verdict {
+    let (message, phase) = if pods.is_empty() {
+        ("spec.suspend is set: no request is announced until it is false again", Phase::Settled)
+    } else {
+        ("spec.suspend is set: the worker is being stopped", Phase::Moving(None))
+    };
+    Verdict { ready: "False", reason: reason::SUSPENDED.to_owned(), message: message.to_owned(), phase }
+}
+
+/// No worker of this revision runs, and it is known why.
+fn hindered(problem: Option<Problem>, deployment: &Deployment) -> Verdict {
+    let (why, message) = problem.map_or((reason::STARTING, String::new()), |problem| (problem.reason, problem.message));
+    let phase = if diagnose::is_past_deadline(deployment) { Phase::Stuck } else { Phase::Moving(None) };
+    Verdict { ready: "False", reason: why.to_owned(), message, phase }
+}
+
+/// A worker of this revision reports.
+fn reported_verdict(status: &SlackAccessPluginStatus, rollout: Option<(&'static str, String)>) -> Verdict {
+    for part in PARTS {
+        let Some(condition) = status.condition(part) else {
+            return Verdict {
+                ready: "Unknown",
+                reason: reason::STARTING.to_owned(),
+                message: "the worker has not tried everything yet".to_owned(),
+                phase: Phase::Moving(None),
+            };
+        };
+        if condition.status == "True" {
+            continue;
+        }
+        let failed = condition.status == "False";
+        return Verdict {
+            ready: if failed { "False" } else { "Unknown" },
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+            phase: if failed && needs_person(&condition.reason) { Phase::Stuck } else { Phase::Moving(None) },
+        };
+    }
+    Verdict {
+        ready: "True",
+        reason: reason::WORKING.to_owned(),
+        message: working(status),
+        phase: rollout.map_or(Phase::Settled, |rollout| Phase::Moving(Some(rollout))),
+    }
+}
+
+fn working(status: &SlackAccessPluginStatus) -> String {
+    let cluster = status.teleport.as_ref().and_then(|teleport| teleport.cluster.as_deref());
+    let team = status.slack.as_ref().and_then(|slack| slack.team.as_deref());
+    match (cluster, team) {
+        (Some(cluster), Some(team)) => format!("announcing access requests of {cluster} in {team}"),
+        _ => "announcing access requests".to_owned(),
+    }
+}
+
+/// Whether the Deployment is still on its way although one worker already works.
+fn rollout(resources: &Resources<Applied>, problem: Option<Problem>) -> Option<(&'static str, String)> {
+    let Deployment { spec, status, metadata } = &resources.deployment;
+    let wanted = spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = status.as_ref()?;
+    let is_seen = status.observed_generation >= metadata.generation;
+    let updated = status.updated_replicas.unwrap_or_default();
+    let available = status.available_replicas.unwrap_or_default();
+    let all = status.replicas.unwrap_or_default();
+    if is_seen && updated >= wanted && available >= wanted && all <= wanted {
+        return None;
+    }
+    Some(match problem {
+        Some(problem) => (problem.reason, problem.message),
+        None => (reason::ROLLING_OUT, format!("{available} of {wanted} workers are ready")),
+    })
+}
+
+/// Whether waiting cannot heal what the worker reports.
+fn needs_person(reason: &str) -> bool {
+    matches!(
+        reason,
+        worker::IDENTITY_MALFORMED
+            | worker::IDENTITY_EXPIRED
+            | worker::IDENTITY_REFUSED
+            | worker::TELEPORT_UNTRUSTED
+            | worker::PERMISSION_MISSING
+            | worker::TOKEN_MALFORMED
+            | worker::TOKEN_REFUSED
+            | worker::SCOPE_MISSING
+            | worker::RECIPIENT_FAILED
+    )
+}
+
+/// Whether a changed Secret would heal what the worker reports: then its node should look for one soon.
+pub fn waits_for_secret(status: &SlackAccessPluginStatus) -> bool {
+    status.conditions.iter().any(|condition| {
+        condition.status == "False"
+            && matches!(
+                condition.reason.as_str(),
+                worker::IDENTITY_MISSING
+                    | worker::IDENTITY_MALFORMED
+                    | worker::IDENTITY_EXPIRED
+                    | worker::IDENTITY_REFUSED
+                    | worker::TOKEN_MISSING
+                    | worker::TOKEN_MALFORMED
+                    | worker::TOKEN_REFUSED
+            )
+    })
+}
+
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+use std::marker::PhantomData;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controller::build;
+use crate::controller::fixtures::minimal;
+use crate::controller::validate::{Rejection, validate};
+
+const ALIVE: Pulse = Pulse::Alive(std::time::Duration::from_secs(1));
+
+/// Applied objects whose Deployment has this status.
+fn applied(status: Value) -> Resources<Applied> {
+    let build::Resources {
+        service_account,
+        role,
+        role_binding,
+        config_map,
+        mut deployment,
+        disruption_budget,
+        revision,
+        state: PhantomData,
+    } = build::build(&validate(&minimal()).unwrap(), "image").unwrap();
+    deployment.status = Some(serde_json::from_value(status).unwrap());
+    Resources {
+        service_account,
+        role,
+        role_binding,
+        config_map,
+        deployment,
+        disruption_budget,
+        revision,
+        state: PhantomData,
+    }
+}
+
+fn rolled_out() -> Resources<Applied> {
+    applied(json!({"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1}))
+}
+
+/// A status in which a worker of `revision` reports that all works, but `broken`.
+fn reported(revision: &str, broken: &[(&str, &str, &str)]) -> SlackAccessPluginStatus {
+    let conditions: Vec<Value> = PARTS
+        .iter()
+        .map(|part| {
+            let (status, reason, message) = broken
+                .iter()
+                .find(|(broken, ..)| broken == part)
+                .map_or(("True", "OK", ""), |(_, reason, message)| ("False", *reason, *message));
+            json!({"type": part, "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "conditions": conditions,
+        "worker": {"pod": "p", "version": "1", "configHash": revision},
+        "teleport": {"cluster": "example.com"},
+        "slack": {"team": "Acme"},
+    }))
+    .unwrap()
+}
+
+fn said(outcome: Result<&Resources<Applied>, &Error>, previous: &SlackAccessPluginStatus, pulse: Pulse) -> Controlled {
+    decide(&Facts {
+        generation: Some(3),
+        previous,
+        suspended: false,
+        outcome,
+        pods: &[],
+        pulse,
+        now: Time("2026-06-01T00:00:00Z".parse().unwrap()),
+    })
+}
+
+/// Ready, its reason, Reconciling, Stalled.
+fn summary(controlled: &Controlled) -> (&str, &str, &str, &str) {
+    let [ready, reconciling, stalled] = controlled.conditions.as_slice() else { panic!("three conditions") };
+    (&ready.status, &ready.reason, &reconciling.status, &stalled.status)
+}
+
+#[test]
+fn ready_is_what_a_reporting_worker_of_this_configuration_says() {
+    let resources = rolled_out();
+    let controlled = said(Ok(&resources), &reported(&resources.revision, &[]), ALIVE);
+    assert_eq!(summary(&controlled), ("True", reason::WORKING, "False", "False"));
+    assert_eq!(controlled.conditions[0].message, "announcing access requests of example.com in Acme");
+    assert_eq!(controlled.observed_generation, Some(3));
+}
+
+#[test]
+fn a_ready_pod_alone_is_not_ready() {
+    let controlled = said(Ok(&rolled_out()), &SlackAccessPluginStatus::default(), Pulse::None);
+    assert_eq!(summary(&controlled), ("Unknown", reason::STARTING, "True", "False"));
+}
+
+#[test]
+fn the_report_of_another_configuration_does_not_count() {
+    let controlled = said(Ok(&rolled_out()), &reported("other", &[]), ALIVE);
+    assert_eq!(summary(&controlled), ("Unknown", reason::ROLLING_OUT, "True", "False"));
+}
+
+#[test]
+fn the_first_broken_part_is_said_with_its_own_words() {
+    let resources = rolled_out();
+    let status = reported(
+        &resources.revision,
+        &[
+            (RECIPIENTS_RESOLVED, worker::RECIPIENT_FAILED, "invite @teleport to #dba-oncall"),
+            (SLACK_CONNECTED, worker::TOKEN_REFUSED, "the token was revoked"),
+        ],
+    );
+    let controlled = said(Ok(&resources), &status, ALIVE);
+    assert_eq!(summary(&controlled), ("False", worker::TOKEN_REFUSED, "False", "True"));
+    assert_eq!(controlled.conditions[0].message, "the token was revoked");
+}
+
+#[test]
+fn what_may_heal_by_itself_is_reconciling_and_not_stalled() {
+    let resources = rolled_out();
+    for (part, why) in [
+        (IDENTITY_VALID, worker::IDENTITY_MISSING),
+        (TELEPORT_CONNECTED, worker::TELEPORT_UNREACHABLE),
+        (SLACK_CONNECTED, worker::SLACK_UNREACHABLE),
+    ] {
+        let controlled = said(Ok(&resources), &reported(&resources.revision, &[(part, why, "x")]), ALIVE);
+        assert_eq!(summary(&controlled), ("False", why, "True", "False"));
+    }
+}
+
+#[test]
+fn a_worker_that_stopped_reporting_is_noticed() {
+    let resources = rolled_out();
+    let controlled = said(Ok(&resources), &reported(&resources.revision, &[]), Pulse::Silent);
+    assert_eq!(summary(&controlled), ("Unknown", reason::WORKER_SILENT, "True", "False"));
+}
+
+#[test]
+fn one_working_worker_of_two_is_ready_and_still_on_its_way() {
+    let resources = applied(json!({"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1}));
+    let controlled = said(Ok(&resources), &reported(&resources.revision, &[]), ALIVE);
+    assert_eq!(summary(&controlled), ("True", reason::WORKING, "True", "False"));
+}
+
+#[test]
+fn pods_that_cannot_start_are_said_and_after_the_deadline_stalled() {
+    let refused = json!({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"});
+    let late = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
+    let controlled =
+        said(Ok(&applied(json!({"conditions": [refused]}))), &SlackAccessPluginStatus::default(), Pulse::None);
+    assert_eq!(summary(&controlled), ("False", reason::POD_REFUSED, "True", "False"));
+    let controlled =
+        said(Ok(&applied(json!({"conditions": [refused, late]}))), &SlackAccessPluginStatus::default(), Pulse::None);
+    assert_eq!(summary(&controlled), ("False", reason::POD_REFUSED, "False", "True"));
+}
+
+#[test]
+fn a_spec_that_cannot_work_is_stalled() {
+    let error = Error::from(Rejection { field: "spec.x".into(), problem: "is wrong".into() });
+    let controlled = said(Err(&error), &SlackAccessPluginStatus::default(), Pulse::None);
+    assert_eq!(summary(&controlled), ("False", reason::INVALID_SPEC, "False", "True"));
+    assert_eq!(controlled.conditions[0].message, "spec.x: is wrong");
+}
+
+#[test]
+fn suspended_is_said_and_nothing_is_waited_for() {
+    let resources = rolled_out();
+    let controlled = decide(&Facts {
+        generation: Some(3),
+        previous: &SlackAccessPluginStatus::default(),
+        suspended: true,
+        outcome: Ok(&resources),
+        pods: &[],
+        pulse: Pulse::None,
+        now: Time("2026-06-01T00:00:00Z".parse().unwrap()),
+    });
+    assert_eq!(summary(&controlled), ("False", reason::SUSPENDED, "False", "False"));
+}
+
+#[test]
+fn transition_times_move_only_when_the_status_flips_and_an_equal_status_is_already_said() {
+    let resources = rolled_out();
+    let mut status = reported(&resources.revision, &[]);
+    let first = said(Ok(&resources), &status, ALIVE);
+    assert!(!is_said(&first, &status));
+    status.observed_generation = first.observed_generation;
+    status.workload.clone_from(&first.workload);
+    for condition in &first.conditions {
+        let mut condition = condition.clone();
+        condition.last_transition_time = Time("2026-05-01T00:00:00Z".parse().unwrap());
+        status.conditions.push(condition);
+    }
+    let second = said(Ok(&resources), &status, ALIVE);
+    assert!(is_said(&second, &status));
+    let third = said(Ok(&resources), &status, Pulse::Silent);
+    assert_ne!(third.conditions[0].last_transition_time, second.conditions[0].last_transition_time);
+    assert_eq!(third.conditions[2].last_transition_time, second.conditions[2].last_transition_time);
+}
+
+#[test]
+fn a_long_message_is_cut_between_characters() {
+    let cut = shortened(&"ä".repeat(5000));
+    assert_eq!(cut.chars().count(), LONGEST_MESSAGE + 1);
+    assert!(cut.ends_with('…'));
+}

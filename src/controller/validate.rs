@@ -1,0 +1,330 @@
+//! Pure: what a user wrote → everything that `build` needs, or the reason why it cannot work.
+//!
+//! The definition's own rules refuse most mistakes when the object is written. What is left here is what they cannot see: objects
+//! that were written before a rule existed, and the free-form parts of `spec.workload`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{Affinity, TopologySpreadConstraint};
+use kube::ResourceExt as _;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
+use crate::telemetry;
+use crate::teleport::identity::Credentials;
+use crate::worker::config::mounts::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
+use crate::worker::config::{self, Config, StatusObject, TokenSource};
+use crate::worker::recipients::{Recipient, RoleToRecipients};
+
+/// Environment variables that the operator sets itself start like this.
+const RESERVED_VARIABLES: &str = "SLACK_ACCESS_OPERATOR_";
+/// Labels that the operator sets itself start like this.
+const RESERVED_LABELS: [&str; 2] = ["app.kubernetes.io/", "slackaccess.dev/"];
+
+/// The single input of the build step: nothing in it can make an object that Kubernetes would not understand.
+#[derive(Clone, Debug)]
+pub struct Validated {
+    /// The object that owns everything that is built.
+    pub owner: Owner,
+    /// Whether no worker is to run.
+    pub suspend: bool,
+    /// The worker's configuration.
+    pub config: Config,
+    /// The keys to mount, by the object that holds them.
+    pub mounts: BTreeMap<Source, Vec<MountedKey>>,
+    /// Settings of the pods.
+    pub pods: Pods,
+}
+
+/// The object that owns everything that is built.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Owner {
+    /// Its name.
+    pub name: String,
+    /// Its namespace, and that of everything it owns.
+    pub namespace: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// A key of a Secret or ConfigMap, and the name of the file that it becomes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MountedKey {
+    /// The key.
+    pub key: String,
+    /// The file's name.
+    pub file: String,
+}
+
+/// Settings of the pods: what was written, with its free-form parts understood.
+#[derive(Clone, Debug)]
+pub struct Pods {
+    /// What was written.
+    pub written: Workload,
+    /// `affinity`.
+    pub affinity: Option<Affinity>,
+    /// `topologySpreadConstraints`.
+    pub spread: Vec<TopologySpreadConstraint>,
+}
+
+/// Why an object cannot work as it is.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Rejection {
+    /// Where, as a path from the object's root.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+impl Rejection {
+    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// Understands an object.
+pub fn validate(plugin: &SlackAccessPlugin) -> Result<Validated, Rejection> {
+    let owner = owner(plugin)?;
+    let mut mounts = Mounts::default();
+    let config = config(plugin, &owner, &mut mounts)?;
+    Ok(Validated { owner, suspend: plugin.spec.suspend, config, mounts: mounts.0, pods: pods(&plugin.spec.workload)? })
+}
+
+fn owner(plugin: &SlackAccessPlugin) -> Result<Owner, Rejection> {
+    let missing = |field: &str| Rejection::new(field, "is missing: this is no object of a Kubernetes API server");
+    Ok(Owner {
+        name: plugin.metadata.name.clone().ok_or_else(|| missing("metadata.name"))?,
+        namespace: plugin.namespace().ok_or_else(|| missing("metadata.namespace"))?,
+        uid: plugin.uid().ok_or_else(|| missing("metadata.uid"))?,
+    })
+}
+
+/// Collects what has to be mounted while paths are given out.
+#[derive(Default)]
+struct Mounts(BTreeMap<Source, Vec<MountedKey>>);
+
+impl Mounts {
+    fn file(&mut self, source: Source, key: &str) -> PathBuf {
+        self.file_of_keys(source, &[key], key)
+    }
+
+    /// One file from whichever of the keys is there: Kubernetes lets the last one that it finds win.
+    fn file_of_keys(&mut self, source: Source, keys: &[&str], file: &str) -> PathBuf {
+        let path = source.folder().join(file);
+        let mounted = self.0.entry(source).or_default();
+        for key in keys {
+            let key = MountedKey { key: (*key).to_owned(), file: file.to_owned() };
+            if !mounted.contains(&key) {
+                mounted.push(key);
+            }
+        }
+        path
+    }
+
+    fn ca_bundle(&mut self, bundle: Option<&crd::CaBundle>, field: &str) -> Result<Option<PathBuf>, Rejection> {
+        let Some(bundle) = bundle else { return Ok(None) };
+        match (&bundle.config_map_ref, &bundle.secret_ref) {
+            (Some(map), None) => Ok(Some(self.file(Source::ConfigMap(map.name.clone()), &map.key))),
+            (None, Some(secret)) => Ok(Some(self.file(Source::Secret(secret.name.clone()), &secret.key))),
+            _ => Err(Rejection::new(field, "exactly one of configMapRef and secretRef is needed")),
+        }
+    }
+}
+
+fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Result<Config, Rejection> {
+    let crd::Teleport { address, identity, tls, ca_bundle } = &plugin.spec.teleport;
+    let credentials = match (identity, tls) {
+        (Some(identity), None) => {
+            let secret = Source::Secret(identity.secret_ref.name.clone());
+            Credentials::IdentityFile(if let Some(key) = &identity.secret_ref.key {
+                mounts.file(secret, key)
+            } else {
+                let [first, second] = IDENTITY_KEYS;
+                mounts.file_of_keys(secret, &[second, first], IDENTITY_FILE)
+            })
+        }
+        (None, Some(tls)) => {
+            let secret = || Source::Secret(tls.secret_ref.name.clone());
+            Credentials::TlsFiles {
+                certificate: mounts.file(secret(), &tls.secret_ref.certificate_key),
+                key: mounts.file(secret(), &tls.secret_ref.private_key_key),
+                cas: mounts.file(secret(), &tls.secret_ref.ca_key),
+            }
+        }
+        _ => return Err(Rejection::new("spec.teleport", "exactly one of identity and tls is needed")),
+    };
+    let crd::Slack { token, api_url, ca_bundle: slack_ca } = &plugin.spec.slack;
+    Ok(Config {
+        teleport: config::Teleport {
+            addr: address.clone(),
+            credentials,
+            ca_bundle: mounts.ca_bundle(ca_bundle.as_ref(), "spec.teleport.caBundle")?,
+            plugin_name: config::DEFAULT_PLUGIN_NAME.to_owned(),
+        },
+        slack: config::Slack {
+            token: TokenSource::File(mounts.file(Source::Secret(token.secret_ref.name.clone()), &token.secret_ref.key)),
+            api_url: if api_url.ends_with('/') { api_url.clone() } else { format!("{api_url}/") },
+            ca_bundle: mounts.ca_bundle(slack_ca.as_ref(), "spec.slack.caBundle")?,
+        },
+        role_to_recipients: recipients(plugin)?,
+        log: log(plugin.spec.log),
+        diag_addr: Some(format!("0.0.0.0:{DIAG_PORT}")),
+        kubernetes: Some(StatusObject {
+            namespace: owner.namespace.clone(),
+            name: owner.name.clone(),
+            uid: Some(owner.uid.clone()),
+        }),
+    })
+}
+
+fn recipients(plugin: &SlackAccessPlugin) -> Result<RoleToRecipients, Rejection> {
+    let mut entries = Vec::new();
+    for (role, written) in &plugin.spec.role_to_recipients {
+        let parsed: Option<Vec<_>> = written.0.iter().map(|recipient| Recipient::parse(&recipient.0)).collect();
+        match parsed {
+            Some(parsed) if !parsed.is_empty() => entries.push((role.clone(), parsed)),
+            _ => {
+                return Err(Rejection::new(
+                    format!("spec.roleToRecipients[{role}]"),
+                    "an empty recipient; name a channel or an e-mail address, or leave the role out",
+                ));
+            }
+        }
+    }
+    if entries.is_empty() {
+        return Err(Rejection::new("spec.roleToRecipients", "nobody would be told: name at least one recipient"));
+    }
+    Ok(RoleToRecipients::new(entries))
+}
+
+fn log(log: crd::Log) -> telemetry::Log {
+    telemetry::Log {
+        output: telemetry::Output::Stdout,
+        severity: match log.severity {
+            LogSeverity::Debug => telemetry::Severity::Debug,
+            LogSeverity::Info => telemetry::Severity::Info,
+            LogSeverity::Warn => telemetry::Severity::Warn,
+            LogSeverity::Error => telemetry::Severity::Error,
+        },
+        format: match log.format {
+            LogFormat::Json => telemetry::Format::Json,
+            LogFormat::Text => telemetry::Format::Text,
+        },
+    }
+}
+
+fn pods(workload: &Workload) -> Result<Pods, Rejection> {
+    for (index, variable) in workload.env.iter().enumerate() {
+        if variable.name.starts_with(RESERVED_VARIABLES) {
+            return Err(Rejection::new(
+                format!("spec.workload.env[{index}].name"),
+                format!("{} is reserved: names that start with {RESERVED_VARIABLES} are the operator's", variable.name),
+            ));
+        }
+    }
+    if let Some(label) = workload.labels.keys().find(|label| RESERVED_LABELS.iter().any(|own| label.starts_with(own))) {
+        return Err(Rejection::new(
+            format!("spec.workload.labels[{label}]"),
+            "is reserved: the operator finds its pods by labels of this prefix",
+        ));
+    }
+    Ok(Pods {
+        affinity: workload.affinity.as_ref().map(|value| strictly(value, "spec.workload.affinity")).transpose()?,
+        spread: workload
+            .topology_spread_constraints
+            .iter()
+            .enumerate()
+            .map(|(index, value)| strictly(value, &format!("spec.workload.topologySpreadConstraints[{index}]")))
+            .collect::<Result<_, _>>()?,
+        written: workload.clone(),
+    })
+}
+
+/// Reads a free-form part as the API server would with strict validation: an unknown field is an error, not a silent loss.
+fn strictly<T: DeserializeOwned>(value: &Value, field: &str) -> Result<T, Rejection> {
+    let mut unknown = Vec::new();
+    let parsed = serde_ignored::deserialize(value, |path| unknown.push(path.to_string()))
+        .map_err(|error| Rejection::new(field, error.to_string()))?;
+    // serde_ignored marks each optional value on the way with a `?`.
+    match unknown.first().map(|path| path.replace(".?", "")) {
+        Some(path) => Err(Rejection::new(format!("{field}.{path}"), "no such field; see `kubectl explain pod.spec`")),
+        None => Ok(parsed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::fixtures::{minimal, plugin};
+
+    fn rejection(spec: &str) -> String {
+        validate(&plugin(spec)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_minimal_object_is_understood() {
+        let validated = validate(&minimal()).unwrap();
+        assert_eq!(validated.config.teleport.addr, "teleport.example.com:443");
+        assert_eq!(validated.config.slack.api_url, "https://slack.com/api/");
+        assert_eq!(validated.pods.written.replicas, 1);
+    }
+
+    #[test]
+    fn what_is_rendered_is_what_the_worker_reads() {
+        let config = validate(&minimal()).unwrap().config;
+        let text = config.to_toml().unwrap();
+        let read =
+            Config::parse("worker.toml", &text, config::Wildcard::Optional, &config::Environment::default()).unwrap();
+        assert_eq!(read.config, config);
+        assert!(read.warnings.is_empty(), "{:?}", read.warnings);
+    }
+
+    #[test]
+    fn an_identity_without_a_key_prefers_the_name_of_the_guide() {
+        let mounts = validate(&minimal()).unwrap().mounts;
+        let keys: Vec<_> =
+            mounts[&Source::Secret("teleport-slack-identity".into())].iter().map(|key| key.key.as_str()).collect();
+        // The last one that exists wins.
+        assert_eq!(keys, ["identity", "auth_id"]);
+    }
+
+    #[test]
+    fn one_secret_for_both_credentials_is_mounted_once() {
+        let both = plugin(
+            "teleport: {address: 'a:1', identity: {secretRef: {name: both, key: id}}}\n\
+             slack: {token: {secretRef: {name: both}}}\nroleToRecipients: {'*': [x]}",
+        );
+        let mounts = validate(&both).unwrap().mounts;
+        assert_eq!(mounts.len(), 1);
+        assert_eq!(mounts[&Source::Secret("both".into())].len(), 2);
+    }
+
+    #[test]
+    fn a_misspelt_field_of_a_free_form_part_is_named() {
+        let spec = "teleport: {address: 'a:1', identity: {secretRef: {name: id}}}\n\
+                    slack: {token: {secretRef: {name: t}}}\nroleToRecipients: {'*': [x]}\n";
+        assert!(
+            rejection(&format!("{spec}workload: {{affinity: {{nodeAfinity: {{}}}}}}"))
+                .starts_with("spec.workload.affinity.nodeAfinity: no such field")
+        );
+        let wrong = rejection(&format!("{spec}workload: {{topologySpreadConstraints: [{{maxSkew: one}}]}}"));
+        assert!(wrong.starts_with("spec.workload.topologySpreadConstraints[0]: "), "{wrong}");
+    }
+
+    #[test]
+    fn names_that_the_operator_needs_cannot_be_taken() {
+        let spec = "teleport: {address: 'a:1', identity: {secretRef: {name: id}}}\n\
+                    slack: {token: {secretRef: {name: t}}}\nroleToRecipients: {'*': [x]}\n";
+        assert!(
+            rejection(&format!("{spec}workload: {{env: [{{name: SLACK_ACCESS_OPERATOR_POD}}]}}"))
+                .starts_with("spec.workload.env[0].name: ")
+        );
+        assert!(
+            rejection(&format!("{spec}workload: {{labels: {{slackaccess.dev/plugin: other}}}}"))
+                .starts_with("spec.workload.labels[slackaccess.dev/plugin]: ")
+        );
+    }
+}

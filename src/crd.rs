@@ -1,1 +1,0 @@
-//! The `SlackAccessPlugin` custom resource: types and rules only.

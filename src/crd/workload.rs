@@ -1,0 +1,158 @@
+//! `spec.workload`: settings of the pods in which the worker runs.
+//!
+//! Fields and not a pod template: what keeps the worker safe (its probes, mounts and security context) cannot be
+//! unset by accident, and `kubectl explain` lists exactly what can be set.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{EnvVar, Toleration};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Settings of the worker's pods. Every one may be left out.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Workload {
+    /// How many workers run. All of them are active; Teleport's compare-and-swap keeps them from posting twice.
+    #[schemars(range(min = 1, max = 10))]
+    pub replicas: i32,
+    /// The worker's image; the operator's own when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// When the image is pulled; Kubernetes decides when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+    /// Secrets of this namespace with which the image is pulled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<PullSecret>,
+    /// Compute resources; 10m CPU and 32Mi memory are requested, and 128Mi memory is the limit, when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Labels that a node must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pods tolerate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub tolerations: Vec<Toleration>,
+    /// Affinity, as in a pod (`kubectl explain pod.spec.affinity`). Left out, nodes without a worker of this
+    /// object are preferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_object")]
+    pub affinity: Option<Value>,
+    /// Topology spread, as in a pod (`kubectl explain pod.spec.topologySpreadConstraints`). A constraint without a
+    /// `labelSelector` selects the pods of this object.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "free_objects")]
+    pub topology_spread_constraints: Vec<Value>,
+    /// The pods' priority class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// More environment variables, such as `HTTPS_PROXY` and `NO_PROXY`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub env: Vec<EnvVar>,
+    /// More labels of the pods. Those of the operator itself cannot be replaced.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// More annotations of the pods.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The ServiceAccount of the pods. It is made by the operator.
+    #[serde(skip_serializing_if = "ServiceAccountSettings::is_empty")]
+    pub service_account: ServiceAccountSettings,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            image: None,
+            image_pull_policy: None,
+            image_pull_secrets: Vec::new(),
+            resources: None,
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            affinity: None,
+            topology_spread_constraints: Vec::new(),
+            priority_class_name: None,
+            env: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            service_account: ServiceAccountSettings::default(),
+        }
+    }
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ImagePullPolicy {
+    /// Each time a pod starts.
+    Always,
+    /// When the node does not have it.
+    IfNotPresent,
+    /// Never: the node must have it.
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// As Kubernetes spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// A Secret with a registry's credentials.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct PullSecret {
+    /// The Secret's name, in the namespace of this object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Compute resources of the worker's container.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resources {
+    /// What the container is guaranteed, by resource (`cpu`, `memory`…).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, IntOrString>,
+    /// What the container may use at most, by resource.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, IntOrString>,
+}
+
+/// Settings of the ServiceAccount that the pods run as.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceAccountSettings {
+    /// Annotations, for clouds that grant rights by them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl ServiceAccountSettings {
+    fn is_empty(&self) -> bool {
+        self.annotations.is_empty()
+    }
+}
+
+/// Affinity and topology spread are passed on to the pod after the controller has read them strictly: their schemas would be
+/// ten times the rest of this definition.
+fn free_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn free_objects(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "maxItems": 16, "items": free_object(generator)})
+}

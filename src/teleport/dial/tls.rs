@@ -1,0 +1,131 @@
+//! The two kinds of TLS on the way to the Auth server: towards it, and towards the Proxy's web port.
+
+use std::{
+    fmt::Write,
+    io,
+    sync::{Arc, OnceLock},
+};
+
+use rustls::{
+    ClientConfig,
+    client::Resumption,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
+};
+use rustls_platform_verifier::Verifier;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::error::StepError;
+use crate::teleport::identity::{API_DOMAIN, Identity};
+
+/// A byte stream, whatever it is made of.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A byte stream whose layers do not matter any more.
+pub(super) type BoxedStream = Box<dyn Stream>;
+
+/// The Proxy hands connections with this protocol to an Auth server of the named cluster, still encrypted.
+const AUTH_PROTOCOL_PREFIX: &str = "teleport-auth@";
+const H2: &[u8] = b"h2";
+
+/// The protocols for a direct connection.
+pub(super) fn direct_protocols() -> Vec<Vec<u8>> {
+    vec![H2.to_vec()]
+}
+
+/// The protocols for a connection through the Proxy's web port. The Proxy looks at the first, the Auth server picks `h2`.
+pub(super) fn routed_protocols(cluster: &str) -> Vec<Vec<u8>> {
+    vec![format!("{AUTH_PROTOCOL_PREFIX}{}", encoded_cluster(cluster)).into_bytes(), H2.to_vec()]
+}
+
+/// A cluster name as a host name: hexadecimal, below Teleport's own domain (`apiutils.EncodeClusterName`).
+fn encoded_cluster(cluster: &str) -> String {
+    let mut name = cluster.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    name.push('.');
+    name.push_str(API_DOMAIN);
+    name
+}
+
+/// Shakes hands with an Auth server and waits for its first word: only then it has looked at our certificate.
+pub(super) async fn to_auth(
+    stream: impl Stream + 'static,
+    identity: &Identity,
+    config: &Arc<ClientConfig>,
+) -> Result<BoxedStream, StepError> {
+    let tls = TlsConnector::from(Arc::clone(config))
+        .connect(identity.server_name(), stream)
+        .await
+        .map_err(|error| StepError::auth_tls(&error))?;
+    if tls.get_ref().1.alpn_protocol() != Some(H2) {
+        return Err(StepError::Tls("the server did not agree on HTTP/2".to_owned()));
+    }
+    let mut tls = BufReader::with_capacity(FIRST_WORD, tls);
+    match tls.fill_buf().await {
+        Ok([]) => Err(StepError::Tls("the server closed the connection".to_owned())),
+        Ok(_) => Ok(Box::new(tls)),
+        Err(error) => Err(StepError::auth_tls(&error)),
+    }
+}
+
+/// An HTTP/2 server starts with its settings, a few dozen bytes.
+const FIRST_WORD: usize = 512;
+
+/// Trust in web certificates: the system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honored) and our own.
+///
+/// Loaded when it is first needed. Most connections never do, and the system's authorities are many.
+pub(super) struct WebTrust {
+    extra: Vec<CertificateDer<'static>>,
+    config: OnceLock<Result<ClientConfig, rustls::Error>>,
+}
+
+impl WebTrust {
+    pub(super) fn new(extra: Vec<CertificateDer<'static>>) -> Self {
+        Self { extra, config: OnceLock::new() }
+    }
+
+    fn config(&self) -> Result<ClientConfig, rustls::Error> {
+        self.config.get_or_init(|| self.load()).clone()
+    }
+
+    fn load(&self) -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new_with_extra_roots(self.extra.iter().cloned(), Arc::clone(&provider))?;
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+}
+
+/// Shakes hands with the Proxy's web port.
+pub(super) async fn to_web<S: Stream>(
+    stream: S,
+    name: ServerName<'static>,
+    web: &WebTrust,
+    protocols: &[&str],
+) -> io::Result<TlsStream<S>> {
+    let mut config = web.config().map_err(io::Error::other)?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_finds_the_cluster_in_the_first_protocol() {
+        assert_eq!(
+            routed_protocols("example"),
+            [b"teleport-auth@6578616d706c65.teleport.cluster.local".to_vec(), b"h2".to_vec()]
+        );
+    }
+}

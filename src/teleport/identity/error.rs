@@ -1,0 +1,74 @@
+//! What can be wrong with a credential, said with its place and its remedy and never with its content.
+
+use std::{io, path::PathBuf};
+
+/// A credential that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The file is not there, or may not be read.
+    #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The content is not a usable identity.
+    #[error("{origin}: {problem}; {}", problem.remedy())]
+    Invalid {
+        /// The file that the content came from.
+        origin: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with the content of a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// Nothing in it.
+    #[error("the file is empty")]
+    Empty,
+    /// A PEM block without its end line.
+    #[error("a PEM block has no end line: the file was cut short")]
+    UnterminatedPem,
+    /// No private key where one belongs.
+    #[error("there is no private key in it")]
+    NoPrivateKey,
+    /// The key is of a kind that no software can use without its hardware, or that is not spoken here.
+    #[error("private keys of the kind '{0}' are not supported: use an RSA, ECDSA or Ed25519 key kept in the file")]
+    UnsupportedKey(String),
+    /// The key cannot be decoded.
+    #[error("the private key cannot be read: it is damaged or of an unknown kind")]
+    DamagedKey,
+    /// No client certificate where one belongs.
+    #[error("there is no TLS certificate in it")]
+    NoCertificate,
+    /// The client certificate cannot be decoded.
+    #[error("the TLS certificate cannot be read: it is damaged")]
+    DamagedCertificate,
+    /// No CA to check the server by.
+    #[error("there is no TLS certificate authority in it")]
+    NoAuthorities,
+    /// None of the CAs can be used.
+    #[error("a TLS certificate authority in it cannot be used: {0}")]
+    DamagedAuthority(String),
+    /// The key belongs to another certificate.
+    #[error("the private key does not belong to the TLS certificate: they come from two different identities")]
+    KeyMismatch,
+}
+
+impl Problem {
+    /// What to do about it.
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::UnsupportedKey(_) => "sign an identity whose key lies in a file: `tctl auth sign --format=file`",
+            _ => "make a new one with `tctl auth sign --user=<user> --format=file --out=auth.pem` (or --format=tls)",
+        }
+    }
+
+    /// Adds where it was found.
+    pub(super) fn at(self, origin: &str) -> IdentityError {
+        IdentityError::Invalid { origin: origin.to_owned(), problem: self }
+    }
+}

@@ -1,0 +1,143 @@
+//! Takes the text of an identity file apart. Pure; knows the layout, not the meaning of the pieces.
+//!
+//! Layout and tolerance as in Teleport's `api/identityfile`: line based; the first PEM block is the private key, the
+//! second the client certificate, all further ones are certificate authorities; SSH lines may stand anywhere between.
+
+use super::error::Problem;
+
+/// The pieces of an identity file, as text.
+#[derive(Default)]
+pub(super) struct Pieces {
+    /// PEM of the private key.
+    pub(super) key: Option<String>,
+    /// PEM of the client certificate.
+    pub(super) certificate: Option<String>,
+    /// PEM of each certificate authority.
+    pub(super) authorities: Vec<String>,
+    /// The SSH user certificate, one `authorized_keys` line.
+    pub(super) ssh_certificate: Option<String>,
+    /// SSH host authorities, one `known_hosts` line each.
+    pub(super) ssh_authorities: Vec<String>,
+}
+
+/// Splits the text of an identity file.
+pub(super) fn split(content: &[u8]) -> Result<Pieces, Problem> {
+    let text = String::from_utf8_lossy(content);
+    let mut pieces = Pieces::default();
+    let mut blocks = 0;
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if line.starts_with("-----BEGIN") {
+            let block = block(line, &mut lines)?;
+            match blocks {
+                0 => pieces.key = Some(block),
+                1 => pieces.certificate = Some(block),
+                _ => pieces.authorities.push(block),
+            }
+            blocks += 1;
+        } else if line.starts_with("@cert-authority") {
+            pieces.ssh_authorities.push(line.to_owned());
+        } else if is_ssh_certificate(line) {
+            pieces.ssh_certificate = Some(line.to_owned());
+        }
+    }
+    Ok(pieces)
+}
+
+/// All PEM blocks of a file, in order.
+pub(super) fn blocks(content: &[u8]) -> Result<Vec<String>, Problem> {
+    let text = String::from_utf8_lossy(content);
+    let mut found = Vec::new();
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if line.starts_with("-----BEGIN") {
+            found.push(block(line, &mut lines)?);
+        }
+    }
+    Ok(found)
+}
+
+/// What stands between `-----BEGIN ` and `-----`.
+pub(super) fn label(block: &str) -> &str {
+    block.lines().next().unwrap_or_default().trim_start_matches("-----BEGIN").trim_end_matches('-').trim()
+}
+
+fn block<'a>(begin: &str, lines: &mut impl Iterator<Item = &'a str>) -> Result<String, Problem> {
+    let mut block = format!("{begin}\n");
+    for line in lines {
+        block.push_str(line);
+        block.push('\n');
+        if line.starts_with("-----END") {
+            return Ok(block);
+        }
+    }
+    Err(Problem::UnterminatedPem)
+}
+
+/// Whether the line starts with a type such as `ssh-rsa-cert-v01@openssh.com`.
+fn is_ssh_certificate(line: &str) -> bool {
+    let kind = line.split_ascii_whitespace().next().unwrap_or_default();
+    kind.strip_suffix("@openssh.com").and_then(|kind| kind.rsplit_once("-cert-v")).is_some_and(
+        |(algorithm, version)| {
+            version.len() == 2
+                && version.bytes().all(|byte| byte.is_ascii_digit())
+                && !algorithm.is_empty()
+                && algorithm.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(label: &str, body: &str) -> String {
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn pem_blocks_are_told_apart_by_their_order_and_ssh_lines_may_stand_anywhere() {
+        let text = [
+            "@cert-authority a,*.a ssh-rsa AAAA type=host\n".to_owned(),
+            pem("RSA PRIVATE KEY", "k"),
+            "some note\n".to_owned(),
+            pem("CERTIFICATE", "leaf"),
+            pem("CERTIFICATE", "ca1"),
+            "ssh-rsa-cert-v01@openssh.com first\n".to_owned(),
+            pem("CERTIFICATE", "ca2"),
+            "ecdsa-sha2-nistp256-cert-v01@openssh.com second\n".to_owned(),
+        ]
+        .concat();
+        let pieces = split(text.as_bytes()).unwrap();
+        assert_eq!(label(&pieces.key.unwrap()), "RSA PRIVATE KEY");
+        assert!(pieces.certificate.unwrap().contains("leaf"));
+        assert_eq!(pieces.authorities.len(), 2);
+        assert_eq!(pieces.ssh_authorities.len(), 1);
+        assert_eq!(
+            pieces.ssh_certificate.unwrap(),
+            "ecdsa-sha2-nistp256-cert-v01@openssh.com second",
+            "the last one wins"
+        );
+    }
+
+    #[test]
+    fn carriage_returns_and_trailing_spaces_do_not_matter() {
+        let text = pem("PRIVATE KEY", "k").replace('\n', " \t\r\n");
+        assert_eq!(split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
+    }
+
+    #[test]
+    fn a_block_cut_short_is_refused() {
+        assert!(matches!(split(b"-----BEGIN CERTIFICATE-----\nabc\n"), Err(Problem::UnterminatedPem)));
+    }
+
+    #[test]
+    fn only_certificate_types_are_taken_for_the_ssh_certificate() {
+        assert!(is_ssh_certificate("ssh-ed25519-cert-v01@openssh.com AAAA"));
+        for line in
+            ["ssh-ed25519 AAAA", "", "-cert-v01@openssh.com A", "SSH-rsa-cert-v01@openssh.com", "a-cert-v1@openssh.com"]
+        {
+            assert!(!is_ssh_certificate(line), "{line}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The file as it is written: sections and keys, nothing judged yet.
+//!
+//! The same structs are read from and written to TOML, so that what the controller renders is what the worker reads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The whole file. It may hold a token: no `Debug`.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct File {
+    pub(super) teleport: Teleport,
+    pub(super) slack: Slack,
+    pub(super) role_to_recipients: BTreeMap<String, OneOrMany>,
+    pub(super) log: Log,
+    #[serde(skip_serializing_if = "Diag::is_empty")]
+    pub(super) diag: Diag,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kubernetes: Option<Kubernetes>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct Teleport {
+    pub(super) addr: Option<String>,
+    #[serde(skip_serializing)]
+    pub(super) auth_server: Option<String>,
+    pub(super) identity: Option<String>,
+    pub(super) client_key: Option<String>,
+    pub(super) client_crt: Option<String>,
+    pub(super) root_cas: Option<String>,
+    #[serde(skip_serializing)]
+    pub(super) refresh_identity: Option<bool>,
+    #[serde(skip_serializing)]
+    pub(super) refresh_identity_interval: Option<String>,
+    pub(super) ca_bundle: Option<String>,
+    pub(super) plugin_name: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct Slack {
+    pub(super) token: Option<String>,
+    #[serde(skip_serializing)]
+    pub(super) recipients: Option<OneOrMany>,
+    // The official key has no name of its own: it is the Go field's, in any of these spellings.
+    #[serde(alias = "APIURL", alias = "apiurl", alias = "ApiUrl", alias = "apiUrl")]
+    pub(super) api_url: Option<String>,
+    pub(super) ca_bundle: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct Log {
+    pub(super) output: Option<String>,
+    pub(super) severity: Option<String>,
+    pub(super) format: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct Diag {
+    pub(super) addr: Option<String>,
+}
+
+impl Diag {
+    fn is_empty(&self) -> bool {
+        self.addr.is_none()
+    }
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct Kubernetes {
+    pub(super) namespace: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) uid: Option<String>,
+}
+
+/// A string, or a list of strings.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct OneOrMany(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct StringOrList;
+
+        impl<'de> Visitor<'de> for StringOrList {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![value.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(OneOrMany(values))
+            }
+        }
+
+        deserializer.deserialize_any(StringOrList)
+    }
+}
+
+/// Every section with its keys in the spelling that is suggested when another one is close.
+pub(super) const KEYS: &[(&str, &[&str])] = &[
+    (
+        "teleport",
+        &[
+            "addr",
+            "auth_server",
+            "identity",
+            "client_key",
+            "client_crt",
+            "root_cas",
+            "refresh_identity",
+            "refresh_identity_interval",
+            "ca_bundle",
+            "plugin_name",
+        ],
+    ),
+    ("slack", &["token", "recipients", "api_url", "ca_bundle"]),
+    ("role_to_recipients", &[]),
+    ("review", &[]),
+    ("log", &["output", "severity", "format"]),
+    ("diag", &["addr"]),
+    ("kubernetes", &["namespace", "name", "uid"]),
+];
+
+impl File {
+    /// The text settings that can be overridden from outside, by section and key.
+    pub(super) fn text_setting(&mut self, section: &str, key: &str) -> Option<&mut Option<String>> {
+        Some(match (section, key) {
+            ("teleport", "addr") => &mut self.teleport.addr,
+            ("teleport", "identity") => &mut self.teleport.identity,
+            ("teleport", "client_key") => &mut self.teleport.client_key,
+            ("teleport", "client_crt") => &mut self.teleport.client_crt,
+            ("teleport", "root_cas") => &mut self.teleport.root_cas,
+            ("teleport", "ca_bundle") => &mut self.teleport.ca_bundle,
+            ("teleport", "plugin_name") => &mut self.teleport.plugin_name,
+            ("slack", "token") => &mut self.slack.token,
+            ("slack", "api_url") => &mut self.slack.api_url,
+            ("slack", "ca_bundle") => &mut self.slack.ca_bundle,
+            ("log", "output") => &mut self.log.output,
+            ("log", "severity") => &mut self.log.severity,
+            ("log", "format") => &mut self.log.format,
+            ("diag", "addr") => &mut self.diag.addr,
+            _ => return None,
+        })
+    }
+}

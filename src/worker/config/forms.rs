@@ -1,0 +1,30 @@
+//! The forms that a setting's text can have; pure.
+
+/// An empty string means the same as no setting, as in the official plugin.
+pub(super) fn given(setting: Option<String>) -> Option<String> {
+    setting.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// `HOST:PORT`, with an IPv6 address in brackets.
+pub(super) fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare_colon = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+        !host.is_empty() && !bare_colon && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok()
+    })
+}
+
+/// Go's `time.ParseDuration`, which reads this key in the official plugin: `1m`, `1h30m`, `1.5s`.
+pub(super) fn is_duration(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let number = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let unit_length = number.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(number.len());
+        let (unit, next) = number.split_at(unit_length);
+        let digits = rest.strip_suffix(number).unwrap_or_default();
+        if digits.parse::<f64>().is_err() || !matches!(unit, "ns" | "us" | "µs" | "ms" | "s" | "m" | "h") {
+            return false;
+        }
+        rest = next;
+    }
+    !text.is_empty()
+}

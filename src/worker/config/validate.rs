@@ -1,0 +1,402 @@
+//! From the file's sections and the environment to a [`Config`], or to the first problem; pure.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize as _;
+
+use super::environment::Environment;
+use super::format::{self, KEYS};
+use super::forms::{given, is_duration, is_host_and_port};
+use super::source::{Place, Problem, Source, closest, one_line};
+use super::{
+    Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, Slack, StatusObject, Teleport, TokenSource,
+    Wildcard,
+};
+use crate::telemetry::Log;
+use crate::teleport::identity::Credentials;
+use crate::worker::recipients::{Recipient, RoleToRecipients, WILDCARD};
+
+/// What is known while the sections are judged one after the other.
+struct Judge<'a> {
+    source: Source<'a>,
+    environment: &'a Environment,
+    warnings: Vec<Problem>,
+}
+
+pub(super) fn parse(file: &str, text: &str, wildcard: Wildcard, environment: &Environment) -> Result<Loaded, Problem> {
+    let mut judge = Judge { source: Source::new(file, text)?, environment, warnings: Vec::new() };
+    let mut sections = judge.read(text)?;
+    judge.apply_overrides(&mut sections);
+    let format::File { teleport, slack, role_to_recipients, log, diag, kubernetes } = sections;
+    let config = Config {
+        teleport: judge.teleport(teleport)?,
+        role_to_recipients: judge.recipients(role_to_recipients, slack.recipients.as_ref(), wildcard)?,
+        slack: judge.slack(slack)?,
+        log: judge.log(log)?,
+        diag_addr: judge.diag(diag)?,
+        kubernetes: judge.kubernetes(kubernetes)?,
+    };
+    Ok(Loaded { config, warnings: judge.warnings })
+}
+
+impl Judge<'_> {
+    /// Types are checked here; unknown keys become warnings.
+    fn read(&mut self, text: &str) -> Result<format::File, Problem> {
+        let mut unknown = Vec::new();
+        let sections = toml::de::Deserializer::parse(text).and_then(|deserializer| {
+            let mut ignored = |path: serde_ignored::Path<'_>| unknown.push(segments(&path));
+            format::File::deserialize(serde_ignored::Deserializer::new(deserializer, &mut ignored))
+        });
+        let sections = sections.map_err(|error| self.wrong_type(&error))?;
+        for path in unknown {
+            self.unknown(&path);
+        }
+        Ok(sections)
+    }
+
+    fn wrong_type(&self, error: &toml::de::Error) -> Problem {
+        let setting = error.span().and_then(|span| self.source.setting_at(&span)).unwrap_or_default();
+        // The parser quotes the value: not where it may be a secret.
+        let what = if matches!(setting.as_str(), "slack" | "slack.token") {
+            "not of the expected type".to_owned()
+        } else {
+            one_line(error.message())
+        };
+        let remedy = if setting.starts_with("role_to_recipients") {
+            "write a role's recipients as \"x\" or [\"x\", \"y\"], and a role's name that has a dot in quotes"
+        } else {
+            "see the output of the `configure` command for each key's form"
+        };
+        Problem {
+            place: self.source.position(error.span()),
+            what: if setting.is_empty() { what } else { format!("{setting}: {what}") },
+            remedy: remedy.to_owned(),
+        }
+    }
+
+    fn unknown(&mut self, path: &[String]) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        if let ["review", ..] = path.as_slice() {
+            if !self.source.is_false("review", "enabled") {
+                self.review();
+            }
+            return;
+        }
+        let meant = match path.as_slice() {
+            [section] => closest(section, KEYS.iter().map(|(name, _)| *name)).map(str::to_owned),
+            [section, key] => KEYS
+                .iter()
+                .find(|(name, _)| name == section)
+                .and_then(|(_, keys)| closest(key, keys.iter().copied()))
+                .map(|key| format!("{section}.{key}")),
+            _ => None,
+        };
+        self.warnings.push(Problem {
+            place: self.source.place(&path),
+            what: format!("unknown setting {} is ignored", path.join(".")),
+            remedy: meant.map_or_else(
+                || "remove it, or compare with the output of the `configure` command".to_owned(),
+                |meant| format!("did you mean {meant}?"),
+            ),
+        });
+    }
+
+    /// Reviews from within Slack are the official plugin's of 2026.
+    fn review(&mut self) {
+        let found: Vec<Problem> = self
+            .source
+            .keys("review")
+            .map(|(key, place)| Problem {
+                place,
+                what: format!("review.{key} is not supported yet and has no effect"),
+                remedy: "reviewers follow the message's link to Teleport".to_owned(),
+            })
+            .collect();
+        self.warnings.extend(found);
+    }
+
+    fn apply_overrides(&mut self, sections: &mut format::File) {
+        for (over, value) in self.environment.overrides() {
+            if let Some(setting) = sections.text_setting(over.section, over.key) {
+                *setting = Some(value.to_owned());
+            }
+        }
+        for (name, known) in self.environment.misspelt() {
+            self.warnings.push(Problem {
+                place: Place::Variable(name.to_owned()),
+                what: "unknown setting is ignored".to_owned(),
+                remedy: format!("did you mean {known}?"),
+            });
+        }
+    }
+
+    fn teleport(&mut self, section: format::Teleport) -> Result<Teleport, Problem> {
+        let addr = match (given(section.addr), given(section.auth_server)) {
+            (None, Some(auth_server)) => {
+                self.deprecated("teleport", "auth_server", "rename it to addr");
+                self.address("auth_server", auth_server)?
+            }
+            (addr, old) => {
+                if old.is_some() {
+                    self.deprecated("teleport", "auth_server", "remove it: addr is set too, and is used");
+                }
+                addr.map_or_else(|| Ok(DEFAULT_ADDR.to_owned()), |addr| self.address("addr", addr))?
+            }
+        };
+        if let Some(interval) = given(section.refresh_identity_interval)
+            && !is_duration(&interval)
+        {
+            return Err(self.problem(
+                ("teleport", "refresh_identity_interval"),
+                format!("teleport.refresh_identity_interval: '{interval}' is no duration"),
+                "write a number and a unit, for instance 30s, 1m or 1h30m",
+            ));
+        }
+        let identity = given(section.identity);
+        if section.refresh_identity == Some(true) && identity.is_none() {
+            self.warn(
+                ("teleport", "refresh_identity"),
+                "teleport.refresh_identity needs teleport.identity".to_owned(),
+                "remove it: changed credential files of either form are read again anyway",
+            );
+        }
+        Ok(Teleport {
+            addr,
+            credentials: self.credentials(
+                identity,
+                [given(section.client_crt), given(section.client_key), given(section.root_cas)],
+            )?,
+            ca_bundle: given(section.ca_bundle).map(PathBuf::from),
+            plugin_name: given(section.plugin_name).unwrap_or_else(|| DEFAULT_PLUGIN_NAME.to_owned()),
+        })
+    }
+
+    fn address(&mut self, key: &str, text: String) -> Result<String, Problem> {
+        let place = ("teleport", key);
+        let (host_and_port, default_port) = match text.strip_prefix("https://") {
+            Some(rest) => {
+                self.warn(place, format!("teleport.{key} is a URL"), "write it as HOST:PORT");
+                (rest.trim_end_matches('/').to_owned(), Some(443))
+            }
+            None => (text, None),
+        };
+        let remedy = "write HOST:PORT, with port 3025 for an Auth Service and 443 or 3080 for a Proxy Service";
+        match (is_host_and_port(&host_and_port), default_port) {
+            (true, _) => Ok(host_and_port),
+            (false, Some(port)) if is_host_and_port(&format!("{host_and_port}:{port}")) => {
+                Ok(format!("{host_and_port}:{port}"))
+            }
+            _ => Err(self.problem(place, format!("teleport.{key}: '{host_and_port}' is no address"), remedy)),
+        }
+    }
+
+    fn credentials(
+        &self,
+        identity: Option<String>,
+        [certificate, key, cas]: [Option<String>; 3],
+    ) -> Result<Credentials, Problem> {
+        match (identity, certificate, key, cas) {
+            (Some(identity), None, None, None) => Ok(Credentials::IdentityFile(identity.into())),
+            (None, Some(certificate), Some(key), Some(cas)) => {
+                Ok(Credentials::TlsFiles { certificate: certificate.into(), key: key.into(), cas: cas.into() })
+            }
+            (None, None, None, None) => Err(self.problem(
+                ("teleport", "identity"),
+                "missing required value teleport.identity".to_owned(),
+                "set it to the file written by `tctl auth sign`, or set client_crt, client_key and root_cas to those \
+                 of `tctl auth sign --format=tls`",
+            )),
+            (Some(_), ..) => Err(self.problem(
+                ("teleport", "identity"),
+                "configuration setting(s) identity and client_crt, client_key, root_cas are mutually exclusive"
+                    .to_owned(),
+                "keep the one form that you have files for",
+            )),
+            (None, certificate, key, cas) => {
+                let settings = [("client_crt", certificate), ("client_key", key), ("root_cas", cas)];
+                let names = |wanted: bool| {
+                    let names: Vec<&str> =
+                        settings.iter().filter(|(_, value)| value.is_some() == wanted).map(|(name, _)| *name).collect();
+                    names
+                };
+                let provided = names(true);
+                Err(self.problem(
+                    ("teleport", provided.first().copied().unwrap_or_default()),
+                    format!(
+                        "configuration setting(s) {} are provided but setting(s) {} are missing",
+                        provided.join(", "),
+                        names(false).join(", ")
+                    ),
+                    "set all three to the files of `tctl auth sign --format=tls`, or use identity",
+                ))
+            }
+        }
+    }
+
+    fn slack(&mut self, section: format::Slack) -> Result<Slack, Problem> {
+        let Some(token) = given(section.token) else {
+            return Err(self.problem(
+                ("slack", "token"),
+                "missing required value slack.token".to_owned(),
+                "set it to the app's bot token (xoxb-…) or to the absolute path of a file that holds it",
+            ));
+        };
+        if token.starts_with("xapp-") {
+            return Err(self.problem(
+                ("slack", "token"),
+                "slack.token is an app-level token".to_owned(),
+                "use the bot token (xoxb-…) of the app's page \"OAuth & Permissions\"",
+            ));
+        }
+        Ok(Slack {
+            token: if token.starts_with('/') { TokenSource::File(token.into()) } else { TokenSource::Inline(token) },
+            api_url: match given(section.api_url) {
+                Some(url) => self.api_url(url)?,
+                None => DEFAULT_API_URL.to_owned(),
+            },
+            ca_bundle: given(section.ca_bundle).map(PathBuf::from),
+        })
+    }
+
+    fn api_url(&self, mut url: String) -> Result<String, Problem> {
+        let is_http = url.parse::<http::Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+        });
+        if !is_http {
+            let spelling = ["api_url", "APIURL", "apiurl", "ApiUrl", "apiUrl"]
+                .into_iter()
+                .find(|key| self.source.has("slack", key))
+                .unwrap_or("api_url");
+            return Err(self.problem(
+                ("slack", spelling),
+                format!("slack.{spelling}: '{url}' is no URL"),
+                "write a base URL such as https://slack.com/api/",
+            ));
+        }
+        if !url.ends_with('/') {
+            url.push('/');
+        }
+        Ok(url)
+    }
+
+    fn recipients(
+        &mut self,
+        mut section: BTreeMap<String, format::OneOrMany>,
+        deprecated: Option<&format::OneOrMany>,
+        wildcard: Wildcard,
+    ) -> Result<RoleToRecipients, Problem> {
+        if let Some(format::OneOrMany(recipients)) = deprecated {
+            if section.is_empty() {
+                self.deprecated("slack", "recipients", "move the list to role_to_recipients.\"*\"");
+                section.insert(WILDCARD.to_owned(), format::OneOrMany(recipients.clone()));
+            } else {
+                self.deprecated("slack", "recipients", "remove it: role_to_recipients is set too, and is used");
+            }
+        }
+        let is_empty = section.is_empty();
+        let entries: Vec<_> = section.into_iter().map(|(role, listed)| (self.role(&role, &listed.0), role)).collect();
+        let map = RoleToRecipients::new(entries.into_iter().map(|(recipients, role)| (role, recipients)));
+        let missing = match wildcard {
+            Wildcard::Required if is_empty => "missing required value role_to_recipients.",
+            Wildcard::Required if !map.has_wildcard() => "missing required value role_to_recipients[*].",
+            _ => return Ok(map),
+        };
+        Err(self.problem(
+            ("role_to_recipients", WILDCARD),
+            missing.to_owned(),
+            "add \"*\" = \"some-channel\" under [role_to_recipients] for roles without an entry of their own",
+        ))
+    }
+
+    /// A role's recipients in the written order, each once.
+    fn role(&mut self, role: &str, listed: &[String]) -> Vec<Recipient> {
+        let setting = ("role_to_recipients", role);
+        let mut recipients = Vec::new();
+        for text in listed {
+            match Recipient::parse(text) {
+                None => {
+                    self.warn(setting, format!("an empty recipient of role '{role}' is ignored"), "remove it");
+                }
+                Some(recipient) if recipients.contains(&recipient) => {
+                    self.warn(setting, format!("role '{role}' names {recipient} more than once"), "keep one of them");
+                }
+                Some(recipient) => recipients.push(recipient),
+            }
+        }
+        if listed.is_empty() {
+            self.warn(setting, format!("role '{role}' has no recipients"), "add some, or remove it: \"*\" serves it");
+        }
+        recipients
+    }
+
+    fn log(&self, section: format::Log) -> Result<Log, Problem> {
+        let severity = given(section.severity).unwrap_or_default();
+        let severity = severity.parse().map_err(|error: crate::telemetry::UnsupportedSeverity| {
+            self.problem(("log", "severity"), error.to_string(), "use ERROR, WARN, INFO or DEBUG")
+        })?;
+        let format = given(section.format).unwrap_or_default();
+        let format = format.parse().map_err(|error: crate::telemetry::UnsupportedFormat| {
+            self.problem(("log", "format"), error.to_string(), "use text or json")
+        })?;
+        let Ok(output) = given(section.output).unwrap_or_default().parse();
+        Ok(Log { output, severity, format })
+    }
+
+    fn diag(&self, section: format::Diag) -> Result<Option<String>, Problem> {
+        match given(section.addr) {
+            Some(addr) if !is_host_and_port(&addr) => Err(self.problem(
+                ("diag", "addr"),
+                format!("diag.addr: '{addr}' is no address"),
+                "write HOST:PORT, for instance 127.0.0.1:3000",
+            )),
+            addr => Ok(addr),
+        }
+    }
+
+    fn kubernetes(&self, section: Option<format::Kubernetes>) -> Result<Option<StatusObject>, Problem> {
+        let Some(section) = section else { return Ok(None) };
+        let missing = |key: &'static str| {
+            self.problem(
+                ("kubernetes", key),
+                format!("missing required value kubernetes.{key}"),
+                "set it, or remove the section: it is written by the operator",
+            )
+        };
+        Ok(Some(StatusObject {
+            namespace: given(section.namespace).ok_or_else(|| missing("namespace"))?,
+            name: given(section.name).ok_or_else(|| missing("name"))?,
+            uid: given(section.uid),
+        }))
+    }
+
+    fn deprecated(&mut self, section: &str, key: &str, remedy: &str) {
+        self.warn((section, key), format!("{section}.{key} is deprecated"), remedy);
+    }
+
+    fn warn(&mut self, setting: (&str, &str), what: String, remedy: &str) {
+        let problem = self.problem(setting, what, remedy);
+        self.warnings.push(problem);
+    }
+
+    fn problem(&self, (section, key): (&str, &str), what: String, remedy: &str) -> Problem {
+        let place = match self.environment.origin(section, key) {
+            Some(variable) => Place::Variable(variable.to_owned()),
+            None => self.source.place(&[section, key]),
+        };
+        Problem { place, what, remedy: remedy.to_owned() }
+    }
+}
+
+fn segments(path: &serde_ignored::Path<'_>) -> Vec<String> {
+    use serde_ignored::Path;
+    let (parent, own) = match path {
+        Path::Root => return Vec::new(),
+        Path::Seq { parent, index } => (parent, Some(index.to_string())),
+        Path::Map { parent, key } => (parent, Some(key.clone())),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => (parent, None),
+    };
+    let mut segments = segments(parent);
+    segments.extend(own);
+    segments
+}

@@ -1,0 +1,114 @@
+//! What has become true at Slack and must be remembered: pure changes of a record, which may be applied again to a newer
+//! version of it.
+
+use crate::{
+    slack::MessageRef,
+    worker::record::{Claim, Record},
+};
+
+/// Stands for a reaction that was given up.
+const NO_REACTION: &str = "-";
+
+/// Something that happened to one recipient's delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    /// This worker is about to send something.
+    Claimed(Claim),
+    /// The claim's send did not take effect.
+    Released,
+    /// The message is there and shows this.
+    Posted {
+        /// Where it is.
+        message: MessageRef,
+        /// What it shows.
+        shown: String,
+    },
+    /// So many reviews are answered now.
+    Replied(usize),
+    /// The message shows this now.
+    Shown(String),
+    /// The reaction is there.
+    Reacted(&'static str),
+    /// The reaction cannot be added.
+    ReactionGivenUp,
+    /// The message is gone or can no longer be changed.
+    Lost,
+}
+
+impl Fact {
+    /// Changes what `record` says of the recipient `key`.
+    pub(super) fn apply(&self, key: &str, record: &mut Record) {
+        let delivery = record.deliveries.entry(key.to_owned()).or_default();
+        match self {
+            Self::Claimed(claim) => {
+                delivery.claim = Some(claim.clone());
+                // From now on the recipients are ours to choose.
+                record.foreign &= record.has_messages();
+            }
+            Self::Released => {
+                delivery.claim = None;
+                if delivery.message.is_none() {
+                    record.deliveries.remove(key);
+                }
+            }
+            Self::Posted { message, shown } => {
+                delivery.message = Some(message.clone());
+                delivery.shown.clone_from(shown);
+                delivery.claim = None;
+            }
+            Self::Replied(count) => {
+                delivery.replies = delivery.replies.max(*count);
+                delivery.claim = None;
+            }
+            Self::Shown(shown) => delivery.shown.clone_from(shown),
+            Self::Reacted(name) => delivery.reaction = (*name).to_owned(),
+            Self::ReactionGivenUp => delivery.reaction = NO_REACTION.to_owned(),
+            Self::Lost => {
+                delivery.lost = true;
+                delivery.claim = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim() -> Claim {
+        Claim { by: "me".to_owned(), at: 1, n: 1 }
+    }
+
+    #[test]
+    fn a_released_claim_leaves_no_trace() {
+        let mut record = Record::default();
+        Fact::Claimed(claim()).apply("a", &mut record);
+        Fact::Released.apply("a", &mut record);
+        assert_eq!(record, Record::default());
+    }
+
+    #[test]
+    fn facts_may_be_applied_again_to_a_newer_record() {
+        let posted = Fact::Posted {
+            message: MessageRef { channel: "C1".to_owned(), ts: "1.5".to_owned() },
+            shown: "PENDING:0".to_owned(),
+        };
+        let mut once = Record::default();
+        for fact in [&posted, &Fact::Replied(2)] {
+            fact.apply("a", &mut once);
+        }
+        let mut twice = once.clone();
+        for fact in [&posted, &Fact::Replied(1)] {
+            fact.apply("a", &mut twice);
+        }
+        assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn claiming_what_another_program_left_unannounced_makes_it_ours() {
+        let mut record = Record::default();
+        record.foreign = true;
+        Fact::Claimed(claim()).apply("a", &mut record);
+        assert!(!record.foreign);
+    }
+}

@@ -1,0 +1,163 @@
+//! From what is known of a request to what Slack shows: pure.
+
+use crate::{
+    slack::message::{Notification, Review, RoleLogins, State},
+    teleport::{
+        client::Server,
+        request::{AccessRequest, RequestId, RequestState},
+    },
+    worker::{
+        decide::{Observation, was_deleted},
+        record::Record,
+    },
+};
+
+/// The logins of the requested roles, as far as known.
+pub(super) type Logins = Vec<(String, Option<Vec<String>>)>;
+
+/// Describes the request as it is now.
+pub(super) fn notification(
+    id: &RequestId,
+    observed: &Observation,
+    record: &Record,
+    server: &Server,
+    logins: &Logins,
+) -> Notification {
+    let base = Notification {
+        request_id: id.0.clone(),
+        cluster: server.cluster.clone(),
+        link: link(server, id),
+        ..Notification::default()
+    };
+    match observed {
+        Observation::Present(request) => present(base, request, logins),
+        Observation::Gone(seen) => Notification {
+            user: record.request.user.clone(),
+            roles: record.request.roles.iter().map(|role| with_logins(role, logins)).collect(),
+            resources: record.request.resources.clone(),
+            reason: record.request.reason.clone(),
+            state: if was_deleted(*seen, record.request.expires) { State::Deleted } else { State::Expired },
+            ..base
+        },
+    }
+}
+
+fn present(base: Notification, request: &AccessRequest, logins: &Logins) -> Notification {
+    let state = state(request.state);
+    let deciders: Vec<_> =
+        request.reviews.iter().filter(|review| state.is_resolved() && review.proposed == request.state).collect();
+    let names: Vec<_> = deciders.iter().map(|review| review.author.as_str()).collect();
+    let decided_at = deciders.iter().filter_map(|review| review.created).max();
+    Notification {
+        user: request.user.clone(),
+        roles: request.roles.iter().map(|role| with_logins(role, logins)).collect(),
+        resources: request.resources.iter().map(ToString::to_string).collect(),
+        reason: request.reason.clone(),
+        suggested_reviewers: request.suggested_reviewers.clone(),
+        created: request.created,
+        request_expires: request.request_expires.filter(|_| !state.is_resolved()),
+        access_expires: request.access_expires,
+        long_term: request.long_term,
+        state,
+        resolved_by: names.join(", "),
+        resolve_reason: request.resolve_reason.clone(),
+        resolved_at: decided_at,
+        reviews: request.reviews.iter().map(review).collect(),
+        ..base
+    }
+}
+
+/// Describes one review.
+pub(super) fn review(review: &crate::teleport::request::Review) -> Review {
+    Review {
+        author: review.author.clone(),
+        proposed: state(review.proposed),
+        reason: review.reason.clone(),
+        at: review.created,
+    }
+}
+
+fn state(state: RequestState) -> State {
+    match state {
+        RequestState::Pending | RequestState::Unknown => State::Pending,
+        RequestState::Approved => State::Approved,
+        RequestState::Denied => State::Denied,
+        RequestState::Promoted => State::Promoted,
+    }
+}
+
+fn with_logins(role: &str, logins: &Logins) -> RoleLogins {
+    let known = logins.iter().find(|(name, _)| name == role).and_then(|(_, logins)| logins.clone());
+    RoleLogins { role: role.to_owned(), logins: known }
+}
+
+/// The request's page in the web UI, where it can be reviewed; only Enterprise clusters have that.
+fn link(server: &Server, id: &RequestId) -> Option<String> {
+    let proxy = server.proxy_public_addr.trim_end_matches('/');
+    if !server.web_reviews || proxy.is_empty() {
+        return None;
+    }
+    let proxy = if proxy.contains("://") { proxy.to_owned() } else { format!("https://{proxy}") };
+    let proxy = proxy.strip_suffix(":443").unwrap_or(&proxy);
+    Some(format!("{proxy}/web/requests/{id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{teleport::request::Review as TeleportReview, worker::decide::tests::request};
+
+    fn server() -> Server {
+        Server {
+            cluster: "example".to_owned(),
+            version: "18.0.0".to_owned(),
+            proxy_public_addr: "teleport.example.com:443".to_owned(),
+            web_reviews: true,
+        }
+    }
+
+    fn rendered(observed: &Observation, record: &Record) -> Notification {
+        notification(&RequestId("id".to_owned()), observed, record, &server(), &Vec::new())
+    }
+
+    #[test]
+    fn the_link_leaves_out_the_default_port() {
+        let shown = rendered(&Observation::Present(request()), &Record::default());
+        assert_eq!(shown.link.as_deref(), Some("https://teleport.example.com/web/requests/id"));
+    }
+
+    #[test]
+    fn a_cluster_without_web_reviews_gets_no_link() {
+        let server = Server { web_reviews: false, ..server() };
+        assert_eq!(link(&server, &RequestId("id".to_owned())), None);
+    }
+
+    #[test]
+    fn those_who_proposed_what_was_decided_are_named_as_deciders() {
+        let review = |author: &str, proposed| TeleportReview {
+            author: author.to_owned(),
+            proposed,
+            reason: String::new(),
+            created: None,
+        };
+        let decided = AccessRequest {
+            state: RequestState::Denied,
+            reviews: vec![review("bob", RequestState::Approved), review("carol", RequestState::Denied)],
+            ..request()
+        };
+        let shown = rendered(&Observation::Present(decided), &Record::default());
+        assert_eq!((shown.state, shown.resolved_by.as_str()), (State::Denied, "carol"));
+    }
+
+    #[test]
+    fn a_request_that_is_gone_is_shown_from_the_record() {
+        let mut record = Record::default();
+        record.remember(&AccessRequest { reason: "why".to_owned(), ..request() });
+        let shown = rendered(&Observation::Gone(Timestamp::UNIX_EPOCH), &record);
+        assert_eq!((shown.user.as_str(), shown.reason.as_str(), shown.state), ("alice", "why", State::Expired));
+        record.request.expires = Some(Timestamp::from_second(7200).unwrap());
+        assert_eq!(rendered(&Observation::Gone(Timestamp::UNIX_EPOCH), &record).state, State::Deleted);
+    }
+}

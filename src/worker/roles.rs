@@ -1,0 +1,65 @@
+//! The logins of roles, remembered for a while: every request of a role asks for the same ones.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::teleport::{
+    client::Client,
+    error::{CallError, Kind},
+};
+
+/// How long an answer is good; a role's logins rarely change.
+const KNOWN_FOR: Duration = Duration::from_mins(5);
+/// More roles than a cluster has in use at a time.
+const MOST: usize = 1_000;
+
+/// Remembers the logins of roles.
+#[derive(Default)]
+pub(super) struct RoleLogins(Mutex<HashMap<String, (Instant, Option<Vec<String>>)>>);
+
+impl RoleLogins {
+    /// The logins that each role allows; `None` for a role that the identity may not read or that does not exist. They
+    /// are shown for convenience: no failure here may hold up a message.
+    pub(super) async fn of(&self, client: &Client, roles: &[String]) -> Vec<(String, Option<Vec<String>>)> {
+        futures::future::join_all(roles.iter().map(|role| self.of_one(client, role))).await
+    }
+
+    async fn of_one(&self, client: &Client, role: &str) -> (String, Option<Vec<String>>) {
+        if let Some(known) = self.known(role) {
+            return (role.to_owned(), known);
+        }
+        let logins = match client.role_logins(role).await {
+            Ok(logins) => Some(logins),
+            Err(error) => {
+                debug!(role, %error, "Could not read the logins of a role");
+                if !is_lasting(&error) {
+                    return (role.to_owned(), None);
+                }
+                None
+            }
+        };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(role.to_owned(), (Instant::now(), logins.clone()));
+        (role.to_owned(), logins)
+    }
+
+    #[expect(clippy::option_option, reason = "not asked yet differs from asked in vain")]
+    fn known(&self, role: &str) -> Option<Option<Vec<String>>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, logins) = known.get(role)?;
+        (since.elapsed() < KNOWN_FOR).then(|| logins.clone())
+    }
+}
+
+fn is_lasting(error: &CallError) -> bool {
+    matches!(error.kind, Kind::NotFound | Kind::AccessDenied | Kind::Unimplemented | Kind::BadParameter)
+}

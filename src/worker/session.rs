@@ -1,0 +1,568 @@
+//! One run with one configuration: keeps a watch open on Teleport, lists again whenever something may have been missed,
+//! and takes up new credentials without a gap.
+
+mod connect;
+mod token;
+
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, error, info, warn};
+
+pub(super) use self::connect::ConnectError;
+use self::connect::{Connection, connect};
+use super::{
+    Error, Gate, Shared,
+    context::{Context, Parts, Teleport},
+    decide::Observation,
+    dispatch::Dispatcher,
+    reach, read_file,
+    recipients::RoleToRecipients,
+    request::{Hint, needs_work},
+    resync::{self, Listed},
+    trouble,
+};
+use crate::{
+    backoff::Backoff,
+    files::Watched,
+    metrics::{Reload, RequestState as StateLabel},
+    slack::{
+        client::Account,
+        error::{self, Class, Error as SlackError},
+        token::Token,
+    },
+    teleport::{
+        client::Client,
+        dial::DialOptions,
+        error::CallError,
+        identity::{Credentials, Identity},
+        request::{RequestId, RequestState},
+        watch::Change,
+    },
+};
+
+/// Between attempts to connect.
+const RECONNECT: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(10));
+/// Between tests of a Slack token that does not work.
+const RETEST: Backoff = Backoff::doubling(Duration::from_secs(5), RETEST_LONGEST);
+const RETEST_LONGEST: Duration = Duration::from_secs(60);
+/// Everything is listed again this often, whatever the watch says.
+const RESYNC: Duration = Duration::from_mins(10);
+/// Between attempts to list.
+const RELIST: Duration = Duration::from_secs(5);
+/// How often the loop shows that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Without a sign of life for so long the loop counts as stuck.
+const STUCK: Duration = Duration::from_secs(60);
+/// How long tasks may take to finish what is in flight: longer than one call to Slack.
+const FINISH: Duration = Duration::from_secs(14);
+/// A request that is younger than this when its event arrives is expected to be new.
+const NEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+type Connecting = BoxFuture<'static, (Arc<Identity>, Result<Connection, ConnectError>)>;
+type Testing = BoxFuture<'static, Result<Account, SlackError>>;
+type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
+
+/// One run with one configuration.
+pub(super) struct Session {
+    shared: Shared,
+    context: Arc<Context>,
+    dispatcher: Dispatcher,
+    teleport: watch::Sender<Option<Teleport>>,
+    routes: watch::Sender<Arc<RoleToRecipients>>,
+    credentials: Credentials,
+    identity_files: Watched,
+    token_file: Watched,
+    dial: DialOptions,
+    /// The identity in use; none until there is one.
+    identity: Option<Arc<Identity>>,
+    /// A newer identity that has not been tried with success yet.
+    candidate: Option<Arc<Identity>>,
+    connection: Option<Connection>,
+    connecting: Option<Connecting>,
+    failures: u32,
+    retry_at: Option<Instant>,
+    /// A test of the Slack token, because the last one failed or something was refused since.
+    testing: Option<Testing>,
+    test_at: Option<Instant>,
+    tested_at: Option<Instant>,
+    test_failures: u32,
+    listing: Option<Listing>,
+    relist_at: Option<Instant>,
+    /// Requests that changed while a listing was under way: it may show them as they were before.
+    touched: HashSet<RequestId>,
+    /// Requests that wait for a decision.
+    open: HashSet<RequestId>,
+    listed_before: bool,
+    warned_of_expiry: bool,
+}
+
+impl Session {
+    /// Loads the credentials and makes the clients; connects to nothing yet. Credentials that are missing or broken are
+    /// an error in a strict start, and waited for otherwise.
+    pub(super) fn new(shared: Shared, strict: bool) -> Result<Self, Error> {
+        let credentials = shared.config.teleport.credentials.clone();
+        // Watched before they are read: a change in between would be missed otherwise.
+        let identity_files = Watched::await_files(credentials.paths().into_iter().map(Path::to_owned));
+        let token_file = token::watched(&shared.config);
+        let identity = match credentials.load() {
+            Ok(identity) => Some(Arc::new(identity)),
+            Err(error) if strict => return Err(error.into()),
+            Err(error) => {
+                error!(%error, "There is no usable identity: waiting for one");
+                shared.reporter.identity_trouble(trouble::of_identity(&error));
+                None
+            }
+        };
+        let slack = token::client(&shared, strict)?;
+        let (teleport, teleport_in_use) = watch::channel(None);
+        let (routes, routes_in_use) = watch::channel(Arc::new(shared.config.role_to_recipients.clone()));
+        let context = Context::new(Parts {
+            teleport: teleport_in_use,
+            slack,
+            routes: routes_in_use,
+            board: shared.board.clone(),
+            metrics: shared.metrics.clone(),
+            shutdown: shared.stop.child_token(),
+        });
+        let mut dial = DialOptions::from_env();
+        if let Some(path) = &shared.config.teleport.ca_bundle {
+            dial.web_authorities = authorities(path)?;
+        }
+        shared.health.open(Gate::CONFIGURATION);
+        Ok(Self {
+            dispatcher: Dispatcher::new(context.clone()),
+            shared,
+            context,
+            teleport,
+            routes,
+            credentials,
+            identity_files,
+            token_file,
+            dial,
+            identity,
+            candidate: None,
+            connection: None,
+            connecting: None,
+            failures: 0,
+            retry_at: None,
+            testing: None,
+            test_at: None,
+            tested_at: None,
+            test_failures: 0,
+            listing: None,
+            relist_at: None,
+            touched: HashSet::new(),
+            open: HashSet::new(),
+            listed_before: false,
+            warned_of_expiry: false,
+        })
+    }
+
+    /// Tries Teleport and Slack once. In a strict start what only a person can mend is an error.
+    pub(super) async fn start(&mut self, strict: bool) -> Result<(), Error> {
+        let Some(identity) = self.identity.clone() else {
+            self.test_slack(self.context.slack.auth_test().await, strict)?;
+            return Ok(());
+        };
+        self.note_identity(&identity);
+        let attempt = connect(&self.shared.config, identity.clone(), &self.dial);
+        let (connection, account) = tokio::join!(attempt, self.context.slack.auth_test());
+        self.test_slack(account, strict)?;
+        match connection {
+            Ok(connection) => self.connected(identity, connection),
+            Err(error) if strict => return Err(Error::Connect(error)),
+            Err(error) => self.connect_failed(&error),
+        }
+        Ok(())
+    }
+
+    fn test_slack(&mut self, account: Result<Account, SlackError>, strict: bool) -> Result<(), Error> {
+        match account {
+            Err(error) if strict && token::is_fatal(&error) => Err(Error::Slack { error }),
+            tested => {
+                self.slack_tested(tested);
+                Ok(())
+            }
+        }
+    }
+
+    fn slack_tested(&mut self, tested: Result<Account, SlackError>) {
+        self.tested_at = Some(Instant::now());
+        if self.context.slack.has_token(&Token::new("")) {
+            // That there is none is said already; its file is watched.
+            return;
+        }
+        match tested {
+            Ok(account) => {
+                info!(team = account.team, bot = account.user, "Connected to Slack");
+                self.shared.reporter.slack_connected(&account);
+                if std::mem::take(&mut self.test_failures) > 0 {
+                    self.wake_all();
+                }
+            }
+            Err(error) => {
+                self.test_failures = self.test_failures.saturating_add(1);
+                self.test_at = Some(Instant::now() + RETEST.delay(self.test_failures, rand::random()));
+                if self.test_failures == 1 {
+                    error!(%error, remedy = error.remedy(), "Cannot work with Slack: requests wait until this is mended");
+                }
+                self.shared.reporter.slack_trouble(trouble::of_slack(&error));
+            }
+        }
+    }
+
+    fn test_slack_if_due(&mut self) {
+        if self.testing.is_none() && self.test_at.is_some_and(|at| at <= Instant::now()) {
+            self.test_at = None;
+            let slack = self.context.slack.clone();
+            self.testing = Some(async move { slack.auth_test().await }.boxed());
+        }
+    }
+
+    /// Wakes every task: what could not be done before may be possible now.
+    fn wake_all(&self) {
+        self.context.directory.clear();
+        self.routes.send_modify(|_| {});
+    }
+
+    /// Works until `shared.stop` is cancelled, then finishes what is in flight.
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        let mut resync = interval(RESYNC);
+        resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        resync.reset();
+        let mut heartbeat = interval(HEARTBEAT);
+        let mut board = self.context.board.subscribe();
+        let looking = reach::keep_looking(self.context.clone(), self.shared.reporter.clone());
+        let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
+        let stop = self.context.shutdown.clone();
+        while !stop.is_cancelled() {
+            self.connect_if_due();
+            self.list_if_due();
+            self.test_slack_if_due();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                change = next_change(&mut self.connection) => self.changed(change)?,
+                (identity, result) = next_of(&mut self.connecting) => self.attempted(identity, result),
+                listed = next_of(&mut self.listing) => self.listed(listed),
+                tested = next_of(&mut self.testing) => self.slack_tested(tested),
+                () = self.dispatcher.reap() => {}
+                _ = heartbeat.tick() => self.beat(),
+                _ = resync.tick() => self.relist_at = Some(Instant::now()),
+                _ = self.identity_files.changed() => self.identity_changed(),
+                _ = self.token_file.changed() => self.token_changed().await,
+                Ok(()) = board.changed() => self.note_undelivered(),
+                () = sleep_until(self.retry_at.unwrap_or_else(Instant::now)), if self.retry_at.is_some() => {}
+                () = sleep_until(self.test_at.unwrap_or_else(Instant::now)), if self.test_at.is_some() => {}
+                () = sleep_until(self.relist_at.unwrap_or_else(Instant::now)), if self.relist_at.is_some() => {}
+            }
+        }
+        self.finish().await;
+        Ok(())
+    }
+
+    async fn finish(mut self) {
+        self.shared.health.close(Gate::TELEPORT);
+        let in_flight = self.dispatcher.len();
+        if in_flight > 0 {
+            info!(requests = in_flight, "Finishing what is in flight");
+        }
+        if timeout(FINISH, self.dispatcher.finish()).await.is_err() {
+            warn!(requests = self.dispatcher.len(), "Left requests in flight to whoever comes next");
+        }
+    }
+
+    fn connect_if_due(&mut self) {
+        let needed = self.connection.is_none() || self.candidate.is_some();
+        let due = self.retry_at.is_none_or(|at| at <= Instant::now());
+        if self.connecting.is_some() || !needed || !due {
+            return;
+        }
+        self.retry_at = None;
+        // Without a connection both identities get their chance in turn: a new one may be refused for good.
+        let try_new = self.connection.is_some() || self.failures % 2 == 0;
+        let Some(identity) = self.candidate.clone().filter(|_| try_new).or_else(|| self.identity.clone()) else {
+            return;
+        };
+        let (config, dial) = (self.shared.config.clone(), self.dial.clone());
+        self.connecting = Some(async move { (identity.clone(), connect(&config, identity, &dial).await) }.boxed());
+    }
+
+    fn attempted(&mut self, identity: Arc<Identity>, result: Result<Connection, ConnectError>) {
+        match result {
+            Ok(connection) => self.connected(identity, connection),
+            Err(error) => self.connect_failed(&error),
+        }
+    }
+
+    fn connected(&mut self, identity: Arc<Identity>, connection: Connection) {
+        let renewed = self.candidate.as_ref().is_some_and(|candidate| Arc::ptr_eq(candidate, &identity));
+        if renewed {
+            self.candidate = None;
+            self.note_identity(&identity);
+            self.shared.metrics.identity_reload(Reload::Ok);
+            info!(expires = %identity.not_after(), "Took up the new identity");
+        }
+        let server = &connection.teleport.server;
+        info!(
+            cluster = server.cluster,
+            version = server.version,
+            user = identity.user(),
+            "Connected to Teleport {}",
+            connection.route
+        );
+        self.shared.reporter.teleport_connected(server, &connection.route);
+        self.identity = Some(identity);
+        self.teleport.send_replace(Some(connection.teleport.clone()));
+        self.shared.metrics.teleport_connected(true);
+        self.shared.health.open(Gate::TELEPORT);
+        self.connection = Some(connection);
+        self.retry_at = None;
+        // The watch has no memory.
+        self.relist_at = Some(Instant::now());
+        self.listing = None;
+    }
+
+    fn connect_failed(&mut self, error: &ConnectError) {
+        self.failures = self.failures.saturating_add(1);
+        let delay = RECONNECT.delay(self.failures, rand::random());
+        self.retry_at = Some(Instant::now() + delay);
+        if self.connection.is_some() {
+            self.shared.metrics.identity_reload(Reload::Failed);
+            error!(%error, "The new identity does not work: staying with the old one");
+            self.shared.reporter.identity_trouble(trouble::of_connecting(error));
+            return;
+        }
+        error!(%error, retry_in = ?delay, "Cannot reach Teleport");
+        self.shared.metrics.teleport_connected(false);
+        self.shared.health.close(Gate::TELEPORT);
+        self.shared.reporter.teleport_trouble(trouble::of_connecting(error));
+    }
+
+    /// A change, or the end of the watch.
+    fn changed(&mut self, change: Result<Change, CallError>) -> Result<(), Error> {
+        let change = match change {
+            Ok(change) => change,
+            Err(error) => {
+                self.connection = None;
+                if self.shared.fail_fast {
+                    return Err(Error::WatchEnded(error));
+                }
+                warn!(%error, "The watch ended: reconnecting");
+                self.shared.metrics.teleport_connected(false);
+                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
+                return Ok(());
+            }
+        };
+        self.failures = 0;
+        self.shared.metrics.teleport_event(SystemTime::now());
+        let (id, observed, hint) = match change {
+            Change::Put(request) => {
+                debug!(request_id = %request.id, state = ?request.state, "Access request changed");
+                self.shared.metrics.request_observed(state_label(request.state));
+                let age = request.created.map(|created| Timestamp::now().duration_since(created));
+                let untouched = request.state == RequestState::Pending && request.reviews.is_empty();
+                let new = untouched && age.is_some_and(|age| age < NEW);
+                let hint = if new { Hint::New } else { Hint::Unknown };
+                (request.id.clone(), Observation::Present(request), hint)
+            }
+            Change::Deleted(id) => {
+                debug!(request_id = %id, "Access request is gone");
+                self.shared.metrics.request_observed(StateLabel::Gone);
+                (id, Observation::Gone(Timestamp::now()), Hint::Unknown)
+            }
+        };
+        if self.listing.is_some() {
+            self.touched.insert(id.clone());
+        }
+        self.count_open(&id, &observed);
+        self.dispatcher.tell(id, observed, hint);
+        Ok(())
+    }
+
+    fn count_open(&mut self, id: &RequestId, observed: &Observation) {
+        let open = matches!(observed, Observation::Present(request) if request.state == RequestState::Pending);
+        let changed = if open { self.open.insert(id.clone()) } else { self.open.remove(id) };
+        if changed {
+            let count = self.open.len();
+            self.shared.reporter.change(|report| report.open_requests = count);
+        }
+    }
+
+    fn list_if_due(&mut self) {
+        let due = self.relist_at.is_some_and(|at| at <= Instant::now());
+        if !due || self.listing.is_some() {
+            return;
+        }
+        self.relist_at = None;
+        let Some(Teleport { client, .. }) = self.teleport.borrow().clone() else { return };
+        self.touched.clear();
+        let user = self.identity.as_ref().map(|identity| identity.user().to_owned()).unwrap_or_default();
+        self.listing = Some(list(client, user).boxed());
+    }
+
+    fn listed(&mut self, result: Result<(Vec<Listed>, usize), CallError>) {
+        let (listed, hidden) = match result {
+            Ok(listed) => listed,
+            Err(error) => {
+                warn!(%error, "Could not list access requests: trying again");
+                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
+                self.relist_at = Some(Instant::now() + RELIST);
+                return;
+            }
+        };
+        let total = listed.len();
+        let mut found = 0;
+        let touched = std::mem::take(&mut self.touched);
+        self.open.retain(|id| touched.contains(id));
+        for Listed { id, observed, record } in listed {
+            let unseen = !touched.contains(&id);
+            if unseen {
+                self.count_open(&id, &observed);
+            }
+            if unseen && (self.dispatcher.has(&id) || needs_work(&self.context, &observed, &record)) {
+                found += u64::from(!self.dispatcher.has(&id));
+                self.dispatcher.tell(id, observed, Hint::Known(record));
+            }
+        }
+        if hidden > 0 {
+            debug!(records = hidden, "Stored records whose requests the identity cannot see, or that are gone");
+        }
+        self.shared.metrics.resynced(SystemTime::now(), found);
+        info!(requests = total, with_work = found, "Listed all access requests");
+        self.shared.health.open(Gate::FIRST_LIST);
+        self.shared.reporter.listed();
+        if !std::mem::replace(&mut self.listed_before, true) {
+            info!("Plugin is ready");
+        }
+    }
+
+    fn identity_changed(&mut self) {
+        match self.credentials.load() {
+            Ok(identity)
+                if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
+            {
+                self.candidate = None;
+            }
+            Ok(identity) => {
+                info!(expires = %identity.not_after(), "Found a new identity: trying it");
+                self.candidate = Some(Arc::new(identity));
+                self.connecting = None;
+                self.retry_at = None;
+                self.failures = 0;
+            }
+            Err(error) => {
+                self.shared.metrics.identity_reload(Reload::Failed);
+                error!(%error, "Cannot use the new identity: staying with the old one");
+                self.shared.reporter.identity_trouble(trouble::of_identity(&error));
+            }
+        }
+    }
+
+    async fn token_changed(&mut self) {
+        match token::take_up(&self.shared.config, &self.context.slack).await {
+            Ok(None) => {}
+            Ok(Some(account)) => {
+                self.shared.metrics.token_reload(Reload::Ok);
+                info!(team = account.team, bot = account.user, "Took up the new Slack token");
+                self.shared.reporter.slack_connected(&account);
+                self.test_failures = 0;
+                self.test_at = None;
+                self.wake_all();
+            }
+            Err(error) => {
+                self.shared.metrics.token_reload(Reload::Failed);
+                error!(%error, "The new Slack token does not work: staying with the old one");
+                self.shared.reporter.slack_trouble(trouble::of_token(&error));
+            }
+        }
+    }
+
+    fn note_identity(&mut self, identity: &Identity) {
+        self.shared.metrics.identity_expiry(identity.not_after().into());
+        self.shared.reporter.identity(identity);
+        self.warned_of_expiry = false;
+    }
+
+    fn note_undelivered(&mut self) {
+        let summary = self.context.board.summary();
+        let age = summary.oldest.map(|since| Timestamp::now().duration_since(since).unsigned_abs());
+        self.shared.metrics.undelivered(summary.pending, summary.failing, age);
+        // Somebody was refused for reasons that concern everybody: find out whether the token still works.
+        let refused = summary.problems.values().any(|problem| error::classify("", &problem.code) == Class::Auth);
+        let tested_lately = self.tested_at.is_some_and(|at| at.elapsed() < RETEST_LONGEST);
+        if refused && !tested_lately && self.testing.is_none() && self.test_at.is_none() {
+            self.test_at = Some(Instant::now());
+        }
+        self.shared.reporter.change(|report| report.delivery = summary);
+    }
+
+    fn beat(&mut self) {
+        self.shared.health.beat("worker", STUCK);
+        self.note_undelivered();
+        let Some(identity) = self.identity.as_ref().filter(|_| !self.warned_of_expiry) else { return };
+        let expires = identity.not_after();
+        let life = identity.not_before().duration_until(expires);
+        if Timestamp::now().duration_until(expires) < life / 10 {
+            self.warned_of_expiry = true;
+            warn!(%expires, "The identity expires soon: replace it (tctl auth sign, or let tbot renew it)");
+        }
+    }
+}
+
+/// The certificates in a PEM file.
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    const KEY: &str = "teleport.ca_bundle";
+    let pem = read_file(KEY, path)?;
+    let unusable = |reason: String| Error::Unusable { key: KEY, path: path.to_owned(), reason };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| unusable(format!("not a PEM file of certificates: {error}")))?;
+    if certificates.is_empty() {
+        return Err(unusable("no certificate in it".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn state_label(state: RequestState) -> StateLabel {
+    match state {
+        RequestState::Pending => StateLabel::Pending,
+        RequestState::Approved => StateLabel::Approved,
+        RequestState::Denied => StateLabel::Denied,
+        RequestState::Promoted => StateLabel::Promoted,
+        RequestState::Unknown => StateLabel::Unknown,
+    }
+}
+
+async fn list(client: Client, own_user: String) -> Result<(Vec<Listed>, usize), CallError> {
+    // In this order, see `resync::join`.
+    let records = client.all_plugin_data().await?;
+    let requests = client.access_requests().await?;
+    Ok(resync::join(requests, records, &own_user, Timestamp::now()))
+}
+
+async fn next_change(connection: &mut Option<Connection>) -> Result<Change, CallError> {
+    match connection {
+        Some(connection) => connection.watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Awaits a future that may not be there, and removes it once it is done.
+async fn next_of<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(future) = slot else { return std::future::pending().await };
+    let value = future.await;
+    *slot = None;
+    value
+}

@@ -1,0 +1,78 @@
+//! A connection that is proven to work: dialed, answered, and with a watch past its first event.
+
+use std::sync::Arc;
+
+use crate::{
+    teleport::{
+        client::Client,
+        dial::{DialError, DialOptions, Route, dial},
+        error::{CallError, Kind},
+        identity::Identity,
+        watch::Watch,
+    },
+    worker::{config::Config, context::Teleport},
+};
+
+/// A connection with an open watch.
+pub(super) struct Connection {
+    /// For calls.
+    pub teleport: Teleport,
+    /// The changes since.
+    pub watch: Watch,
+    /// How Teleport was reached.
+    pub route: Route,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers there.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// Teleport answers, but not to us.
+    #[error(
+        "{error}; check that the identity of user {user:?} (valid until {expires}) belongs to this cluster and that its role may list and read access_request"
+    )]
+    Refused {
+        /// The identity's user.
+        user: String,
+        /// The end of the identity's validity.
+        expires: String,
+        /// Teleport's answer.
+        error: CallError,
+    },
+    /// The identity's time is over.
+    #[error(
+        "the identity of user {user:?} expired at {expires}; sign a new one (tctl auth sign --user={user} --ttl=...) and put it in place of the old one"
+    )]
+    Expired {
+        /// The identity's user.
+        user: String,
+        /// When it expired.
+        expires: String,
+    },
+    /// Teleport broke off.
+    #[error("{0}")]
+    Call(#[from] CallError),
+}
+
+/// Dials, asks who is there, and opens the watch.
+pub(super) async fn connect(
+    config: &Config,
+    identity: Arc<Identity>,
+    options: &DialOptions,
+) -> Result<Connection, ConnectError> {
+    let (user, expires) = (identity.user().to_owned(), identity.not_after().to_string());
+    if identity.is_expired(jiff::Timestamp::now()) {
+        return Err(ConnectError::Expired { user, expires });
+    }
+    let refused = |error: CallError| match error.kind {
+        Kind::AccessDenied => ConnectError::Refused { user: user.clone(), expires: expires.clone(), error },
+        _ => ConnectError::Call(error),
+    };
+    let (channel, route) = dial(&config.teleport.addr, identity, options).await?;
+    let client = Client::new(channel, &config.teleport.plugin_name);
+    let server = client.ping().await.map_err(&refused)?;
+    let watch = client.watch().await.map_err(&refused)?;
+    Ok(Connection { teleport: Teleport { client, server }, watch, route })
+}

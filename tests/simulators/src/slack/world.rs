@@ -1,0 +1,160 @@
+//! The whole state of the simulation, changed under one lock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::{
+    clock::{Clock, ts},
+    hooks::Hooks,
+    journal::{Journal, Violation},
+    limits::Limiter,
+    model::{App, Channel, ChannelKind, Message, Stored, Team, Token, User, UserGroup},
+    settings::Settings,
+    socket::Sockets,
+    views::Views,
+};
+
+/// A message that only one person sees until they reload (Slack docs: `chat.postEphemeral`).
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Ephemeral {
+    /// Who sees it.
+    pub user: String,
+    /// What it says; its `ts` cannot be used for anything.
+    pub message: Message,
+}
+
+/// Violations beyond this number are only counted.
+const KEPT_VIOLATIONS: usize = 1_000;
+
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) teams: Vec<Team>,
+    pub(super) users: BTreeMap<String, User>,
+    pub(super) channels: BTreeMap<String, Channel>,
+    pub(super) groups: BTreeMap<String, UserGroup>,
+    pub(super) apps: BTreeMap<String, App>,
+    pub(super) tokens: HashMap<String, Arc<Token>>,
+    pub(super) journal: Journal,
+    pub(super) limiter: Limiter,
+    pub(super) violations: Vec<Violation>,
+    pub(super) used_scopes: BTreeSet<String>,
+    pub(super) ephemerals: Vec<Ephemeral>,
+    pub(super) sockets: Sockets,
+    pub(super) hooks: Hooks,
+    pub(super) views: Views,
+    /// Messages posted so far, for the free plan's quota.
+    pub(super) posted: u64,
+    direct: HashMap<(String, String), String>,
+    last_id: u64,
+}
+
+impl World {
+    /// A new id of Slack's shape: the prefix, then ten capital letters and digits.
+    pub(super) fn new_id(&mut self, prefix: char) -> String {
+        const DIGITS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        self.last_id += 1;
+        let mut rest = self.last_id;
+        let mut id: Vec<u8> = Vec::with_capacity(11);
+        for _ in 0..9 {
+            id.push(DIGITS.get(usize::try_from(rest % 36).unwrap_or(0)).copied().unwrap_or(b'0'));
+            rest /= 36;
+        }
+        id.reverse();
+        format!("{prefix}0{}", String::from_utf8_lossy(&id))
+    }
+
+    pub(super) fn team(&self, id: &str) -> Option<&Team> {
+        self.teams.iter().find(|team| team.id == id)
+    }
+
+    /// The direct messages between a bot user and a person; the id stays the same for good.
+    pub(super) fn direct_channel(&mut self, bot: &str, user: &str, team: &str) -> String {
+        let key = (bot.to_owned(), user.to_owned());
+        if let Some(id) = self.direct.get(&key) {
+            return id.clone();
+        }
+        let id = self.new_id('D');
+        let kind = ChannelKind::Im { user: user.to_owned(), bot: bot.to_owned() };
+        let channel = Channel { kind, ..Channel::public(&id, "") }.members([bot, user]).of_team(team);
+        self.channels.insert(id.clone(), channel);
+        self.direct.insert(key, id.clone());
+        id
+    }
+
+    /// The direct messages between a bot user and a person, if they ever talked.
+    pub(super) fn existing_direct_channel(&self, bot: &str, user: &str) -> Option<&str> {
+        self.direct.get(&(bot.to_owned(), user.to_owned())).map(String::as_str)
+    }
+
+    /// Reserves the next `ts` of a channel: the clock's, but always later than the one before.
+    pub(super) fn next_ts(&mut self, channel: &str) -> String {
+        let now = self.clock.now();
+        let Some(channel) = self.channels.get_mut(channel) else { return ts(now) };
+        channel.last_ts = now.max(channel.last_ts + 1);
+        ts(channel.last_ts)
+    }
+
+    /// Stores a message under its `ts`.
+    pub(super) fn store(&mut self, message: Message) {
+        let now = self.clock.now();
+        if let Some(channel) = self.channels.get_mut(&message.channel) {
+            channel.messages.insert(message.ts.clone(), Stored::new(message, now));
+            self.posted += 1;
+        }
+    }
+
+    /// A message that was not deleted.
+    pub(super) fn message(&self, channel: &str, ts: &str) -> Option<&Message> {
+        let stored = self.channels.get(channel)?.messages.get(ts)?;
+        stored.deleted.is_none().then_some(&stored.now)
+    }
+
+    /// As [`World::message`], for change; the version before is kept.
+    pub(super) fn change_message(&mut self, channel: &str, ts: &str) -> Option<&mut Message> {
+        let now = self.clock.now();
+        let stored = self.channels.get_mut(channel)?.messages.get_mut(ts)?;
+        stored.deleted.is_none().then(|| stored.change(now))
+    }
+
+    /// Replies under `ts` that are not deleted, oldest first.
+    pub(super) fn replies<'a>(&'a self, channel: &str, parent: &'a str, at: u64) -> impl Iterator<Item = &'a Message> {
+        let later = (std::ops::Bound::Excluded(parent.to_owned()), std::ops::Bound::Unbounded);
+        let messages = self.channels.get(channel).map(|channel| channel.messages.range(later));
+        let messages = messages.into_iter().flatten();
+        messages.filter_map(move |(_, stored)| stored.at(at)).filter(move |m| m.thread_ts.as_deref() == Some(parent))
+    }
+
+    /// Deletes a message; a parent with replies leaves a placeholder (Slack docs: chat.delete).
+    pub(super) fn delete_message(&mut self, channel: &str, ts: &str) {
+        let now = self.clock.now();
+        let has_replies = self.replies(channel, ts, now).next().is_some();
+        let stored = self.channels.get_mut(channel).and_then(|channel| channel.messages.get_mut(ts));
+        let Some(stored) = stored.filter(|stored| stored.deleted.is_none()) else { return };
+        if !has_replies {
+            stored.deleted = Some(now);
+            return;
+        }
+        let message = stored.change(now);
+        message.subtype = Some("tombstone".to_owned());
+        "This message was deleted.".clone_into(&mut message.text);
+        message.sent_text.clone_from(&message.text);
+        message.blocks.clear();
+        message.attachments.clear();
+        message.reactions.clear();
+        message.metadata = None;
+        "USLACKBOT".clone_into(&mut message.user);
+        (message.bot_id, message.app_id) = (None, None);
+    }
+
+    pub(super) fn violation(&mut self, method: &str, what: &str, body: Value) {
+        if self.settings.strict && self.violations.len() < KEPT_VIOLATIONS {
+            self.violations.push(Violation { method: method.to_owned(), what: what.to_owned(), body });
+        }
+    }
+}
