@@ -165,6 +165,16 @@ async fn a_restart_breaks_the_watch_and_keeps_address_and_state() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_told_to_end_ends_its_watches_without_an_error() {
+    let cluster = cluster().await;
+    let mut stream = events(&mut plugin(&cluster).await, &["access_request"]).await;
+    next(&mut stream).await.unwrap().unwrap();
+    cluster.terminate().await;
+    assert_eq!(next(&mut stream).await.unwrap(), None);
+    assert!(tokio::net::TcpStream::connect(cluster.addr()).await.is_err());
+}
+
+#[tokio::test]
 async fn waiting_for_a_state_ends_when_it_is_reached() {
     let cluster = cluster().await;
     let id = cluster.create_request(dba());
