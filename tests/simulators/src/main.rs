@@ -1,4 +1,4 @@
-//! `simulators slack …`, `simulators teleport …`: the simulators as servers of their own, for manual work and for other people's programs.
+//! `simulators slack …`, `simulators teleport …`: servers of their own, for manual work and for other people's programs.
 
 mod commands;
 

@@ -10,7 +10,7 @@ use std::{error::Error, process::ExitCode};
 pub(crate) enum Command {
     /// A Slack workspace: Web API, Socket Mode, and a control API under `/_sim/`
     Slack(slack::Args),
-    /// A Teleport cluster: Auth, optionally a Proxy, and a control API under `/_sim/`
+    /// A Teleport cluster: Auth, optionally a Proxy, and a control API under `/_sim/` on a port of its own
     Teleport(teleport::Args),
 }
 
@@ -35,4 +35,13 @@ fn block_on(command: Command) -> Result<(), Box<dyn Error>> {
             Command::Teleport(args) => teleport::run(args).await,
         }
     })
+}
+
+/// Waits until somebody ends the program.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminated.recv() => Ok(()),
+    }
 }
