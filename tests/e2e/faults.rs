@@ -54,6 +54,8 @@ const FAULTS: &[Fault] = &[
         says: &["token", "slack-bot-token"],
         breaks: Act::Outside(|journey| {
             journey.outside.slack.workspace().set_token_state("xoxb-second-token", TokenState::Revoked);
+            // It cannot be announced now, and is when the token works again.
+            journey.outside.request("access", &["access-requests"]);
         }),
         mends: Act::Outside(|journey| {
             journey.outside.slack.workspace().set_token_state("xoxb-second-token", TokenState::Active);
