@@ -376,7 +376,7 @@ impl Session {
                 let untouched = request.state == RequestState::Pending && request.reviews.is_empty();
                 let new = untouched && age.is_some_and(|age| age < NEW);
                 let hint = if new { Hint::New } else { Hint::Unknown };
-                (request.id.clone(), Observation::Present(request), hint)
+                (request.id.clone(), Observation::Present(*request), hint)
             }
             Change::Deleted(id) => {
                 debug!(request_id = %id, "Access request is gone");
