@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build release test lint fmt deny advisories ci
+.PHONY: help build release test test-teleport lint fmt deny advisories ci
 
 CARGO ?= cargo
 
@@ -17,9 +17,13 @@ release: ## Build what is shipped: target/release/slack-access-operator
 test: ## Run every test that needs nothing but Rust
 	$(CARGO) test --locked --workspace
 
+test-teleport: ## Run the worker against the real Teleport 14.2.3 (needs Go and a C compiler; builds it once)
+	hack/teleport/with.sh -- $(CARGO) test --locked --test teleport
+
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test teleport -- -D warnings
 
 fmt: ## Format the sources
 	$(CARGO) fmt --all
