@@ -1,12 +1,12 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build release test test-teleport lint fmt deny advisories ci
+.PHONY: help build release test test-teleport test-e2e test-e2e-full generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build for development: target/debug/slack-access-operator
 	$(CARGO) build --locked
@@ -20,10 +20,21 @@ test: ## Run every test that needs nothing but Rust
 test-teleport: ## Run the worker against the real Teleport 14.2.3 (needs Go and a C compiler; builds it once)
 	hack/teleport/with.sh -- $(CARGO) test --locked --test teleport
 
+test-e2e: ## Walk through the life of an installation on a whole Kubernetes node (Linux, root; docs/kubernetes.md)
+	$(CARGO) test --locked --test e2e
+
+test-e2e-full: ## The same, with the API server away for two minutes
+	E2E_API_OUTAGE_SECONDS=120 $(CARGO) test --locked --test e2e
+
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test teleport -- -D warnings
+	$(CARGO) clippy --locked --test e2e -- -D warnings
+
+generate: build ## Write what is generated: the definition, the chart's copy of it, manifests/install.yaml
+	target/debug/slack-access-operator crd | tee crds/slackaccessplugins.yaml >charts/slack-access-operator/files/slackaccessplugins.yaml
+	HELM="$$(hack/kubernetes/build.sh helm)/helm" hack/manifests.sh >manifests/install.yaml
 
 fmt: ## Format the sources
 	$(CARGO) fmt --all

@@ -13,6 +13,8 @@ pub mod decide;
 mod dispatch;
 mod gojson;
 mod messages;
+mod publish;
+mod reach;
 pub mod recipients;
 pub mod record;
 pub mod report;
@@ -20,6 +22,8 @@ mod request;
 mod resync;
 mod roles;
 mod session;
+mod status;
+mod trouble;
 
 use std::{
     path::{Path, PathBuf},
@@ -149,6 +153,9 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         fail_fast: options.origin.environment.fail_fast(),
         stop: stop.clone(),
     };
+    if let Some(object) = shared.config.kubernetes.clone() {
+        tokio::spawn(publish::keep_writing(object, shared.reporter.subscribe(), stop.clone()));
+    }
     let mut strict = options.strict;
     loop {
         shared.stop = stop.child_token();

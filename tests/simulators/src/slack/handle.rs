@@ -197,6 +197,11 @@ impl Handle {
         });
     }
 
+    /// Base URL of the control API and of everything else: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        self.base()
+    }
+
     /// The faults in force. Inject through [`Handle::inject`], which refuses what makes no sense.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
