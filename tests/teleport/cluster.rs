@@ -78,6 +78,8 @@ pub(crate) struct Teleport {
     pub(crate) proxy: String,
     pub(crate) tunnel: String,
     pub(crate) web_ca: PathBuf,
+    /// Folder of Teleport's programs.
+    pub(crate) bin: PathBuf,
     pid: String,
     tctl: PathBuf,
     /// What `tctl create` said to the manifest of the plugin's role and user.
@@ -110,6 +112,7 @@ impl Teleport {
             proxy: value("TELEPORT_PROXY_ADDR"),
             tunnel: value("TELEPORT_TUNNEL_ADDR"),
             web_ca: value("TELEPORT_WEB_CA").into(),
+            bin: value("TELEPORT_BIN").into(),
             pid: value("TELEPORT_PID"),
             tctl: value("TCTL").into(),
             created: String::new(),

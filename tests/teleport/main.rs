@@ -13,7 +13,13 @@
 mod cases;
 mod cluster;
 mod conformance;
+mod credentials;
+mod delivery;
 mod guide;
+mod official;
+mod refusals;
+mod restarts;
+mod routes;
 mod slack;
 mod worker;
 

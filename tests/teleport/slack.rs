@@ -1,6 +1,6 @@
 //! The simulated Slack workspace of one test.
 
-use simulators::slack::{BOT_TOKEN, Handle, Message, Server, default_workspace};
+use simulators::slack::{BOT_TOKEN, Handle, Limits, Message, Server, default_workspace};
 
 use crate::cluster::SOON;
 
@@ -12,9 +12,10 @@ impl Slack {
         Self(Server::start(default_workspace()).await.unwrap())
     }
 
-    /// For programs that are not ours: what they do wrong is theirs.
+    /// For programs that are not ours: what they do wrong is theirs, and what is limited they lose.
     pub(crate) async fn lenient() -> Self {
-        Self(Server::start(default_workspace().configure(|settings| settings.strict = false)).await.unwrap())
+        let workspace = default_workspace().limits(Limits::off()).configure(|settings| settings.strict = false);
+        Self(Server::start(workspace).await.unwrap())
     }
 
     pub(crate) fn url(&self) -> String {

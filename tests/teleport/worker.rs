@@ -65,6 +65,17 @@ impl Home {
         command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
         timeout(SOON, command.output()).await.expect("the plugin did not end in time").unwrap()
     }
+
+    /// Runs a command that has to fail with one clear line, which is returned.
+    pub(crate) async fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+        let errors: Vec<_> = log.lines().filter(|line| !line.contains(" INFO ")).collect();
+        assert_eq!(errors.len(), 1, "{log}");
+        errors[0].strip_prefix("error: ").unwrap_or_else(|| panic!("no error: {log}")).to_owned()
+    }
 }
 
 /// A configuration file. The tests that share a cluster each have a plugin name and a role of their own, and no `*`, so
