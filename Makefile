@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build release test test-e2e test-e2e-full generate lint fmt deny advisories ci
+.PHONY: help build release test test-teleport test-e2e test-e2e-full generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 
@@ -17,6 +17,9 @@ release: ## Build what is shipped: target/release/slack-access-operator
 test: ## Run every test that needs nothing but Rust
 	$(CARGO) test --locked --workspace
 
+test-teleport: ## Run the worker against the real Teleport 14.2.3 (needs Go and a C compiler; builds it once)
+	hack/teleport/with.sh -- $(CARGO) test --locked --test teleport
+
 test-e2e: ## Walk through the life of an installation on a whole Kubernetes node (Linux, root; docs/kubernetes.md)
 	$(CARGO) test --locked --test e2e
 
@@ -26,6 +29,7 @@ test-e2e-full: ## The same, with the API server away for two minutes
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test teleport -- -D warnings
 	$(CARGO) clippy --locked --test e2e -- -D warnings
 
 generate: build ## Write what is generated: the definition, the chart's copy of it, manifests/install.yaml

@@ -203,7 +203,10 @@ impl Gate {
             }
             None => {}
         }
-        if let Ok(version) = HeaderValue::from_str(&self.core.config.version.to_string()) {
+        let version = self.core.config.version;
+        if version.answers_with_version()
+            && let Ok(version) = HeaderValue::from_str(&version.to_string())
+        {
             response.headers_mut().insert("version", version);
         }
         response
