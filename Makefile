@@ -1,13 +1,13 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test test-page lint fmt deny advisories ci
+.PHONY: help demo build release test test-page test-teleport test-e2e test-e2e-full generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 PORT ?= 8080
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Teleport, Slack and the worker between them, on a page: http://127.0.0.1:8080, or PORT=…
 	$(CARGO) build --locked --workspace --bins
@@ -25,9 +25,24 @@ test: ## Run every test that needs nothing but Rust
 test-page: ## Test the demo's page in a headless browser, where there is one
 	hack/page.sh
 
+test-teleport: ## Run the worker against the real Teleport 14.2.3 (needs Go and a C compiler; builds it once)
+	hack/teleport/with.sh -- $(CARGO) test --locked --test teleport
+
+test-e2e: ## Walk through the life of an installation on a whole Kubernetes node (Linux, root; docs/kubernetes.md)
+	$(CARGO) test --locked --test e2e
+
+test-e2e-full: ## The same, with the API server away for two minutes
+	E2E_API_OUTAGE_SECONDS=120 $(CARGO) test --locked --test e2e
+
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test teleport -- -D warnings
+	$(CARGO) clippy --locked --test e2e -- -D warnings
+
+generate: build ## Write what is generated: the definition, the chart's copy of it, manifests/install.yaml
+	target/debug/slack-access-operator crd | tee crds/slackaccessplugins.yaml >charts/slack-access-operator/files/slackaccessplugins.yaml
+	HELM="$$(hack/kubernetes/build.sh helm)/helm" hack/manifests.sh >manifests/install.yaml
 
 fmt: ## Format the sources
 	$(CARGO) fmt --all
@@ -40,3 +55,7 @@ advisories: ## Known vulnerabilities of the dependencies (fetches the RustSec da
 
 ci: ## Everything that must pass before a change is merged
 	.ci/run
+
+.PHONY: bench-controller
+bench-controller: ## Time, API calls and memory of the controller with 1,000 objects on a real API server
+	$(CARGO) bench --locked --bench controller

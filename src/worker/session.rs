@@ -18,6 +18,7 @@ use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
 pub(super) use self::connect::ConnectError;
@@ -27,10 +28,11 @@ use super::{
     context::{Context, Parts, Teleport},
     decide::Observation,
     dispatch::Dispatcher,
-    read_file,
+    reach, read_file,
     recipients::RoleToRecipients,
     request::{Hint, needs_work},
     resync::{self, Listed},
+    trouble,
 };
 use crate::{
     backoff::Backoff,
@@ -39,6 +41,7 @@ use crate::{
     slack::{
         client::Account,
         error::{self, Class, Error as SlackError},
+        token::Token,
     },
     teleport::{
         client::Client,
@@ -100,6 +103,8 @@ pub(super) struct Session {
     relist_at: Option<Instant>,
     /// Requests that changed while a listing was under way: it may show them as they were before.
     touched: HashSet<RequestId>,
+    /// Requests that wait for a decision.
+    open: HashSet<RequestId>,
     listed_before: bool,
     warned_of_expiry: bool,
 }
@@ -117,11 +122,11 @@ impl Session {
             Err(error) if strict => return Err(error.into()),
             Err(error) => {
                 error!(%error, "There is no usable identity: waiting for one");
-                shared.reporter.identity_problem(&error.to_string());
+                shared.reporter.identity_trouble(trouble::of_identity(&error));
                 None
             }
         };
-        let slack = token::client(&shared.config, strict)?;
+        let slack = token::client(&shared, strict)?;
         let (teleport, teleport_in_use) = watch::channel(None);
         let (routes, routes_in_use) = watch::channel(Arc::new(shared.config.role_to_recipients.clone()));
         let context = Context::new(Parts {
@@ -160,6 +165,7 @@ impl Session {
             listing: None,
             relist_at: None,
             touched: HashSet::new(),
+            open: HashSet::new(),
             listed_before: false,
             warned_of_expiry: false,
         })
@@ -195,6 +201,10 @@ impl Session {
 
     fn slack_tested(&mut self, tested: Result<Account, SlackError>) {
         self.tested_at = Some(Instant::now());
+        if self.context.slack.has_token(&Token::new("")) {
+            // That there is none is said already; its file is watched.
+            return;
+        }
         match tested {
             Ok(account) => {
                 info!(team = account.team, bot = account.user, "Connected to Slack");
@@ -209,7 +219,7 @@ impl Session {
                 if self.test_failures == 1 {
                     error!(%error, remedy = error.remedy(), "Cannot work with Slack: requests wait until this is mended");
                 }
-                self.shared.reporter.slack_problem(&error);
+                self.shared.reporter.slack_trouble(trouble::of_slack(&error));
             }
         }
     }
@@ -235,6 +245,8 @@ impl Session {
         resync.reset();
         let mut heartbeat = interval(HEARTBEAT);
         let mut board = self.context.board.subscribe();
+        let looking = reach::keep_looking(self.context.clone(), self.shared.reporter.clone());
+        let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
         let stop = self.context.shutdown.clone();
         while !stop.is_cancelled() {
             self.connect_if_due();
@@ -330,13 +342,13 @@ impl Session {
         if self.connection.is_some() {
             self.shared.metrics.identity_reload(Reload::Failed);
             error!(%error, "The new identity does not work: staying with the old one");
-            self.shared.reporter.identity_problem(&error.to_string());
+            self.shared.reporter.identity_trouble(trouble::of_connecting(error));
             return;
         }
         error!(%error, retry_in = ?delay, "Cannot reach Teleport");
         self.shared.metrics.teleport_connected(false);
         self.shared.health.close(Gate::TELEPORT);
-        self.shared.reporter.teleport_problem(&error.to_string());
+        self.shared.reporter.teleport_trouble(trouble::of_connecting(error));
     }
 
     /// A change, or the end of the watch.
@@ -350,7 +362,7 @@ impl Session {
                 }
                 warn!(%error, "The watch ended: reconnecting");
                 self.shared.metrics.teleport_connected(false);
-                self.shared.reporter.teleport_problem(&error.to_string());
+                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
                 return Ok(());
             }
         };
@@ -364,7 +376,7 @@ impl Session {
                 let untouched = request.state == RequestState::Pending && request.reviews.is_empty();
                 let new = untouched && age.is_some_and(|age| age < NEW);
                 let hint = if new { Hint::New } else { Hint::Unknown };
-                (request.id.clone(), Observation::Present(request), hint)
+                (request.id.clone(), Observation::Present(*request), hint)
             }
             Change::Deleted(id) => {
                 debug!(request_id = %id, "Access request is gone");
@@ -375,8 +387,18 @@ impl Session {
         if self.listing.is_some() {
             self.touched.insert(id.clone());
         }
+        self.count_open(&id, &observed);
         self.dispatcher.tell(id, observed, hint);
         Ok(())
+    }
+
+    fn count_open(&mut self, id: &RequestId, observed: &Observation) {
+        let open = matches!(observed, Observation::Present(request) if request.state == RequestState::Pending);
+        let changed = if open { self.open.insert(id.clone()) } else { self.open.remove(id) };
+        if changed {
+            let count = self.open.len();
+            self.shared.reporter.change(|report| report.open_requests = count);
+        }
     }
 
     fn list_if_due(&mut self) {
@@ -396,15 +418,20 @@ impl Session {
             Ok(listed) => listed,
             Err(error) => {
                 warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_problem(&error.to_string());
+                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
                 self.relist_at = Some(Instant::now() + RELIST);
                 return;
             }
         };
         let total = listed.len();
         let mut found = 0;
+        let touched = std::mem::take(&mut self.touched);
+        self.open.retain(|id| touched.contains(id));
         for Listed { id, observed, record } in listed {
-            let unseen = !self.touched.contains(&id);
+            let unseen = !touched.contains(&id);
+            if unseen {
+                self.count_open(&id, &observed);
+            }
             if unseen && (self.dispatcher.has(&id) || needs_work(&self.context, &observed, &record)) {
                 found += u64::from(!self.dispatcher.has(&id));
                 self.dispatcher.tell(id, observed, Hint::Known(record));
@@ -427,7 +454,11 @@ impl Session {
             Ok(identity)
                 if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
             {
+                // Back to the one in use: what was wrong with its successor is of no concern any more.
                 self.candidate = None;
+                if let Some(known) = self.identity.clone() {
+                    self.note_identity(&known);
+                }
             }
             Ok(identity) => {
                 info!(expires = %identity.not_after(), "Found a new identity: trying it");
@@ -439,14 +470,15 @@ impl Session {
             Err(error) => {
                 self.shared.metrics.identity_reload(Reload::Failed);
                 error!(%error, "Cannot use the new identity: staying with the old one");
-                self.shared.reporter.identity_problem(&error.to_string());
+                self.shared.reporter.identity_trouble(trouble::of_identity(&error));
             }
         }
     }
 
     async fn token_changed(&mut self) {
         match token::take_up(&self.shared.config, &self.context.slack).await {
-            Ok(None) => {}
+            // Back to the one in use: the test takes back what was said of its successor.
+            Ok(None) => self.test_at = Some(Instant::now()),
             Ok(Some(account)) => {
                 self.shared.metrics.token_reload(Reload::Ok);
                 info!(team = account.team, bot = account.user, "Took up the new Slack token");
@@ -458,6 +490,7 @@ impl Session {
             Err(error) => {
                 self.shared.metrics.token_reload(Reload::Failed);
                 error!(%error, "The new Slack token does not work: staying with the old one");
+                self.shared.reporter.slack_trouble(trouble::of_token(&error));
             }
         }
     }
@@ -478,7 +511,7 @@ impl Session {
         if refused && !tested_lately && self.testing.is_none() && self.test_at.is_none() {
             self.test_at = Some(Instant::now());
         }
-        self.shared.reporter.delivery(summary);
+        self.shared.reporter.change(|report| report.delivery = summary);
     }
 
     fn beat(&mut self) {

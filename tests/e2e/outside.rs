@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_rustls::TlsAcceptor;
 
 /// How long an announcement may take before it counts as lost.
-const LOST: Duration = Duration::from_secs(60);
+const LOST: Duration = Duration::from_mins(1);
 
 /// Teleport and Slack, and who has to be told of which request.
 pub(crate) struct Outside {

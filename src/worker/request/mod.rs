@@ -228,6 +228,7 @@ impl Task {
                 "Nobody is told of this request: add its roles, or \"*\", to role_to_recipients"
             );
             self.context.metrics.request_unrouted();
+            self.context.board.unrouted(&self.id, &unrouted_roles);
         }
         self.unrouted = unrouted;
         self.wanted = recipients.into_iter().map(|recipient| (recipient.to_string(), recipient)).collect();
@@ -555,9 +556,6 @@ impl Task {
                 self.context.metrics.delivery(Operation::Post, Delivered::Ok);
                 self.context.metrics.delivery_latency(latency);
                 self.context.board.delivered();
-                if let Some(Recipient::ChannelName(name)) = self.wanted.get(key) {
-                    self.context.learn_channel_id(name, &message.channel);
-                }
                 info!(request_id = %self.id, recipient = key, slack_message = %message, "Posted the access request");
                 self.fact(key, Fact::Posted { message: message.clone(), shown });
             }
@@ -699,7 +697,11 @@ impl Task {
         for (key, _) in &decision.steps {
             let problem =
                 self.lanes.get(key).and_then(|lane| lane.problem.as_ref()).filter(|error| !error.is_rate_limit());
-            let problem = problem.map(|error| Problem { code: error.code.clone(), remedy: error.remedy() });
+            let problem = problem.map(|error| Problem {
+                code: error.code.clone(),
+                remedy: error.remedy(),
+                of_recipient: matches!(error.class, Class::Config | Class::Recipient),
+            });
             board.set(&self.id, key, Some(problem));
         }
         for key in self.lanes.keys().filter(|key| decision.steps.iter().all(|(other, _)| other != *key)) {

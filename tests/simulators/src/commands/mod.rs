@@ -4,7 +4,7 @@ mod demo;
 mod slack;
 mod teleport;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io::Write as _, process::ExitCode};
 
 /// What to simulate.
 #[derive(clap::Subcommand)]
@@ -13,7 +13,7 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// A Slack workspace: Web API, Socket Mode, and a control API under `/_sim/`
     Slack(slack::Args),
-    /// A Teleport cluster: Auth, optionally a Proxy, and an HTTP control port
+    /// A Teleport cluster: Auth, optionally a Proxy, and a control API under `/_sim/` on a port of its own
     Teleport(teleport::Args),
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     match block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -41,7 +41,7 @@ fn block_on(command: Command) -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Returns at Ctrl-C or at a polite request to end.
+/// Waits until somebody ends the program.
 async fn interrupted() -> std::io::Result<()> {
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {

@@ -6,8 +6,6 @@ use simulators::slack::{
     APP_TOKEN, BOT_TOKEN, BOT_USER, Channel, Limits, Server, Token, User, Workspace, default_workspace, scopes,
 };
 
-use super::interrupted;
-
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to listen
@@ -52,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}; choose another address with --listen"))?;
     tracing::info!("Slack's Web API is at {}, its control API at http://{}/_sim/state", server.url(), server.address());
-    interrupted().await?;
+    super::interrupted().await?;
     server.shutdown().await;
     for violation in server.workspace().violations() {
         tracing::warn!("real Slack would refuse, warn about or punish this: {violation}");
@@ -60,6 +58,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Returns at Ctrl-C or at a polite request to end.
 fn workspace(args: &Args) -> Workspace {
     let granted: Vec<&str> = args.scopes.iter().map(String::as_str).collect();
     let granted = if granted.is_empty() { scopes::NOTIFY_AND_LOOK } else { &granted };

@@ -156,12 +156,12 @@ fn fault(handle: &Handle, id: u64) -> Option<Command> {
     let command = match handle.faults().take_if(SOCKET, applies)? {
         Effect::Cut => Command::Cut,
         Effect::Stall => Command::Stall,
-        Effect::Duplicate => return Some(Command::Duplicate),
+        Effect::Duplicate => Command::Duplicate,
         _ => Command::Close(1000),
     };
     handle.write(|world| {
         if let Some(connection) = world.sockets.connections.get_mut(&id) {
-            connection.spoilt = true;
+            connection.spoilt |= !matches!(command, Command::Duplicate);
         }
     });
     Some(command)
