@@ -1,4 +1,11 @@
 //! The demo's page in a real browser, with the real worker behind it. `make test-page` runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 mod browser;
 
@@ -28,7 +35,8 @@ async fn with_page(test: impl AsyncFnOnce(&Browser)) {
         let _ = writeln!(std::io::stderr(), "skipped: there is no browser; apt-get install chromium chromium-driver");
         return;
     }
-    let demo = Demo::start(Settings { listen: ([127, 0, 0, 1], 0).into(), worker: worker() }).await.unwrap();
+    let demo =
+        Demo::start(Settings { listen: ([127, 0, 0, 1], 0).into(), worker: worker(), echo: false }).await.unwrap();
     let browser = Browser::start().await;
     let looked = AssertUnwindSafe(async {
         browser.resize(1440, 900, false).await;
