@@ -35,6 +35,7 @@ function read(form) {
     roles: data.getAll("roles"),
     reason: data.get("reason"),
     suggested_reviewers: data.getAll("reviewers"),
+    ttl_seconds: Number(data.get("ttl")),
     thresholds: approvals > 1 ? [{ approve: approvals, deny: 1 }] : [],
   };
 }
@@ -115,7 +116,6 @@ function decision(request) {
       h("div", { class: "buttons" },
         button("Approve by decree", "force-approve", act("approve", { reason: "by an administrator" })),
         button("Deny by decree", "force-deny", act("deny", { reason: "by an administrator" })),
-        button("Let it expire", "expire", act("expire")),
         button("Delete it", "delete", act("delete")))),
   ];
 }

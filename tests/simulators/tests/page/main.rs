@@ -105,6 +105,19 @@ async fn a_request_made_while_the_program_is_dead_is_told_once_when_it_is_back()
 }
 
 #[tokio::test]
+async fn a_request_that_nobody_decides_is_shown_as_expired() {
+    with_page(async |page| {
+        // The shortest that the form offers is for people; a test has less patience.
+        page.run("document.querySelector('[name=ttl]').options[1].value = '4'; document.querySelector('[name=ttl]').selectedIndex = 1", json!([])).await;
+        ask(page, "Nobody looks").await;
+        page.until(&format!("{HEADER}?.includes('waiting for review')")).await;
+        page.until(&format!("{HEADER}?.includes('expired without a decision')")).await;
+        page.until(&format!("document.querySelector('{REQUEST}.gone')")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_three_steps_and_a_thread_need_no_mouse() {
     with_page(async |page| {
         let focused = async |name: &str| {
