@@ -1,12 +1,17 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build release test test-teleport test-e2e test-e2e-full generate lint fmt deny advisories ci
+.PHONY: help demo build release test test-teleport test-e2e test-e2e-full generate lint fmt deny advisories ci
 
 CARGO ?= cargo
+PORT ?= 8080
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Teleport, Slack and the worker between them, on a page: http://127.0.0.1:8080, or PORT=…
+	$(CARGO) build --locked --workspace --bins
+	@exec target/debug/simulators demo --listen 127.0.0.1:$(PORT) --worker target/debug/slack-access-operator
 
 build: ## Build for development: target/debug/slack-access-operator
 	$(CARGO) build --locked

@@ -114,6 +114,12 @@ impl Journal {
         self.book().calls.iter().cloned().collect()
     }
 
+    pub(crate) fn after(&self, number: u64) -> Vec<Call> {
+        let book = self.book();
+        let first = book.calls.partition_point(|call| call.number <= number);
+        book.calls.range(first..).cloned().collect()
+    }
+
     pub(crate) fn violations(&self) -> Vec<Violation> {
         self.book().violations.clone()
     }

@@ -165,6 +165,11 @@ impl Cluster {
         self.core.journal.calls()
     }
 
+    /// The calls after that number, oldest first.
+    pub fn calls_after(&self, number: u64) -> Vec<Call> {
+        self.core.journal.after(number)
+    }
+
     /// Calls of one method so far.
     pub fn calls(&self, method: &str) -> Vec<Call> {
         self.journal().into_iter().filter(|call| call.method == method).collect()
