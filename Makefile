@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build release test lint fmt deny advisories ci
+.PHONY: help build release test bench lint fmt deny advisories ci
 
 CARGO ?= cargo
 
@@ -16,6 +16,9 @@ release: ## Build what is shipped: target/release/slack-access-operator
 
 test: ## Run every test that needs nothing but Rust
 	$(CARGO) test --locked --workspace
+
+bench: release ## Side by side with the official plugin on the real Teleport: prints a table (ONLY=figure,… for a part)
+	$(CARGO) run --locked --profile bench-driver -p bench -- $(if $(ONLY),--only $(ONLY))
 
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
