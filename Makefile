@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test test-teleport test-e2e test-e2e-full generate lint fmt deny advisories ci
+.PHONY: help demo build release test test-teleport test-e2e test-e2e-full bench generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 PORT ?= 8080
@@ -30,6 +30,8 @@ test-e2e: ## Walk through the life of an installation on a whole Kubernetes node
 
 test-e2e-full: ## The same, with the API server away for two minutes
 	E2E_API_OUTAGE_SECONDS=120 $(CARGO) test --locked --test e2e
+bench: release ## Side by side with the official plugin on the real Teleport: prints a table (ONLY=figure,… for a part)
+	$(CARGO) run --locked --profile bench-driver -p bench -- $(if $(ONLY),--only $(ONLY))
 
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
