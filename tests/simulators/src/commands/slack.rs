@@ -6,8 +6,6 @@ use simulators::slack::{
     APP_TOKEN, BOT_TOKEN, BOT_USER, Channel, Limits, Server, Token, User, Workspace, default_workspace, scopes,
 };
 
-use super::interrupted;
-
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to listen
