@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -102,8 +102,12 @@ impl Writer<'_> {
     /// The caches hold only what carries our label. Before something is written where they show nothing, what stands there
     /// is asked for: server-side apply would merge into somebody else's object.
     async fn look<K: Child>(&self, wanted: &K, name: &str, written: Option<&Written>) -> Result<Step, Error> {
-        let there = self.api::<K>().get_metadata_opt(name).await.map_err(|error| failed::<K>("read", name, error))?;
-        let Some(there) = there.map(|object| object.metadata) else { return Ok(Step::Apply) };
+        // A list of one: `list` is a right that the watches need anyway, `get` would be a further one.
+        let only = ListParams::default().fields(&format!("metadata.name={name}"));
+        let found = self.api::<K>().list_metadata(&only).await.map_err(|error| failed::<K>("read", name, error))?;
+        let Some(there) = found.items.into_iter().next().map(|object| object.metadata) else {
+            return Ok(Step::Apply);
+        };
         Ok(match plan::belonging(&there, self.owner) {
             // Written a moment ago, and not in the caches yet.
             Belonging::Ours if written.is_some_and(|written| written.is(&there, plan::digest_of(wanted.meta()))) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -116,6 +117,11 @@ impl Caches {
         pods.wait_until_ready().await
     }
 
+    /// Whether every cache has been filled once: before that, what is not seen may be there all the same.
+    pub fn are_filled(&self) -> bool {
+        self.filled().now_or_never().is_some_and(|filled| filled.is_ok())
+    }
+
     /// Everything that is there for one object.
     pub fn gather(&self, owner: &Owner) -> Observed {
         Observed {
@@ -158,8 +164,13 @@ where
     }
 }
 
+/// Small pages: a page is held in memory several times over while it is being read.
+fn pages() -> watcher::Config {
+    watcher::Config::default().page_size(100)
+}
+
 fn made_by_us() -> watcher::Config {
-    watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"))
+    pages().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"))
 }
 
 fn plugins(client: &Client, scope: &Scope) -> (Store<Plugin>, Queue) {
@@ -168,7 +179,7 @@ fn plugins(client: &Client, scope: &Scope) -> (Store<Plugin>, Queue) {
         Some(namespace) => Api::<Plugin>::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let events = watcher(api, watcher::Config::default())
+    let events = watcher(api, pages())
         .default_backoff()
         .modify(|plugin| {
             plugin.meta_mut().managed_fields = None;

@@ -117,6 +117,17 @@ pub fn decide(facts: &Facts<'_>) -> Controlled {
     }
 }
 
+impl Controlled {
+    /// The status as it is once this has been said.
+    pub fn overlay(self, status: &mut SlackAccessPluginStatus) {
+        let Self { observed_generation, conditions, workload } = self;
+        status.observed_generation = observed_generation;
+        status.workload = workload;
+        status.conditions.retain(|old| conditions.iter().all(|new| new.type_ != old.type_));
+        status.conditions.extend(conditions);
+    }
+}
+
 /// Whether the status already says this.
 pub fn is_said(controlled: &Controlled, status: &SlackAccessPluginStatus) -> bool {
     controlled.observed_generation == status.observed_generation

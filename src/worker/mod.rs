@@ -13,7 +13,6 @@ pub mod decide;
 mod dispatch;
 mod gojson;
 mod messages;
-mod publish;
 mod reach;
 pub mod recipients;
 pub mod record;
@@ -22,7 +21,7 @@ mod request;
 mod resync;
 mod roles;
 mod session;
-mod status;
+pub mod status;
 mod trouble;
 
 use std::{
@@ -39,6 +38,7 @@ use self::{
     config::{Config, Origin},
     report::Reporter,
     session::Session,
+    status::{Access, Me},
 };
 use crate::{
     admin::{self, Health, Listener},
@@ -154,7 +154,8 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         stop: stop.clone(),
     };
     if let Some(object) = shared.config.kubernetes.clone() {
-        tokio::spawn(publish::keep_writing(object, shared.reporter.subscribe(), stop.clone()));
+        let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
+        tokio::spawn(status::run(Access::Environment, object, me, reports, status::view, stop.clone()));
     }
     let mut strict = options.strict;
     loop {

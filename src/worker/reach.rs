@@ -16,6 +16,8 @@ use crate::slack::{
 
 /// Between two looks, when nothing changes in between.
 const AGAIN: Duration = Duration::from_mins(10);
+/// While a recipient cannot be reached: whoever invites the bot waits to see that it helped.
+const WHILE_UNREACHABLE: Duration = Duration::from_secs(30);
 /// After Slack could not be asked.
 const SOON: Duration = Duration::from_secs(15);
 /// With this scope the bot may post in public channels that it is not in.
@@ -47,8 +49,9 @@ pub(super) async fn keep_looking(context: Arc<Context>, reporter: Reporter) {
         let recipients = routes.borrow_and_update().all();
         let pause = match look(&context, &recipients).await {
             Some(found) => {
+                let unreachable = found.values().any(|reach| matches!(reach, Reach::Unreachable { .. }));
                 tell(&reporter, found);
-                AGAIN
+                if unreachable { WHILE_UNREACHABLE } else { AGAIN }
             }
             None => SOON,
         };

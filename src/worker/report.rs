@@ -45,8 +45,8 @@ pub struct Trouble {
 
 impl Trouble {
     /// Something that does not work.
-    pub fn new(reason: &'static str, message: impl ToString) -> Self {
-        Self { reason, message: message.to_string() }
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
     }
 }
 

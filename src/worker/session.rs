@@ -376,7 +376,7 @@ impl Session {
                 let untouched = request.state == RequestState::Pending && request.reviews.is_empty();
                 let new = untouched && age.is_some_and(|age| age < NEW);
                 let hint = if new { Hint::New } else { Hint::Unknown };
-                (request.id.clone(), Observation::Present(request), hint)
+                (request.id.clone(), Observation::Present(*request), hint)
             }
             Change::Deleted(id) => {
                 debug!(request_id = %id, "Access request is gone");
@@ -454,7 +454,11 @@ impl Session {
             Ok(identity)
                 if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
             {
+                // Back to the one in use: what was wrong with its successor is of no concern any more.
                 self.candidate = None;
+                if let Some(known) = self.identity.clone() {
+                    self.note_identity(&known);
+                }
             }
             Ok(identity) => {
                 info!(expires = %identity.not_after(), "Found a new identity: trying it");
@@ -473,7 +477,8 @@ impl Session {
 
     async fn token_changed(&mut self) {
         match token::take_up(&self.shared.config, &self.context.slack).await {
-            Ok(None) => {}
+            // Back to the one in use: the test takes back what was said of its successor.
+            Ok(None) => self.test_at = Some(Instant::now()),
             Ok(Some(account)) => {
                 self.shared.metrics.token_reload(Reload::Ok);
                 info!(team = account.team, bot = account.user, "Took up the new Slack token");

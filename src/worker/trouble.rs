@@ -20,7 +20,7 @@ pub(super) fn of_identity(error: &IdentityError) -> Trouble {
             let message = mounts::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
             Trouble::new(reason::IDENTITY_MISSING, message)
         }
-        error => Trouble::new(reason::IDENTITY_MALFORMED, error),
+        error => Trouble::new(reason::IDENTITY_MALFORMED, error.to_string()),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn of_token(error: &Error) -> Trouble {
             Trouble::new(reason::TOKEN_MISSING, message)
         }
         Error::Slack { error } => of_slack(error),
-        error => Trouble::new(reason::TOKEN_MALFORMED, error),
+        error => Trouble::new(reason::TOKEN_MALFORMED, error.to_string()),
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) fn of_connecting(error: &ConnectError) -> Trouble {
         ConnectError::Call(error) => return of_call(error),
         ConnectError::Dial(_) => reason::TELEPORT_UNREACHABLE,
     };
-    Trouble::new(reason, error)
+    Trouble::new(reason, error.to_string())
 }
 
 fn is_distrust(error: &StepError) -> bool {
@@ -78,7 +78,7 @@ pub(super) fn of_call(error: &CallError) -> Trouble {
                 "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
             ),
         ),
-        _ => Trouble::new(reason::TELEPORT_UNREACHABLE, error),
+        _ => Trouble::new(reason::TELEPORT_UNREACHABLE, error.to_string()),
     }
 }
 

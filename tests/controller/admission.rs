@@ -40,7 +40,7 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/teleport/address", json!("teleport.example.com:0")), "between 1 and 65535"),
         (with("/spec/teleport/address", json!("teleport.example.com:70000")), "between 1 and 65535"),
         (with("/spec/teleport/caBundle", json!({})), "exactly one of configMapRef and secretRef"),
-        (with("/spec/slack/apiUrl", json!("http://slack.example.com/api/")), "must be an https:// address"),
+        (with("/spec/slack/apiUrl", json!("ftp://slack.example.com/api/")), "must be an https:// address"),
         (with("/spec/slack/apiUrl", json!("slack.com/api")), "must be an https:// address"),
         (with("/spec/slack/token", json!({"secretRef": {"name": ""}})), "spec.slack.token.secretRef.name"),
         (with("/spec/roleToRecipients", json!({})), "nobody would be told"),
@@ -70,7 +70,7 @@ async fn what_works_is_not_refused() {
         with("/spec/teleport/address", json!("[2001:db8::1]:3025")),
         with("/spec/teleport/address", json!("10.0.0.1:3080")),
         with("/spec/teleport", json!({"address": "a:443", "tls": {"secretRef": {"name": "t"}}})),
-        with("/spec/slack/apiUrl", json!("http://127.0.0.1:8080/api/")),
+        with("/spec/slack/apiUrl", json!("http://slack-simulator.tools:8080/api/")),
         with("/spec/slack/apiUrl", json!("https://slack-gov.com/api/")),
         with(
             "/spec/roleToRecipients",

@@ -82,6 +82,8 @@ impl Room {
     }
 
     pub fn start_controller_with(&self, client: Client, user: String) -> Running {
+        // Shown for a test that fails.
+        let _ = tracing_subscriber::fmt().with_env_filter("slack_access_operator=debug").with_test_writer().try_init();
         let stop = CancellationToken::new();
         let settings = Settings {
             namespaces: vec![self.namespace.clone()],
@@ -137,10 +139,10 @@ impl Room {
             })
             .await
         };
-        match tokio::time::timeout(std::time::Duration::from_secs(40), wait).await {
-            Ok(found) => found,
-            Err(_) => panic!("Ready is not {status}/{reason} but {last}"),
-        }
+        let Ok(found) = tokio::time::timeout(std::time::Duration::from_secs(40), wait).await else {
+            panic!("Ready is not {status}/{reason} but {last}")
+        };
+        found
     }
 
     /// The pods of `slack` once there are so many.

@@ -51,20 +51,17 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "a revoked token",
-        says: &["token", "slack-bot-token"],
+        says: &["token_revoked", "new bot token"],
         breaks: Act::Outside(|journey| {
             journey.outside.slack.workspace().set_token_state("xoxb-second-token", TokenState::Revoked);
+            // It cannot be announced now, and is when the token works again.
+            journey.outside.request("access", &["access-requests"]);
         }),
         mends: Act::Outside(|journey| {
             journey.outside.slack.workspace().set_token_state("xoxb-second-token", TokenState::Active);
         }),
     },
-    Fault {
-        what: "an expired identity",
-        says: &["expired", "teleport-slack-identity"],
-        breaks: Act::Identity(5),
-        mends: Act::Identity(DAY),
-    },
+    Fault { what: "an expired identity", says: &["expired"], breaks: Act::Identity(5), mends: Act::Identity(DAY) },
     Fault {
         what: "a Teleport that cannot be reached",
         says: &["teleport.example.com:444"],

@@ -28,12 +28,12 @@ pub(crate) const STEPS: &[(&str, Step)] = steps![
     a_new_token_is_taken_up_without_a_restart,
     a_broken_identity_is_reported_while_the_old_one_works_on,
     a_missing_secret_is_named_and_healed_by_its_creation,
-    whatever_is_wrong_is_said_in_one_line_and_heals_when_mended,
     an_edited_recipient_map_takes_effect,
     two_replicas_announce_once,
     a_killed_worker_loses_and_doubles_nothing,
     a_killed_operator_disturbs_no_worker,
     requests_are_announced_while_the_api_server_is_away,
+    whatever_is_wrong_is_said_in_one_line_and_heals_when_mended,
     nobody_was_refused_and_nobody_asked_for_a_secret,
     an_upgrade_and_a_rollback_of_the_chart_disturb_no_worker,
     an_uninstalled_chart_leaves_definition_objects_and_workers,
@@ -155,8 +155,8 @@ async fn a_missing_secret_is_named_and_healed_by_its_creation(journey: Arc<Journ
     let said = journey.until_condition("IdentityValid", "False").await;
     println!("  {}: {}", said["reason"], said["message"]);
     assert!(said["message"].as_str().unwrap().contains("teleport-slack-identity"), "{said}");
-    let shown = journey.shell("kubectl get sap slack").await;
-    assert!(shown.contains("False"), "{shown}");
+    let shown = journey.until_condition("Ready", "False").await;
+    assert_eq!(shown["message"], said["message"], "what `kubectl get sap` shows is what is wrong");
     journey.put_secret("teleport-slack-identity", "--from-file=auth_id=auth.pem").await;
     journey.until_condition("Ready", "True").await;
     journey.outside.announced(&while_away).await;

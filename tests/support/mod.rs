@@ -39,7 +39,7 @@ pub struct Cluster {
     etcd_port: u16,
     api_server: Mutex<Option<Process>>,
     _etcd: Process,
-    _controller_manager: Mutex<Option<Process>>,
+    controller_manager: Mutex<Option<Process>>,
     _janitor: Janitor,
 }
 
@@ -52,6 +52,13 @@ pub async fn shared() -> &'static Cluster {
 impl Cluster {
     /// Starts one, with our definition installed.
     pub async fn start() -> Self {
+        let cluster = Self::without_controller_manager().await;
+        *cluster.controller_manager.lock().unwrap() = Some(cluster.start_controller_manager());
+        cluster
+    }
+
+    /// Starts one in which nobody makes anything of a Deployment.
+    pub async fn without_controller_manager() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let programs = programs();
         let home = TempDir::with_prefix("kubernetes-").unwrap().keep();
@@ -79,11 +86,10 @@ impl Cluster {
             etcd_port,
             api_server: Mutex::default(),
             _etcd: etcd,
-            _controller_manager: Mutex::default(),
+            controller_manager: Mutex::default(),
             _janitor: janitor,
         };
         cluster.start_api_server().await;
-        *cluster._controller_manager.lock().unwrap() = Some(cluster.controller_manager());
         cluster.install_definition().await;
         cluster
     }
@@ -128,9 +134,9 @@ impl Cluster {
         drop(self.api_server.lock().unwrap().take());
     }
 
-    fn controller_manager(&self) -> Process {
+    fn start_controller_manager(&self) -> Process {
         let kubeconfig = self.home.join("controller-manager.yaml");
-        std::fs::write(&kubeconfig, self.kubeconfig()).unwrap();
+        std::fs::write(&kubeconfig, self.kubeconfig("")).unwrap();
         let file = |name: &str| self.home.join(name).display().to_string();
         Process::start(
             Command::new(self.programs.join("kube-controller-manager")).args([
@@ -147,12 +153,18 @@ impl Cluster {
         )
     }
 
-    /// For programs that take a kubeconfig; everything is allowed.
-    pub fn kubeconfig(&self) -> String {
+    /// The path of a kubeconfig for somebody who may do everything, and whom the audit log names.
+    pub fn kubeconfig_as(&self, user: &str) -> PathBuf {
+        let path = self.home.join(format!("{user}.yaml"));
+        std::fs::write(&path, self.kubeconfig(&format!(", as: {user}, as-groups: ['system:masters']"))).unwrap();
+        path
+    }
+
+    fn kubeconfig(&self, more: &str) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority: '{}'}}}}]\n\
-             users: [{{name: test, user: {{token: {ADMIN_TOKEN}}}}}]\n\
+             users: [{{name: test, user: {{token: {ADMIN_TOKEN}{more}}}}}]\n\
              contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n",
             self.port,
             self.home.join("apiserver.crt").display(),
@@ -250,8 +262,6 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(found) => found,
-        Err(_) => panic!("waited in vain for {what}"),
-    }
+    let Ok(found) = tokio::time::timeout(PATIENCE, looking).await else { panic!("waited in vain for {what}") };
+    found
 }
