@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test test-teleport test-e2e test-e2e-full bench bench-controller generate lint fmt deny advisories ci
+.PHONY: help demo build release test test-page test-teleport test-e2e test-e2e-full bench bench-controller generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 PORT ?= 8080
@@ -21,6 +21,9 @@ release: ## Build what is shipped: target/release/slack-access-operator
 
 test: ## Run the tests (Rust; Go builds a real Kubernetes API server for them, once)
 	$(CARGO) test --locked --workspace
+
+test-page: ## Test the demo's page in a headless browser, where there is one
+	hack/page.sh
 
 test-teleport: ## Run the worker against the real Teleport 14.2.3 (needs Go and a C compiler; builds it once)
 	hack/teleport/with.sh -- $(CARGO) test --locked --test teleport

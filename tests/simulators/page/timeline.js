@@ -46,7 +46,7 @@ function row(call) {
     h("details", { "data-focus": call.key },
       h("summary", { "data-focus": `${call.key}-summary` },
         h("time", { dateTime: time.toISOString() }, clock),
-        h("span", { class: `service ${call.service}` }, call.service),
+        h("span", { class: `service of-${call.service}` }, call.service),
         h("span", { class: "method" }, call.method, about ? h("span", { class: "about" }, about) : null),
         call.fault ? h("span", { class: "fault" }, "⚡ fault") : null,
         h("span", { class: "outcome" }, call.outcome)),
