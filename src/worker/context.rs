@@ -27,7 +27,7 @@ pub(super) struct Context {
     pub turns: Turns,
     /// E-mail addresses to users.
     pub directory: Directory,
-    /// Channel names to ids, as Slack's answers showed them.
+    /// Addresses of posts (channel names, user ids) to the ids of the conversations that they reached.
     channel_ids: Mutex<HashMap<String, String>>,
     /// Logins of roles.
     pub roles: RoleLogins,
@@ -93,14 +93,20 @@ impl Context {
         self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The id behind a channel's name, if a post there has shown it.
-    pub(super) fn channel_id(&self, name: &str) -> Option<String> {
-        self.channel_ids.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    /// The id behind a channel's name or a user's id, if a post there has shown it.
+    pub(super) fn channel_id(&self, address: &str) -> Option<String> {
+        self.channel_ids.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned()
     }
 
-    /// Notes that a post addressed to `name` went to `id`.
-    pub(super) fn learn_channel_id(&self, name: &str, id: &str) {
+    /// Notes that a post addressed to `address` went to `id`; the pace of the one becomes that of the other. To be called
+    /// before the turn passes on.
+    pub(super) fn learn_channel_id(&self, address: &str, id: &str) {
+        if address == id {
+            return;
+        }
         let mut ids = self.channel_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.insert(name.to_owned(), id.to_owned());
+        ids.insert(address.to_owned(), id.to_owned());
+        drop(ids);
+        self.pacing().rename(address, id);
     }
 }

@@ -556,9 +556,6 @@ impl Task {
                 self.context.metrics.delivery(Operation::Post, Delivered::Ok);
                 self.context.metrics.delivery_latency(latency);
                 self.context.board.delivered();
-                if let Some(Recipient::ChannelName(name)) = self.wanted.get(key) {
-                    self.context.learn_channel_id(name, &message.channel);
-                }
                 info!(request_id = %self.id, recipient = key, slack_message = %message, "Posted the access request");
                 self.fact(key, Fact::Posted { message: message.clone(), shown });
             }

@@ -64,11 +64,17 @@ pub(super) enum Target {
 }
 
 async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn, String), Error> {
-    let channel = match target {
+    let mut channel = match target {
         Target::Recipient(recipient) => address(context, &recipient).await?,
         Target::Channel(id) => id,
     };
-    let turn = context.turns.take(&channel).await;
+    let mut turn = context.turns.take(&channel).await;
+    // The post before may have shown the id behind the address: from then on turn and pace go by the id.
+    if let Some(id) = context.channel_id(&channel) {
+        drop(turn);
+        turn = context.turns.take(&id).await;
+        channel = id;
+    }
     let at = context.pacing().reserve(&channel, Instant::now());
     tokio::time::sleep_until(at.into()).await;
     // Another post may have been limited while this one waited.
@@ -84,11 +90,14 @@ async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn,
 
 /// What Slack takes as the channel of a post to `recipient`.
 async fn address(context: &Context, recipient: &Recipient) -> Result<String, Error> {
-    Ok(match recipient {
-        Recipient::ChannelName(name) => context.channel_id(name).unwrap_or_else(|| name.clone()),
-        Recipient::ChannelId(id) | Recipient::DirectMessage(id) | Recipient::UserId(id) => id.clone(),
+    let address = match recipient {
+        Recipient::ChannelName(address)
+        | Recipient::ChannelId(address)
+        | Recipient::DirectMessage(address)
+        | Recipient::UserId(address) => address.clone(),
         Recipient::Email(email) => context.directory.lookup(&context.slack, email).await?.to_string(),
-    })
+    };
+    Ok(context.channel_id(&address).unwrap_or(address))
 }
 
 /// Posts a message, or a reply where `thread` names one.
@@ -108,6 +117,7 @@ pub(super) async fn post(
                 // The thread's first message is gone, and Slack has put the reply into the channel.
                 let _ = context.slack.delete_message(&posted.message).await;
             }
+            context.learn_channel_id(&post.channel, &posted.message.channel);
         }
         Err(error) => note_limit(&context, error, Some(&post.channel)),
     }

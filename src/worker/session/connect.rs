@@ -67,7 +67,10 @@ pub(super) async fn connect(
         return Err(ConnectError::Expired { user, expires });
     }
     let refused = |error: CallError| match error.kind {
-        Kind::AccessDenied => ConnectError::Refused { user: user.clone(), expires: expires.clone(), error },
+        // BadParameter: nothing is left to watch of what was asked for.
+        Kind::AccessDenied | Kind::BadParameter => {
+            ConnectError::Refused { user: user.clone(), expires: expires.clone(), error }
+        }
         _ => ConnectError::Call(error),
     };
     let (channel, route) = dial(&config.teleport.addr, identity, options).await?;

@@ -1,4 +1,4 @@
-//! `simulators slack …`, `simulators teleport …`: the simulators as servers of their own, for manual work and for other people's programs.
+//! The simulators as programs of their own, for manual work and for other people's programs. See each command's `--help`.
 
 mod commands;
 
@@ -8,8 +8,9 @@ use clap::Parser as _;
 
 use self::commands::Command;
 
+/// A Slack workspace and a Teleport cluster that fail on command.
 #[derive(clap::Parser)]
-#[command(name = "simulators", about, version)]
+#[command(name = "simulators", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -50,21 +50,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}; choose another address with --listen"))?;
     tracing::info!("Slack's Web API is at {}, its control API at http://{}/_sim/state", server.url(), server.address());
-    interrupted().await?;
+    super::interrupted().await?;
     server.shutdown().await;
     for violation in server.workspace().violations() {
         tracing::warn!("real Slack would refuse, warn about or punish this: {violation}");
     }
     Ok(())
-}
-
-/// Returns at Ctrl-C or at a polite request to end.
-async fn interrupted() -> std::io::Result<()> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminated.recv() => Ok(()),
-    }
 }
 
 fn workspace(args: &Args) -> Workspace {

@@ -44,9 +44,15 @@ use super::{
     handle::Handle,
     http::Context,
     model::{Channel, TokenState},
+    server::Connection,
     text::Effects,
 };
 use crate::faults::Fault;
+
+/// The control API alone, to be served from another address.
+pub fn control_router(handle: Handle) -> Router {
+    router().with_state(Context { handle, connection: Connection::new() })
+}
 
 pub(super) fn router() -> Router<Context> {
     Router::new()

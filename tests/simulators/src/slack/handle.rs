@@ -179,6 +179,11 @@ impl Handle {
         self.read(|world| world.journal.calls().cloned().collect())
     }
 
+    /// The calls after that number, oldest first.
+    pub fn calls_after(&self, seq: u64) -> Vec<Call> {
+        self.read(|world| world.journal.after(seq).cloned().collect())
+    }
+
     /// The calls of one method.
     pub fn calls(&self, method: &str) -> Vec<Call> {
         self.read(|world| world.journal.calls().filter(|call| call.method == method).cloned().collect())

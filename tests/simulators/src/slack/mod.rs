@@ -41,6 +41,7 @@ mod workspace;
 mod world;
 
 pub use self::{
+    control::control_router,
     handle::{Handle, SOCKET, TimedOut, UnfitFault},
     journal::{Call, Outcome, Violation},
     model::{
