@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test test-page test-teleport test-e2e test-e2e-full generate lint fmt deny advisories ci
+.PHONY: help demo build release test test-page test-teleport test-e2e test-e2e-full bench bench-controller generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 PORT ?= 8080
@@ -19,7 +19,7 @@ build: ## Build for development: target/debug/slack-access-operator
 release: ## Build what is shipped: target/release/slack-access-operator
 	SOURCE_REVISION="$$(git rev-parse --short=9 HEAD 2>/dev/null)" $(CARGO) build --locked --release
 
-test: ## Run every test that needs nothing but Rust
+test: ## Run the tests (Rust; Go builds a real Kubernetes API server for them, once)
 	$(CARGO) test --locked --workspace
 
 test-page: ## Test the demo's page in a headless browser, where there is one
@@ -33,6 +33,12 @@ test-e2e: ## Walk through the life of an installation on a whole Kubernetes node
 
 test-e2e-full: ## The same, with the API server away for two minutes
 	E2E_API_OUTAGE_SECONDS=120 $(CARGO) test --locked --test e2e
+
+bench: release ## Side by side with the official plugin on the real Teleport: prints a table (ONLY=figure,… for a part)
+	$(CARGO) run --locked --profile bench-driver -p bench -- $(if $(ONLY),--only $(ONLY))
+
+bench-controller: ## Time, API calls and memory of the controller with 1,000 objects on a real API server
+	$(CARGO) bench --locked --bench controller
 
 lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) fmt --all --check
@@ -55,7 +61,3 @@ advisories: ## Known vulnerabilities of the dependencies (fetches the RustSec da
 
 ci: ## Everything that must pass before a change is merged
 	.ci/run
-
-.PHONY: bench-controller
-bench-controller: ## Time, API calls and memory of the controller with 1,000 objects on a real API server
-	$(CARGO) bench --locked --bench controller

@@ -238,7 +238,8 @@ where
 {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
-    let answer = send(request);
+    // Kilobytes of state: on the heap while the call lasts, not inside every task that may make one.
+    let answer = Box::pin(send(request));
     within(method, deadline, async { answer.await.map(Response::into_inner) }).await
 }
 

@@ -180,9 +180,8 @@ async fn an_edited_recipient_map_takes_effect(journey: Arc<Journey>) {
 
 async fn two_replicas_announce_once(journey: Arc<Journey>) {
     journey.patch(r#"{"spec":{"workload":{"replicas":2}}}"#).await;
-    journey
-        .until("two ready workers", async || journey.plugin().await["status"]["workload"]["readyReplicas"] == 2)
-        .await;
+    let ready = "kubectl get deployment slack-access-slack -o jsonpath={.status.readyReplicas}";
+    journey.until("two ready workers", async || journey.shell(ready).await == "2").await;
     journey.until_condition("Ready", "True").await;
     let budget = journey.shell("kubectl get poddisruptionbudgets -l slackaccess.dev/plugin=slack -o name").await;
     assert!(!budget.is_empty(), "two workers have a disruption budget");

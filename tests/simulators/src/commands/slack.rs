@@ -58,7 +58,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns at Ctrl-C or at a polite request to end.
 fn workspace(args: &Args) -> Workspace {
     let granted: Vec<&str> = args.scopes.iter().map(String::as_str).collect();
     let granted = if granted.is_empty() { scopes::NOTIFY_AND_LOOK } else { &granted };
