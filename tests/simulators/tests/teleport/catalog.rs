@@ -46,7 +46,7 @@ async fn roles_are_read_by_whoever_may_or_holds_them() {
     let role = plugin(&cluster).await.get_role(get("oncall")).await.unwrap().into_inner();
     assert_eq!(role.spec.unwrap().allow.unwrap().logins, ["root", "{{internal.logins}}"]);
     let missing = plugin(&cluster).await.get_role(get("nope")).await.unwrap_err();
-    assert_eq!((missing.code(), missing.message()), (Code::NotFound, "role \"nope\" is not found"));
+    assert_eq!((missing.code(), missing.message()), (Code::NotFound, "role nope is not found"));
     let mut alice = auth(&cluster, "alice@example.com").await;
     alice.get_role(get("requester")).await.unwrap();
     let denied = alice.get_role(get("oncall")).await.unwrap_err();
