@@ -163,7 +163,13 @@ fn rights_in(namespace: &str) -> (Role, RoleBinding) {
     let folder = String::from_utf8(built.stdout).unwrap();
     let rendered = Command::new(std::path::Path::new(folder.trim()).join("helm"))
         .args(["template", "operator", "charts/slack-access-operator", "--show-only=templates/rbac.yaml"])
-        .args(["--namespace", namespace, "--set-json", &format!("watchNamespaces=[\"{namespace}\"]")])
+        .args([
+            "--kube-version=1.34.0",
+            "--namespace",
+            namespace,
+            "--set-json",
+            &format!("watchNamespaces=[\"{namespace}\"]"),
+        ])
         .current_dir(root)
         .output()
         .unwrap();
