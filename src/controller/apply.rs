@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
@@ -83,7 +82,7 @@ impl<K> Child for K where
 
 impl Writer<'_> {
     /// The object as it is wanted: as it was seen if nothing is to be done, else as the API server answered.
-    async fn ensure<K: Child>(&self, wanted: K, seen: &[Arc<K>]) -> Result<K, Error> {
+    async fn ensure<K: Child>(&self, wanted: K, seen: &[K]) -> Result<K, Error> {
         let name = wanted.name_any();
         let written = self.memory.written(&self.owner.uid, &K::kind(&()));
         let seen = seen.iter().find(|object| object.name_any() == name);
@@ -92,7 +91,7 @@ impl Writer<'_> {
             None => self.look(&wanted, &name, written.as_ref()).await?,
         };
         match step {
-            Step::Keep => Ok(seen.map_or(wanted, |seen| seen.as_ref().clone())),
+            Step::Keep => Ok(seen.cloned().unwrap_or(wanted)),
             Step::Apply => self.write(&name, &wanted).await,
             Step::AwaitPredecessor => Err(Error::PredecessorRemains { kind: K::kind(&()).into_owned(), name }),
             Step::Refuse => Err(Error::NameTaken { kind: K::kind(&()).into_owned(), name }),
@@ -135,7 +134,7 @@ impl Writer<'_> {
     }
 
     /// Deletes what this object owns beside the one that is wanted.
-    async fn prune<K: Child>(&self, wanted: Option<&K>, seen: &[Arc<K>]) -> Result<(), Error> {
+    async fn prune<K: Child>(&self, wanted: Option<&K>, seen: &[K]) -> Result<(), Error> {
         for object in seen {
             let name = object.name_any();
             if wanted.is_some_and(|wanted| wanted.name_any() == name)

@@ -85,7 +85,7 @@ pub fn after_failure(plugin: &Plugin, error: &Error, context: &Context) -> Actio
 }
 
 async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Action, Error> {
-    let observed = observe(plugin, context);
+    let observed = observe(plugin, context)?;
     let outcome = Box::pin(converge(plugin, context, &observed)).await;
     let mut previous = plugin.status.clone().unwrap_or_default();
     let uid = plugin.uid().unwrap_or_default();
@@ -110,13 +110,13 @@ async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Ac
 }
 
 /// gather (caches only)
-fn observe(plugin: &SlackAccessPlugin, context: &Context) -> Observed {
+fn observe(plugin: &SlackAccessPlugin, context: &Context) -> Result<Observed, Error> {
     let owner = Owner {
         name: plugin.name_any(),
         namespace: plugin.namespace().unwrap_or_default(),
         uid: plugin.uid().unwrap_or_default(),
     };
-    context.caches.gather(&owner)
+    Ok(context.caches.gather(&owner).map_err(build::Error::from)?)
 }
 
 /// validate (pure) → build (pure) → apply (client required)
@@ -204,7 +204,7 @@ async fn patch_status(
 async fn nudge(
     status: &SlackAccessPluginStatus,
     resources: &Resources<Applied>,
-    pods: &[Arc<Pod>],
+    pods: &[Pod],
     uid: &str,
     context: &Context,
 ) -> Option<Duration> {

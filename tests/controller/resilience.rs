@@ -1,5 +1,7 @@
 //! What must not do harm: bad objects, a second controller, an API server that goes away, nothing to do, few rights.
 
+use std::process::Command;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -153,34 +155,38 @@ async fn the_definition_may_come_later() {
     controller.stop().await;
 }
 
-/// The rights that the chart grants in namespaced mode.
-fn rights() -> Value {
-    let owned = ["list", "watch", "create", "patch", "delete"];
-    json!([
-        {"apiGroups": ["slackaccess.dev"], "resources": ["slackaccessplugins"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["slackaccess.dev"], "resources": ["slackaccessplugins/status"], "verbs": ["patch"]},
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": owned},
-        {"apiGroups": [""], "resources": ["configmaps", "serviceaccounts"], "verbs": owned},
-        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": owned},
-        {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": owned},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "patch"]},
-        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-    ])
+/// What the chart renders for an operator that may work in one namespace: its Role and the RoleBinding.
+fn rights_in(namespace: &str) -> (Role, RoleBinding) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = Command::new(root.join("hack/kubernetes/build.sh")).arg("helm").output().unwrap();
+    assert!(built.status.success(), "hack/kubernetes/build.sh helm: {}", String::from_utf8_lossy(&built.stderr));
+    let folder = String::from_utf8(built.stdout).unwrap();
+    let rendered = Command::new(std::path::Path::new(folder.trim()).join("helm"))
+        .args(["template", "operator", "charts/slack-access-operator", "--show-only=templates/rbac.yaml"])
+        .args([
+            "--kube-version=1.34.0",
+            "--namespace",
+            namespace,
+            "--set-json",
+            &format!("watchNamespaces=[\"{namespace}\"]"),
+        ])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(rendered.status.success(), "helm template: {}", String::from_utf8_lossy(&rendered.stderr));
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&String::from_utf8(rendered.stdout).unwrap()).unwrap();
+    let [role, binding] = objects.try_into().unwrap();
+    (serde_json::from_value(role).unwrap(), serde_json::from_value(binding).unwrap())
 }
 
 #[tokio::test]
-async fn the_rights_of_one_namespace_are_enough() {
+async fn the_rights_that_the_chart_grants_in_one_namespace_are_enough() {
     let room = Room::new().await;
-    let user = format!("system:serviceaccount:{}:operator", room.namespace);
-    let role: Role = serde_json::from_value(json!({"metadata": {"name": "operator"}, "rules": rights()})).unwrap();
+    let (role, binding) = rights_in(&room.namespace);
     room.api::<Role>().create(&PostParams::default(), &role).await.unwrap();
-    let binding: RoleBinding = serde_json::from_value(json!({
-        "metadata": {"name": "operator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-        "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": room.namespace}],
-    }))
-    .unwrap();
     room.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
+    let account = &binding.subjects.unwrap()[0];
+    let user = format!("system:serviceaccount:{}:{}", room.namespace, account.name);
     let client = room.cluster.client_as(&user, &["system:serviceaccounts", "system:authenticated"]);
     let controller = room.start_controller_with(client, user);
     room.apply(&with("/spec/workload", json!({"replicas": 2}))).await.unwrap();
