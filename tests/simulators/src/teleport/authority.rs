@@ -122,6 +122,12 @@ impl Authority {
     pub(crate) fn ssh_line(&self) -> Result<String, SigningError> {
         Ok(self.key.ssh.public_key().to_openssh()?)
     }
+
+    /// Whether an SSH certificate was signed by this authority and is valid now.
+    pub(crate) fn vouches_for(&self, certificate: &Certificate, now: SystemTime) -> bool {
+        let fingerprint = self.key.ssh.public_key().fingerprint(russh::keys::HashAlg::Sha256);
+        certificate.validate_at(since_epoch(now).as_secs(), [&fingerprint]).is_ok()
+    }
 }
 
 /// What an SSH certificate says.

@@ -8,17 +8,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use russh::keys::ssh_key::certificate::CertType;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    authority::Authorities,
-    config::Config,
+    authority::{Authorities, BACKDATED, SshContents},
+    config::{Config, ProxyConfig},
     core::Core,
     error::Trace,
+    fitness::{self, Unfit},
     identity::{Identity, IdentityRequest, Validity},
     journal::{Call, Violation},
-    keys::SigningError,
-    listener::Restartable,
+    keys::{Key, KeyAlgorithm, SigningError},
+    listener::{Restartable, Start},
     pb::{
         proto::PaginatedResource,
         teleport::{
@@ -28,9 +30,11 @@ use super::{
         types::{AccessRequestV3, PluginDataUpdateParams, PluginDataV3, PromotedAccessList, RequestState},
     },
     plugin_data,
+    proxy::Proxy,
     requests::{NewRequest, NewReview},
     role::{Role, Rule, User},
     server::{self, TlsSetupError},
+    ssh::{Host, Tunnel},
     watch::{Ending, change, closed_by_server, deletion},
 };
 use crate::faults::{Fault, Faults};
@@ -59,12 +63,20 @@ pub enum StartError {
 #[error("waited {0:?} in vain")]
 pub struct TimedOut(Duration);
 
+/// The ports of the Proxy.
+#[derive(Clone)]
+struct ProxyListeners {
+    web: Restartable,
+    tunnel: Option<Restartable>,
+}
+
 /// A running cluster. Clones are the same cluster; it ends with the last of them.
 #[derive(Clone)]
 pub struct Cluster {
     pub(super) core: Core,
     pub(super) authorities: Arc<Authorities>,
     auth: Restartable,
+    proxy: Option<ProxyListeners>,
     _tasks: Arc<DropGuard>,
 }
 
@@ -76,15 +88,18 @@ impl Cluster {
         let listen = config.listen.clone();
         let core = Core::new(config);
         let serving = core.clone();
-        let auth = Restartable::start(
-            &listen,
-            Box::new(move |listener, stop| tokio::spawn(server::serve(serving.clone(), listener, tls.clone(), stop))),
-        )
-        .await
-        .map_err(|source| StartError::Listen { address: listen, source })?;
+        let start: Start =
+            Box::new(move |listener, stop| tokio::spawn(server::serve(serving.clone(), listener, tls.clone(), stop)));
+        let refused = |source| StartError::Listen { address: listen.clone(), source };
+        let auth = Restartable::reserve(&listen).await.map_err(refused)?;
+        let auth = auth.start(start).await.map_err(refused)?;
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(core.clone().expire()));
-        Ok(Self { core, authorities, auth, _tasks: Arc::new(stop.drop_guard()) })
+        let proxy = match core.config.proxy.clone() {
+            Some(config) => Some(ProxyListeners::start(&core, &authorities, config, auth.address).await?),
+            None => None,
+        };
+        Ok(Self { core, authorities, auth, proxy, _tasks: Arc::new(stop.drop_guard()) })
     }
 
     /// Name of the cluster.
@@ -95,6 +110,16 @@ impl Cluster {
     /// Where Auth listens.
     pub fn addr(&self) -> SocketAddr {
         self.auth.address
+    }
+
+    /// Where the Proxy's web port listens.
+    pub fn proxy_addr(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref().map(|proxy| proxy.web.address)
+    }
+
+    /// Where the Proxy's SSH tunnel port listens; only without TLS routing.
+    pub fn tunnel_addr(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref()?.tunnel.as_ref().map(|tunnel| tunnel.address)
     }
 
     // ---- identities
@@ -339,9 +364,10 @@ impl Cluster {
         &self.core.faults
     }
 
-    /// Adds a fault.
-    pub fn inject(&self, fault: Fault) -> u64 {
-        self.core.faults.inject(fault)
+    /// Adds a fault that can happen to a Teleport; returns its number.
+    pub fn inject(&self, fault: Fault) -> Result<u64, Unfit> {
+        fitness::check(&fault)?;
+        Ok(self.core.faults.inject(fault))
     }
 
     /// Every call so far, oldest first.
@@ -387,6 +413,27 @@ impl Cluster {
     }
 
     // ---- connections
+
+    /// The Proxy goes away, and every connection through it.
+    pub async fn stop_proxy(&self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.web.stop().await;
+            if let Some(tunnel) = &proxy.tunnel {
+                tunnel.stop().await;
+            }
+        }
+    }
+
+    /// The Proxy comes back on the same addresses.
+    pub async fn resume_proxy(&self) -> io::Result<()> {
+        if let Some(proxy) = &self.proxy {
+            proxy.web.resume().await?;
+            if let Some(tunnel) = &proxy.tunnel {
+                tunnel.resume().await?;
+            }
+        }
+        Ok(())
+    }
 
     /// Auth goes away: every connection breaks and new ones are refused. The state is kept.
     pub async fn stop(&self) {
@@ -446,4 +493,68 @@ impl Cluster {
     pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
         self.core.subscribe()
     }
+}
+
+impl ProxyListeners {
+    async fn start(
+        core: &Core,
+        authorities: &Arc<Authorities>,
+        config: ProxyConfig,
+        auth: SocketAddr,
+    ) -> Result<Self, StartError> {
+        let listen = |address: &str| {
+            let address = address.to_owned();
+            move |source| StartError::Listen { address, source }
+        };
+        let web = Restartable::reserve(&config.listen).await.map_err(listen(&config.listen))?;
+        let mut tunnel = None;
+        if !config.tls_routing {
+            let address = SocketAddr::new(web.address.ip(), 0).to_string();
+            tunnel = Some(Restartable::reserve(&address).await.map_err(listen(&address))?);
+        }
+        let public = config.public_addr.clone().unwrap_or_else(|| format!("localhost:{}", web.address.port()));
+        let host = host_of_tunnel(core, authorities, &public)?;
+        core.set_proxy_public_addr(public);
+        let ssh = Tunnel { core: core.clone(), authorities: authorities.clone(), host: Arc::new(host), auth };
+        let tunnel_address = tunnel.as_ref().map(|tunnel| tunnel.address);
+        let proxy = Proxy::new(core.clone(), authorities, config, ssh, web.address, tunnel_address)?;
+        let serving = proxy.clone();
+        let address = web.address.to_string();
+        let start: Start = Box::new(move |listener, stop| tokio::spawn(serving.clone().serve_web(listener, stop)));
+        let web = web.start(start).await.map_err(listen(&address))?;
+        let tunnel = match tunnel {
+            None => None,
+            Some(tunnel) => {
+                let address = tunnel.address.to_string();
+                let start: Start =
+                    Box::new(move |listener, stop| tokio::spawn(proxy.clone().serve_tunnel(listener, stop)));
+                Some(tunnel.start(start).await.map_err(listen(&address))?)
+            }
+        };
+        Ok(Self { web, tunnel })
+    }
+}
+
+/// The SSH host key of the Proxy and its certificate.
+fn host_of_tunnel(core: &Core, authorities: &Authorities, public: &str) -> Result<Host, SigningError> {
+    let key = Key::generate(KeyAlgorithm::Ecdsa)?.ssh;
+    let now = SystemTime::now();
+    let cluster = &core.config.cluster_name;
+    // Teleport's clients compare the address that they dialed with these.
+    let mut principals: Vec<String> =
+        ["localhost", "127.0.0.1", "::1", super::proxy::host(public)].map(str::to_owned).into();
+    principals.extend([format!("proxy.{cluster}"), cluster.clone()]);
+    principals.dedup();
+    let certificate = authorities.host.issue_ssh(
+        &key,
+        &SshContents {
+            kind: CertType::Host,
+            key_id: "proxy",
+            principals: &principals,
+            not_before: now - BACKDATED,
+            not_after: now + Duration::from_hours(24 * 365),
+            extensions: &[("x-teleport-role", "Proxy".to_owned()), ("x-teleport-authority", cluster.clone())],
+        },
+    )?;
+    Ok(Host { key, certificate })
 }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Teleport's editions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Edition {
     /// Open source: no reviews by users, no access lists, no public address for the plugin's links.

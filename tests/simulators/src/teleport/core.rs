@@ -55,6 +55,12 @@ impl Core {
         self.changes.subscribe()
     }
 
+    /// Where the Proxy is reached from outside; set once it listens.
+    pub(crate) fn set_proxy_public_addr(&self, address: String) {
+        // A cluster has one Proxy, whose address does not change.
+        let _ = self.proxy.set(address);
+    }
+
     /// Empty without a Proxy.
     pub(crate) fn proxy_public_addr(&self) -> String {
         self.proxy.get().cloned().unwrap_or_default()

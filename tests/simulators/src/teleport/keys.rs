@@ -29,7 +29,7 @@ pub enum SigningError {
 }
 
 /// Kinds of keys that Teleport's signature suites use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyAlgorithm {
     /// ECDSA P-256, the default of new clusters (`balanced-v1`).

@@ -9,8 +9,6 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::server::{bind, reserve};
-
 /// One run of a server, from start to stop.
 struct Run {
     stop: CancellationToken,
@@ -18,9 +16,31 @@ struct Run {
 }
 
 /// Starts one run on a listener; the token ends it.
-type Start = Box<dyn Fn(TcpListener, CancellationToken) -> JoinHandle<()> + Send + Sync>;
+pub(crate) type Start = Box<dyn Fn(TcpListener, CancellationToken) -> JoinHandle<()> + Send + Sync>;
 
-/// The address stays reserved while nothing listens on it.
+/// An address that is taken, though nothing listens on it yet.
+pub(crate) struct Reserved {
+    pub(crate) address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Reserved {
+    /// Serves on the address.
+    pub(crate) async fn start(self, start: Start) -> io::Result<Restartable> {
+        let all = CancellationToken::new();
+        let server = Restartable {
+            address: self.address,
+            start: Arc::new(start),
+            run: Arc::default(),
+            all: all.clone(),
+            _held: Arc::new((self.socket, all.drop_guard())),
+        };
+        server.resume().await?;
+        Ok(server)
+    }
+}
+
+/// A server on an address that stays reserved while nothing listens on it.
 #[derive(Clone)]
 pub(crate) struct Restartable {
     pub(crate) address: SocketAddr,
@@ -31,20 +51,12 @@ pub(crate) struct Restartable {
 }
 
 impl Restartable {
-    pub(crate) async fn start(address: &str, start: Start) -> io::Result<Self> {
+    /// Takes an address: `host:port`, port 0 for a free one.
+    pub(crate) async fn reserve(address: &str) -> io::Result<Reserved> {
         let wanted = tokio::net::lookup_host(address).await?.next();
         let wanted = wanted.ok_or_else(|| io::Error::other(format!("{address}: no such host")))?;
-        let reserved = reserve(wanted)?;
-        let all = CancellationToken::new();
-        let server = Self {
-            address: reserved.local_addr()?,
-            start: Arc::new(start),
-            run: Arc::default(),
-            all: all.clone(),
-            _held: Arc::new((reserved, all.drop_guard())),
-        };
-        server.resume().await?;
-        Ok(server)
+        let socket = bind(wanted)?;
+        Ok(Reserved { address: socket.local_addr()?, socket })
     }
 
     /// Listens again; nothing happens when it does already.
@@ -52,7 +64,7 @@ impl Restartable {
         let mut run = self.run.lock().await;
         if run.is_none() {
             let stop = self.all.child_token();
-            let task = (self.start)(bind(self.address)?, stop.clone());
+            let task = (self.start)(bind(self.address)?.listen(1024)?, stop.clone());
             *run = Some(Run { stop, task });
         }
         Ok(())
@@ -66,4 +78,12 @@ impl Restartable {
             let _ = task.await;
         }
     }
+}
+
+/// A socket on an address that may be reserved, or may just have been left, by ourselves.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }

@@ -3,8 +3,6 @@
 use std::{
     convert::Infallible,
     future::Future,
-    io,
-    net::SocketAddr,
     pin::Pin,
     str::FromStr,
     sync::Arc,
@@ -22,7 +20,7 @@ use hyper_util::{
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -35,6 +33,7 @@ use super::{
     config::ServerVersion,
     connection::{Connection, Disguise, Note},
     core::Core,
+    fitness::STREAMING,
     keys::SigningError,
     pings::Counted,
     service,
@@ -42,8 +41,6 @@ use super::{
 
 /// A client that does not finish its handshake is let go after this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// What Teleport's own clients ask for without naming a deadline.
-const STREAMING: [&str; 2] = ["WatchEvents", "GetAccessRequestsV2"];
 
 /// Why the TLS side could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -78,20 +75,6 @@ pub(crate) fn tls_acceptor(authorities: &Authorities, cluster: &str) -> Result<T
         .with_single_cert(vec![server.certificate.clone()], server.key())?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// Listens on an address that may just have been left by a listener of our own.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = reserve(address)?;
-    socket.listen(1024)
-}
-
-/// Takes an address without listening: connections to it are refused, and nobody else gets it.
-pub(crate) fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
 }
 
 /// Accepts connections until `stop`; then every connection is broken, and this returns when the last one is gone.

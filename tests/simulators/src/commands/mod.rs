@@ -1,0 +1,3 @@
+//! The simulators as servers of their own.
+
+pub(crate) mod teleport;

@@ -1,0 +1,142 @@
+//! `simulators teleport`: a cluster for manual work and for other people's plugins.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use simulators::teleport::{Cluster, Config, Edition, KeyAlgorithm, ProxyConfig, ServerVersion, control};
+use tokio::net::TcpListener;
+
+/// How the cluster is set up.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Address of Auth.
+    #[arg(long, default_value = "127.0.0.1:3025")]
+    listen: String,
+    /// Address of the Proxy's web port; without it there is no Proxy.
+    #[arg(long)]
+    proxy: Option<String>,
+    /// What kind of Proxy.
+    #[arg(long, value_enum, default_value_t)]
+    proxy_mode: ProxyMode,
+    /// Address of the HTTP control port.
+    #[arg(long, default_value = "127.0.0.1:3026")]
+    control: String,
+    /// Directory for identity files.
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+    /// Name of the cluster.
+    #[arg(long, default_value = "teleport.example.com")]
+    cluster: String,
+    /// Version to behave as; before 15 there is no list of requests, and there are no monitoring rules.
+    #[arg(long, default_value_t = ServerVersion::NEW)]
+    server_version: ServerVersion,
+    /// Edition to behave as.
+    #[arg(long, value_enum, default_value_t)]
+    edition: Edition,
+    /// Kind of keys; `rsa` is slow in a debug build.
+    #[arg(long, value_enum, default_value_t)]
+    keys: KeyAlgorithm,
+    /// How long the identities are valid, in seconds.
+    #[arg(long, default_value_t = 24 * 3600)]
+    ttl: u64,
+}
+
+/// What kind of Proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum ProxyMode {
+    /// Everything goes through the web port (TLS routing).
+    #[default]
+    Multiplex,
+    /// No TLS routing: an SSH tunnel port beside the web port.
+    Separate,
+    /// TLS routing behind a load balancer that knows HTTP only.
+    LoadBalancer,
+}
+
+/// Runs until interrupted.
+pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let proxy = args.proxy.clone().map(|listen| ProxyConfig {
+        listen,
+        tls_routing: args.proxy_mode != ProxyMode::Separate,
+        behind_load_balancer: args.proxy_mode == ProxyMode::LoadBalancer,
+        public_addr: None,
+    });
+    let cluster = Cluster::start(Config {
+        cluster_name: args.cluster.clone(),
+        version: args.server_version,
+        edition: args.edition,
+        algorithm: args.keys,
+        listen: args.listen.clone(),
+        proxy,
+        ..Config::default()
+    })
+    .await?;
+    let listener = TcpListener::bind(&args.control)
+        .await
+        .map_err(|error| format!("cannot listen on {} for the control port: {error}", args.control))?;
+    let identity = write_identities(&cluster, &args.out, Duration::from_secs(args.ttl))
+        .map_err(|error| format!("cannot write identities into {}: {error}", args.out.display()))?;
+    io::stdout().write_all(guide(&cluster, &args.out, &listener.local_addr()?.to_string()).as_bytes())?;
+    let router = control::router(cluster, Some(identity));
+    axum::serve(listener, router).with_graceful_shutdown(interrupted()).await?;
+    Ok(())
+}
+
+async fn interrupted() {
+    // Without a way to be told, run until killed.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn write_identities(cluster: &Cluster, directory: &Path, ttl: Duration) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(directory)?;
+    let plugin = directory.join("auth.pem");
+    let identity = cluster.user_identity("slack-plugin", ttl).map_err(io::Error::other)?;
+    identity.write_identity_file(&plugin)?;
+    identity.write_tls_files(directory.join("auth"))?;
+    for user in cluster.users() {
+        let identity = cluster.user_identity(&user.name, ttl).map_err(io::Error::other)?;
+        identity.write_identity_file(directory.join(format!("{}.pem", user.name)))?;
+    }
+    std::fs::write(directory.join("web-ca.pem"), cluster.web_authority_pem())?;
+    Ok(plugin)
+}
+
+fn guide(cluster: &Cluster, directory: &Path, control: &str) -> String {
+    let directory = directory.display();
+    let auth = cluster.addr();
+    let proxy = cluster.proxy_addr().map(|proxy| {
+        let tunnel = cluster.tunnel_addr().map(|tunnel| format!(", SSH tunnel {tunnel}")).unwrap_or_default();
+        let trust = format!("trust its certificate with SSL_CERT_FILE={directory}/web-ca.pem");
+        format!("  Proxy       localhost:{}{tunnel}; {trust}\n", proxy.port())
+    });
+    format!(
+        "Teleport cluster {name}
+  Auth        {auth}
+{proxy}  Control     http://{control}/_sim/state
+  Identities  {directory}/auth.pem (the plugin; also auth.crt, auth.key, auth.cas), {directory}/<user>.pem
+
+For the plugin:
+  [teleport]
+  addr = \"{auth}\"
+  identity = \"{directory}/auth.pem\"
+
+A request, and its approval:
+  curl -s http://{control}/_sim/requests -H 'content-type: application/json' \\
+    -d '{{\"user\": \"alice@example.com\", \"roles\": [\"dba\"], \"reason\": \"the index is gone\"}}'
+  curl -s http://{control}/_sim/requests/<id>/review -H 'content-type: application/json' \\
+    -d '{{\"author\": \"bob@example.com\", \"approve\": true}}'
+
+A fault:
+  curl -s http://{control}/_sim/faults -H 'content-type: application/json' \\
+    -d '{{\"method\": \"UpdatePluginData\", \"effect\": \"answer_lost\", \"count\": 1}}'
+",
+        name = cluster.name(),
+        proxy = proxy.unwrap_or_default(),
+    )
+}
