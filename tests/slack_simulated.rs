@@ -18,7 +18,8 @@ use simulators::{
     },
 };
 use slack_access_operator::slack::{
-    client::{Client, MessageRef, Post, Settings},
+    MessageRef,
+    client::{Client, Post, Settings},
     error::{Class, Error},
     message::{
         Content, Metadata, Notification, Review, RoleLogins, State, reaction_for, render, render_plain, render_reply,
