@@ -105,7 +105,7 @@ pub fn shown(observed: &Observation) -> String {
 
 fn reaction(observed: &Observation) -> Option<&'static str> {
     match resolution(observed)? {
-        "APPROVED" => Some("white_check_mark"),
+        "APPROVED" | "PROMOTED" => Some("white_check_mark"),
         "DENIED" => Some("x"),
         _ => None,
     }

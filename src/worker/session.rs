@@ -18,10 +18,14 @@ use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 pub(super) use self::connect::ConnectError;
-use self::connect::{Connection, connect};
+use self::{
+    connect::{Connection, connect},
+    token::Tested,
+};
 use super::{
     Error, Gate, Shared,
     context::{Context, Parts, Teleport},
@@ -38,12 +42,12 @@ use crate::{
     metrics::{Reload, RequestState as StateLabel},
     slack::{
         client::Account,
-        error::{self, Class, Error as SlackError},
+        error::{self, Class},
     },
     teleport::{
         client::Client,
         dial::DialOptions,
-        error::CallError,
+        error::{CallError, Kind},
         identity::{Credentials, Identity},
         request::{RequestId, RequestState},
         watch::Change,
@@ -55,6 +59,8 @@ const RECONNECT: Backoff = Backoff::doubling(Duration::from_millis(200), Duratio
 /// Between tests of a Slack token that does not work.
 const RETEST: Backoff = Backoff::doubling(Duration::from_secs(5), RETEST_LONGEST);
 const RETEST_LONGEST: Duration = Duration::from_secs(60);
+/// A connection that lasted this long was a good one: its loss is the first failure of a new series.
+const STEADY: Duration = Duration::from_secs(30);
 /// Everything is listed again this often, whatever the watch says.
 const RESYNC: Duration = Duration::from_mins(10);
 /// Between attempts to list.
@@ -69,7 +75,7 @@ const FINISH: Duration = Duration::from_secs(14);
 const NEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 type Connecting = BoxFuture<'static, (Arc<Identity>, Result<Connection, ConnectError>)>;
-type Testing = BoxFuture<'static, Result<Account, SlackError>>;
+type Testing = BoxFuture<'static, Tested>;
 type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
 
 /// One run with one configuration.
@@ -89,6 +95,8 @@ pub(super) struct Session {
     candidate: Option<Arc<Identity>>,
     connection: Option<Connection>,
     connecting: Option<Connecting>,
+    connected_at: Instant,
+    /// Attempts to connect that failed, and connections that soon broke, in a row.
     failures: u32,
     retry_at: Option<Instant>,
     /// A test of the Slack token, because the last one failed or something was refused since.
@@ -101,6 +109,8 @@ pub(super) struct Session {
     /// Requests that changed while a listing was under way: it may show them as they were before.
     touched: HashSet<RequestId>,
     listed_before: bool,
+    /// What only a person can mend is an error, until everything was listed once.
+    strict: bool,
     warned_of_expiry: bool,
 }
 
@@ -151,6 +161,7 @@ impl Session {
             candidate: None,
             connection: None,
             connecting: None,
+            connected_at: Instant::now(),
             failures: 0,
             retry_at: None,
             testing: None,
@@ -161,64 +172,83 @@ impl Session {
             relist_at: None,
             touched: HashSet::new(),
             listed_before: false,
+            strict,
             warned_of_expiry: false,
         })
     }
 
-    /// Tries Teleport and Slack once. In a strict start what only a person can mend is an error.
-    pub(super) async fn start(&mut self, strict: bool) -> Result<(), Error> {
-        let Some(identity) = self.identity.clone() else {
-            self.test_slack(self.context.slack.auth_test().await, strict)?;
+    /// Stops [`Session::run`].
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.shared.stop.clone()
+    }
+
+    /// In a strict start: tries Teleport and Slack once, and what only a person can mend is an error.
+    pub(super) async fn start(&mut self) -> Result<(), Error> {
+        let identity = self.identity.clone();
+        if let Some(identity) = &identity {
+            self.note_identity(identity);
+        }
+        let Some(identity) = identity.filter(|_| self.strict) else {
+            self.test_at = Some(Instant::now());
             return Ok(());
         };
-        self.note_identity(&identity);
         let attempt = connect(&self.shared.config, identity.clone(), &self.dial);
         let (connection, account) = tokio::join!(attempt, self.context.slack.auth_test());
-        self.test_slack(account, strict)?;
-        match connection {
-            Ok(connection) => self.connected(identity, connection),
-            Err(error) if strict => return Err(Error::Connect(error)),
-            Err(error) => self.connect_failed(&error),
+        match account {
+            Err(error) if token::is_fatal(&error) => return Err(Error::Slack { error }),
+            account => self.slack_tested(account.map_or_else(Tested::Fails, Tested::Works)),
         }
+        self.connected(identity, connection.map_err(Error::Connect)?);
         Ok(())
     }
 
-    fn test_slack(&mut self, account: Result<Account, SlackError>, strict: bool) -> Result<(), Error> {
-        match account {
-            Err(error) if strict && token::is_fatal(&error) => Err(Error::Slack { error }),
-            tested => {
-                self.slack_tested(tested);
-                Ok(())
-            }
-        }
-    }
-
-    fn slack_tested(&mut self, tested: Result<Account, SlackError>) {
+    fn slack_tested(&mut self, tested: Tested) {
         self.tested_at = Some(Instant::now());
         match tested {
-            Ok(account) => {
+            Tested::Works(account) => {
                 info!(team = account.team, bot = account.user, "Connected to Slack");
-                self.shared.reporter.slack_connected(&account);
-                if std::mem::take(&mut self.test_failures) > 0 {
-                    self.wake_all();
-                }
+                self.slack_works(&account, false);
             }
-            Err(error) => {
-                self.test_failures = self.test_failures.saturating_add(1);
-                self.test_at = Some(Instant::now() + RETEST.delay(self.test_failures, rand::random()));
-                if self.test_failures == 1 {
-                    error!(%error, remedy = error.remedy(), "Cannot work with Slack: requests wait until this is mended");
+            Tested::Renewed(account) => {
+                self.shared.metrics.token_reload(Reload::Ok);
+                info!(team = account.team, bot = account.user, "Took up the new Slack token");
+                self.slack_works(&account, true);
+            }
+            Tested::Fails(error) => {
+                if self.test_again() {
+                    let remedy = error.remedy();
+                    error!(%error, remedy, "Cannot work with Slack: requests wait until this is mended");
                 }
                 self.shared.reporter.slack_problem(&error);
             }
+            Tested::NewFails(error) => {
+                if self.test_again() {
+                    self.shared.metrics.token_reload(Reload::Failed);
+                    error!(%error, "The new Slack token does not work: staying with the old one");
+                }
+            }
         }
     }
 
+    fn slack_works(&mut self, account: &Account, renewed: bool) {
+        self.shared.reporter.slack_connected(account);
+        self.test_at = None;
+        if std::mem::take(&mut self.test_failures) > 0 || renewed {
+            self.wake_all();
+        }
+    }
+
+    /// Plans the next test after one that failed. Whether it was the first in a row.
+    fn test_again(&mut self) -> bool {
+        self.test_failures = self.test_failures.saturating_add(1);
+        self.test_at = Some(Instant::now() + RETEST.delay(self.test_failures, rand::random()));
+        self.test_failures == 1
+    }
+
     fn test_slack_if_due(&mut self) {
-        if self.testing.is_none() && self.test_at.is_some_and(|at| at <= Instant::now()) {
+        if self.testing.is_none() && is_due(self.test_at) {
             self.test_at = None;
-            let slack = self.context.slack.clone();
-            self.testing = Some(async move { slack.auth_test().await }.boxed());
+            self.testing = Some(token::test(self.shared.config.clone(), self.context.slack.clone()).boxed());
         }
     }
 
@@ -240,25 +270,32 @@ impl Session {
             self.connect_if_due();
             self.list_if_due();
             self.test_slack_if_due();
+            let wake = self.wakes_at();
             tokio::select! {
                 () = stop.cancelled() => {}
                 change = next_change(&mut self.connection) => self.changed(change)?,
                 (identity, result) = next_of(&mut self.connecting) => self.attempted(identity, result),
-                listed = next_of(&mut self.listing) => self.listed(listed),
+                listed = next_of(&mut self.listing) => self.listed(listed)?,
                 tested = next_of(&mut self.testing) => self.slack_tested(tested),
                 () = self.dispatcher.reap() => {}
                 _ = heartbeat.tick() => self.beat(),
                 _ = resync.tick() => self.relist_at = Some(Instant::now()),
                 _ = self.identity_files.changed() => self.identity_changed(),
-                _ = self.token_file.changed() => self.token_changed().await,
+                _ = self.token_file.changed() => self.token_changed(),
                 Ok(()) = board.changed() => self.note_undelivered(),
-                () = sleep_until(self.retry_at.unwrap_or_else(Instant::now)), if self.retry_at.is_some() => {}
-                () = sleep_until(self.test_at.unwrap_or_else(Instant::now)), if self.test_at.is_some() => {}
-                () = sleep_until(self.relist_at.unwrap_or_else(Instant::now)), if self.relist_at.is_some() => {}
+                () = at(wake) => {}
             }
         }
         self.finish().await;
         Ok(())
+    }
+
+    /// When something falls due that can begin then.
+    fn wakes_at(&self) -> Option<Instant> {
+        let connect = self.retry_at.filter(|_| self.connecting.is_none());
+        let test = self.test_at.filter(|_| self.testing.is_none());
+        let list = self.relist_at.filter(|_| self.listing.is_none());
+        [connect, test, list].into_iter().flatten().min()
     }
 
     async fn finish(mut self) {
@@ -273,9 +310,11 @@ impl Session {
     }
 
     fn connect_if_due(&mut self) {
-        let needed = self.connection.is_none() || self.candidate.is_some();
-        let due = self.retry_at.is_none_or(|at| at <= Instant::now());
-        if self.connecting.is_some() || !needed || !due {
+        if self.connection.is_some() && self.candidate.is_none() {
+            self.retry_at = None;
+            return;
+        }
+        if self.connecting.is_some() || !(self.retry_at.is_none() || is_due(self.retry_at)) {
             return;
         }
         self.retry_at = None;
@@ -317,6 +356,7 @@ impl Session {
         self.shared.metrics.teleport_connected(true);
         self.shared.health.open(Gate::TELEPORT);
         self.connection = Some(connection);
+        self.connected_at = Instant::now();
         self.retry_at = None;
         // The watch has no memory.
         self.relist_at = Some(Instant::now());
@@ -328,8 +368,12 @@ impl Session {
         let delay = RECONNECT.delay(self.failures, rand::random());
         self.retry_at = Some(Instant::now() + delay);
         if self.connection.is_some() {
-            self.shared.metrics.identity_reload(Reload::Failed);
-            error!(%error, "The new identity does not work: staying with the old one");
+            if self.failures == 1 {
+                self.shared.metrics.identity_reload(Reload::Failed);
+                error!(%error, "The new identity does not work: staying with the old one");
+            } else {
+                debug!(%error, retry_in = ?delay, "The new identity does not work yet");
+            }
             self.shared.reporter.identity_problem(&error.to_string());
             return;
         }
@@ -345,6 +389,11 @@ impl Session {
             Ok(change) => change,
             Err(error) => {
                 self.connection = None;
+                if self.connected_at.elapsed() >= STEADY {
+                    self.failures = 0;
+                }
+                self.failures = self.failures.saturating_add(1);
+                self.retry_at = Some(Instant::now() + RECONNECT.delay(self.failures, rand::random()));
                 if self.shared.fail_fast {
                     return Err(Error::WatchEnded(error));
                 }
@@ -354,7 +403,6 @@ impl Session {
                 return Ok(());
             }
         };
-        self.failures = 0;
         self.shared.metrics.teleport_event(SystemTime::now());
         let (id, observed, hint) = match change {
             Change::Put(request) => {
@@ -380,8 +428,7 @@ impl Session {
     }
 
     fn list_if_due(&mut self) {
-        let due = self.relist_at.is_some_and(|at| at <= Instant::now());
-        if !due || self.listing.is_some() {
+        if !is_due(self.relist_at) || self.listing.is_some() {
             return;
         }
         self.relist_at = None;
@@ -391,16 +438,20 @@ impl Session {
         self.listing = Some(list(client, user).boxed());
     }
 
-    fn listed(&mut self, result: Result<(Vec<Listed>, usize), CallError>) {
+    fn listed(&mut self, result: Result<(Vec<Listed>, usize), CallError>) -> Result<(), Error> {
         let (listed, hidden) = match result {
             Ok(listed) => listed,
+            Err(error) if self.strict && error.kind == Kind::AccessDenied => {
+                return Err(Error::Connect(ConnectError::refused(self.identity.as_deref(), error)));
+            }
             Err(error) => {
                 warn!(%error, "Could not list access requests: trying again");
                 self.shared.reporter.teleport_problem(&error.to_string());
                 self.relist_at = Some(Instant::now() + RELIST);
-                return;
+                return Ok(());
             }
         };
+        self.strict = false;
         let total = listed.len();
         let mut found = 0;
         for Listed { id, observed, record } in listed {
@@ -420,6 +471,7 @@ impl Session {
         if !std::mem::replace(&mut self.listed_before, true) {
             info!("Plugin is ready");
         }
+        Ok(())
     }
 
     fn identity_changed(&mut self) {
@@ -438,28 +490,20 @@ impl Session {
             }
             Err(error) => {
                 self.shared.metrics.identity_reload(Reload::Failed);
-                error!(%error, "Cannot use the new identity: staying with the old one");
+                if self.identity.is_some() {
+                    error!(%error, "Cannot use the new identity: staying with the old one");
+                } else {
+                    error!(%error, "There is still no usable identity: waiting for one");
+                }
                 self.shared.reporter.identity_problem(&error.to_string());
             }
         }
     }
 
-    async fn token_changed(&mut self) {
-        match token::take_up(&self.shared.config, &self.context.slack).await {
-            Ok(None) => {}
-            Ok(Some(account)) => {
-                self.shared.metrics.token_reload(Reload::Ok);
-                info!(team = account.team, bot = account.user, "Took up the new Slack token");
-                self.shared.reporter.slack_connected(&account);
-                self.test_failures = 0;
-                self.test_at = None;
-                self.wake_all();
-            }
-            Err(error) => {
-                self.shared.metrics.token_reload(Reload::Failed);
-                error!(%error, "The new Slack token does not work: staying with the old one");
-            }
-        }
+    fn token_changed(&mut self) {
+        self.test_failures = 0;
+        self.testing = None;
+        self.test_at = Some(Instant::now());
     }
 
     fn note_identity(&mut self, identity: &Identity) {
@@ -522,6 +566,18 @@ async fn list(client: Client, own_user: String) -> Result<(Vec<Listed>, usize), 
     let records = client.all_plugin_data().await?;
     let requests = client.access_requests().await?;
     Ok(resync::join(requests, records, &own_user, Timestamp::now()))
+}
+
+fn is_due(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at <= Instant::now())
+}
+
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn next_change(connection: &mut Option<Connection>) -> Result<Change, CallError> {

@@ -12,4 +12,8 @@
 )]
 
 mod announce;
+mod handover;
+mod lifecycle;
+mod outage;
 mod support;
+mod two;

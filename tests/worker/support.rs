@@ -47,7 +47,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             cluster: Config::default(),
-            workspace: default_workspace().limits(Limits { channel_burst: 1_000, ..Limits::default() }),
+            workspace: default_workspace().limits(Limits::off()),
             recipients: format!("\"*\" = \"{CHANNEL}\""),
             places: Vec::new(),
             command: "start",
@@ -340,7 +340,7 @@ impl Drop for Worker {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(120)..];
+            let tail = &lines[lines.len().saturating_sub(40)..];
             eprintln!("The worker's log ends with:\n{}\n{}", tail.join("\n"), self.errors.text.lock().unwrap());
         }
     }

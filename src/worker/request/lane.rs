@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::send::Place;
 use crate::{
     backoff::Backoff,
     slack::{
@@ -51,8 +52,8 @@ pub(super) enum State {
     Ready {
         /// The turn; given up when dropped.
         turn: ChannelTurn,
-        /// Where to post, as Slack takes it.
-        channel: String,
+        /// Where to post.
+        place: Place,
     },
 }
 
@@ -100,7 +101,6 @@ fn delay(error: &Error, failures: u32, jitter: f64) -> Duration {
         Class::Ambiguous => HISTORY_LAG.max(TRANSIENT.delay(failures, jitter)),
         Class::Transient => TRANSIENT.delay(failures, jitter),
         Class::Auth => AUTH.delay(failures, jitter),
-        Class::Config | Class::Recipient | Class::Payload => SLOW,
-        Class::AlreadyDone | Class::Forgotten => Duration::ZERO,
+        Class::Config | Class::Recipient | Class::Payload | Class::AlreadyDone | Class::Forgotten => SLOW,
     }
 }
