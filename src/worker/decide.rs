@@ -17,6 +17,7 @@ const EXPIRY_SLACK: SignedDuration = SignedDuration::from_secs(60);
 pub const FOREIGN: &str = "another program";
 
 /// The request as it is now.
+#[expect(clippy::large_enum_variant, reason = "nearly every observation is of a request that is there")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// Teleport has it.

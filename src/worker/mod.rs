@@ -155,18 +155,20 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     let mut session = Session::new(shared.clone(), options.strict)?;
     tokio::select! {
         started = session.start() => started?,
-        () = signals.end() => return Ok(shut_down(&stop)),
+        () = signals.end() => {
+            shut_down(&stop);
+            return Ok(());
+        }
     }
     loop {
         // With another configuration there is something to lose: it waits rather than ends.
         let renew = |config| Session::new(Shared { config, stop: stop.child_token(), ..shared.clone() }, false);
-        match run_once(session, renew, &options, &mut signals).await? {
-            Some(mut next) => {
-                next.start().await?;
-                session = next;
-            }
-            None => return Ok(shut_down(&stop)),
-        }
+        let Some(mut next) = run_once(session, renew, &options, &mut signals).await? else {
+            shut_down(&stop);
+            return Ok(());
+        };
+        next.start().await?;
+        session = next;
     }
 }
 

@@ -2,6 +2,9 @@
 //! and takes up new credentials without a gap.
 
 mod connect;
+mod link;
+mod listing;
+mod slack;
 mod token;
 
 use std::{
@@ -11,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::{
@@ -33,42 +36,30 @@ use super::{
     dispatch::Dispatcher,
     read_file,
     recipients::RoleToRecipients,
-    request::{Hint, needs_work},
-    resync::{self, Listed},
+    request::Hint,
+    resync::Listed,
 };
 use crate::{
-    backoff::Backoff,
     files::Watched,
-    metrics::{Reload, RequestState as StateLabel},
-    slack::{
-        client::Account,
-        error::{self, Class},
-    },
+    metrics::RequestState as StateLabel,
+    slack::error::{self, Class},
     teleport::{
-        client::Client,
         dial::DialOptions,
-        error::{CallError, Kind},
+        error::CallError,
         identity::{Credentials, Identity},
         request::{RequestId, RequestState},
         watch::Change,
     },
 };
 
-/// Between attempts to connect.
-const RECONNECT: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(10));
-/// Between tests of a Slack token that does not work.
-const RETEST: Backoff = Backoff::doubling(Duration::from_secs(5), RETEST_LONGEST);
-const RETEST_LONGEST: Duration = Duration::from_secs(60);
-/// A connection that lasted this long was a good one: its loss is the first failure of a new series.
-const STEADY: Duration = Duration::from_secs(30);
+/// The longest time between tests of a Slack token that does not work.
+const RETEST_LONGEST: Duration = Duration::from_mins(1);
 /// Everything is listed again this often, whatever the watch says.
 const RESYNC: Duration = Duration::from_mins(10);
-/// Between attempts to list.
-const RELIST: Duration = Duration::from_secs(5);
 /// How often the loop shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Without a sign of life for so long the loop counts as stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 /// How long tasks may take to finish what is in flight: longer than one call to Slack.
 const FINISH: Duration = Duration::from_secs(14);
 /// A request that is younger than this when its event arrives is expected to be new.
@@ -106,6 +97,8 @@ pub(super) struct Session {
     test_failures: u32,
     listing: Option<Listing>,
     relist_at: Option<Instant>,
+    /// Nothing was listed over this connection yet.
+    unconfirmed: bool,
     /// Requests that changed while a listing was under way: it may show them as they were before.
     touched: HashSet<RequestId>,
     listed_before: bool,
@@ -170,6 +163,7 @@ impl Session {
             test_failures: 0,
             listing: None,
             relist_at: None,
+            unconfirmed: false,
             touched: HashSet::new(),
             listed_before: false,
             strict,
@@ -200,62 +194,6 @@ impl Session {
         }
         self.connected(identity, connection.map_err(Error::Connect)?);
         Ok(())
-    }
-
-    fn slack_tested(&mut self, tested: Tested) {
-        self.tested_at = Some(Instant::now());
-        match tested {
-            Tested::Works(account) => {
-                info!(team = account.team, bot = account.user, "Connected to Slack");
-                self.slack_works(&account, false);
-            }
-            Tested::Renewed(account) => {
-                self.shared.metrics.token_reload(Reload::Ok);
-                info!(team = account.team, bot = account.user, "Took up the new Slack token");
-                self.slack_works(&account, true);
-            }
-            Tested::Fails(error) => {
-                if self.test_again() {
-                    let remedy = error.remedy();
-                    error!(%error, remedy, "Cannot work with Slack: requests wait until this is mended");
-                }
-                self.shared.reporter.slack_problem(&error);
-            }
-            Tested::NewFails(error) => {
-                if self.test_again() {
-                    self.shared.metrics.token_reload(Reload::Failed);
-                    error!(%error, "The new Slack token does not work: staying with the old one");
-                }
-            }
-        }
-    }
-
-    fn slack_works(&mut self, account: &Account, renewed: bool) {
-        self.shared.reporter.slack_connected(account);
-        self.test_at = None;
-        if std::mem::take(&mut self.test_failures) > 0 || renewed {
-            self.wake_all();
-        }
-    }
-
-    /// Plans the next test after one that failed. Whether it was the first in a row.
-    fn test_again(&mut self) -> bool {
-        self.test_failures = self.test_failures.saturating_add(1);
-        self.test_at = Some(Instant::now() + RETEST.delay(self.test_failures, rand::random()));
-        self.test_failures == 1
-    }
-
-    fn test_slack_if_due(&mut self) {
-        if self.testing.is_none() && is_due(self.test_at) {
-            self.test_at = None;
-            self.testing = Some(token::test(self.shared.config.clone(), self.context.slack.clone()).boxed());
-        }
-    }
-
-    /// Wakes every task: what could not be done before may be possible now.
-    fn wake_all(&self) {
-        self.context.directory.clear();
-        self.routes.send_modify(|_| {});
     }
 
     /// Works until `shared.stop` is cancelled, then finishes what is in flight.
@@ -309,99 +247,11 @@ impl Session {
         }
     }
 
-    fn connect_if_due(&mut self) {
-        if self.connection.is_some() && self.candidate.is_none() {
-            self.retry_at = None;
-            return;
-        }
-        if self.connecting.is_some() || !(self.retry_at.is_none() || is_due(self.retry_at)) {
-            return;
-        }
-        self.retry_at = None;
-        // Without a connection both identities get their chance in turn: a new one may be refused for good.
-        let try_new = self.connection.is_some() || self.failures % 2 == 0;
-        let Some(identity) = self.candidate.clone().filter(|_| try_new).or_else(|| self.identity.clone()) else {
-            return;
-        };
-        let (config, dial) = (self.shared.config.clone(), self.dial.clone());
-        self.connecting = Some(async move { (identity.clone(), connect(&config, identity, &dial).await) }.boxed());
-    }
-
-    fn attempted(&mut self, identity: Arc<Identity>, result: Result<Connection, ConnectError>) {
-        match result {
-            Ok(connection) => self.connected(identity, connection),
-            Err(error) => self.connect_failed(&error),
-        }
-    }
-
-    fn connected(&mut self, identity: Arc<Identity>, connection: Connection) {
-        let renewed = self.candidate.as_ref().is_some_and(|candidate| Arc::ptr_eq(candidate, &identity));
-        if renewed {
-            self.candidate = None;
-            self.note_identity(&identity);
-            self.shared.metrics.identity_reload(Reload::Ok);
-            info!(expires = %identity.not_after(), "Took up the new identity");
-        }
-        let server = &connection.teleport.server;
-        info!(
-            cluster = server.cluster,
-            version = server.version,
-            user = identity.user(),
-            "Connected to Teleport {}",
-            connection.route
-        );
-        self.shared.reporter.teleport_connected(server, &connection.route);
-        self.identity = Some(identity);
-        self.teleport.send_replace(Some(connection.teleport.clone()));
-        self.shared.metrics.teleport_connected(true);
-        self.shared.health.open(Gate::TELEPORT);
-        self.connection = Some(connection);
-        self.connected_at = Instant::now();
-        self.retry_at = None;
-        // The watch has no memory.
-        self.relist_at = Some(Instant::now());
-        self.listing = None;
-    }
-
-    fn connect_failed(&mut self, error: &ConnectError) {
-        self.failures = self.failures.saturating_add(1);
-        let delay = RECONNECT.delay(self.failures, rand::random());
-        self.retry_at = Some(Instant::now() + delay);
-        if self.connection.is_some() {
-            if self.failures == 1 {
-                self.shared.metrics.identity_reload(Reload::Failed);
-                error!(%error, "The new identity does not work: staying with the old one");
-            } else {
-                debug!(%error, retry_in = ?delay, "The new identity does not work yet");
-            }
-            self.shared.reporter.identity_problem(&error.to_string());
-            return;
-        }
-        error!(%error, retry_in = ?delay, "Cannot reach Teleport");
-        self.shared.metrics.teleport_connected(false);
-        self.shared.health.close(Gate::TELEPORT);
-        self.shared.reporter.teleport_problem(&error.to_string());
-    }
-
     /// A change, or the end of the watch.
     fn changed(&mut self, change: Result<Change, CallError>) -> Result<(), Error> {
         let change = match change {
             Ok(change) => change,
-            Err(error) => {
-                self.connection = None;
-                if self.connected_at.elapsed() >= STEADY {
-                    self.failures = 0;
-                }
-                self.failures = self.failures.saturating_add(1);
-                self.retry_at = Some(Instant::now() + RECONNECT.delay(self.failures, rand::random()));
-                if self.shared.fail_fast {
-                    return Err(Error::WatchEnded(error));
-                }
-                warn!(%error, "The watch ended: reconnecting");
-                self.shared.metrics.teleport_connected(false);
-                self.shared.reporter.teleport_problem(&error.to_string());
-                return Ok(());
-            }
+            Err(error) => return self.disconnected(error),
         };
         self.shared.metrics.teleport_event(SystemTime::now());
         let (id, observed, hint) = match change {
@@ -425,85 +275,6 @@ impl Session {
         }
         self.dispatcher.tell(id, observed, hint);
         Ok(())
-    }
-
-    fn list_if_due(&mut self) {
-        if !is_due(self.relist_at) || self.listing.is_some() {
-            return;
-        }
-        self.relist_at = None;
-        let Some(Teleport { client, .. }) = self.teleport.borrow().clone() else { return };
-        self.touched.clear();
-        let user = self.identity.as_ref().map(|identity| identity.user().to_owned()).unwrap_or_default();
-        self.listing = Some(list(client, user).boxed());
-    }
-
-    fn listed(&mut self, result: Result<(Vec<Listed>, usize), CallError>) -> Result<(), Error> {
-        let (listed, hidden) = match result {
-            Ok(listed) => listed,
-            Err(error) if self.strict && error.kind == Kind::AccessDenied => {
-                return Err(Error::Connect(ConnectError::refused(self.identity.as_deref(), error)));
-            }
-            Err(error) => {
-                warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_problem(&error.to_string());
-                self.relist_at = Some(Instant::now() + RELIST);
-                return Ok(());
-            }
-        };
-        self.strict = false;
-        let total = listed.len();
-        let mut found = 0;
-        for Listed { id, observed, record } in listed {
-            let unseen = !self.touched.contains(&id);
-            if unseen && (self.dispatcher.has(&id) || needs_work(&self.context, &observed, &record)) {
-                found += u64::from(!self.dispatcher.has(&id));
-                self.dispatcher.tell(id, observed, Hint::Known(record));
-            }
-        }
-        if hidden > 0 {
-            debug!(records = hidden, "Stored records whose requests the identity cannot see, or that are gone");
-        }
-        self.shared.metrics.resynced(SystemTime::now(), found);
-        info!(requests = total, with_work = found, "Listed all access requests");
-        self.shared.health.open(Gate::FIRST_LIST);
-        self.shared.reporter.listed();
-        if !std::mem::replace(&mut self.listed_before, true) {
-            info!("Plugin is ready");
-        }
-        Ok(())
-    }
-
-    fn identity_changed(&mut self) {
-        match self.credentials.load() {
-            Ok(identity)
-                if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
-            {
-                self.candidate = None;
-            }
-            Ok(identity) => {
-                info!(expires = %identity.not_after(), "Found a new identity: trying it");
-                self.candidate = Some(Arc::new(identity));
-                self.connecting = None;
-                self.retry_at = None;
-                self.failures = 0;
-            }
-            Err(error) => {
-                self.shared.metrics.identity_reload(Reload::Failed);
-                if self.identity.is_some() {
-                    error!(%error, "Cannot use the new identity: staying with the old one");
-                } else {
-                    error!(%error, "There is still no usable identity: waiting for one");
-                }
-                self.shared.reporter.identity_problem(&error.to_string());
-            }
-        }
-    }
-
-    fn token_changed(&mut self) {
-        self.test_failures = 0;
-        self.testing = None;
-        self.test_at = Some(Instant::now());
     }
 
     fn note_identity(&mut self, identity: &Identity) {
@@ -559,13 +330,6 @@ fn state_label(state: RequestState) -> StateLabel {
         RequestState::Promoted => StateLabel::Promoted,
         RequestState::Unknown => StateLabel::Unknown,
     }
-}
-
-async fn list(client: Client, own_user: String) -> Result<(Vec<Listed>, usize), CallError> {
-    // In this order, see `resync::join`.
-    let records = client.all_plugin_data().await?;
-    let requests = client.access_requests().await?;
-    Ok(resync::join(requests, records, &own_user, Timestamp::now()))
 }
 
 fn is_due(at: Option<Instant>) -> bool {

@@ -25,6 +25,7 @@ use tokio::{
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// An orderly end, with nothing hanging.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) const CHANNEL: &str = "access-requests";
@@ -62,8 +63,6 @@ pub(crate) struct World {
     places: Vec<String>,
     command: &'static str,
     teleport_addr: String,
-    /// More sections of the configuration.
-    pub(crate) extra: String,
     pub(crate) environment: Vec<(&'static str, String)>,
 }
 
@@ -87,7 +86,6 @@ impl World {
             directory: tempfile::tempdir().unwrap(),
             places,
             command: setup.command,
-            extra: String::new(),
             environment: Vec::new(),
         };
         world.cluster.write_identity_file(world.path("auth.pem")).unwrap();
@@ -131,9 +129,8 @@ impl World {
         let (addr, token, api) = (&self.teleport_addr, self.path("token"), self.slack.url());
         let text = format!(
             "[teleport]\naddr = \"{addr}\"\n{credentials}\n[slack]\ntoken = \"{}\"\napi_url = \"{api}\"\n\
-             [role_to_recipients]\n{recipients}\n[log]\noutput = \"stdout\"\nseverity = \"DEBUG\"\n{}",
+             [role_to_recipients]\n{recipients}\n[log]\noutput = \"stdout\"\nseverity = \"DEBUG\"\n",
             token.display(),
-            self.extra
         );
         write_whole(&self.path("slack.toml"), &text);
     }
@@ -170,6 +167,8 @@ impl World {
                 tokio::select! {
                     changed = teleport.changed() => changed.unwrap(),
                     changed = slack.changed() => changed.unwrap(),
+                    // A call that has just arrived is no change yet.
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
                 }
             }
         };

@@ -64,8 +64,8 @@ impl Fact {
                 delivery.claim = None;
             }
             Self::Shown(shown) => delivery.shown.clone_from(shown),
-            Self::Reacted(name) => delivery.reaction = (*name).to_owned(),
-            Self::ReactionGivenUp => delivery.reaction = NO_REACTION.to_owned(),
+            Self::Reacted(name) => (*name).clone_into(&mut delivery.reaction),
+            Self::ReactionGivenUp => NO_REACTION.clone_into(&mut delivery.reaction),
             Self::Lost => {
                 delivery.lost = true;
                 delivery.claim = None;

@@ -19,7 +19,7 @@ pub(super) const HISTORY_LAG: Duration = Duration::from_secs(2);
 /// What only a person can mend is tried again this rarely; a change of configuration or token makes it sooner.
 const SLOW: Duration = Duration::from_mins(10);
 /// For what passes by itself.
-const TRANSIENT: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(60));
+const TRANSIENT: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_mins(1));
 /// For a token or a scope that is being mended.
 const AUTH: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_mins(5));
 

@@ -56,6 +56,7 @@ pub(super) struct Mail {
 }
 
 /// What the sender of a [`Mail`] knows about the stored record.
+#[expect(clippy::large_enum_variant, reason = "there is one for each request at work, no more")]
 #[derive(Clone, Debug)]
 pub(super) enum Hint {
     /// Nothing: read it.
@@ -189,9 +190,8 @@ impl Task {
 
     fn take(&mut self, mail: Mail) {
         match &mail.hint {
-            Hint::Unknown => {}
             Hint::New if self.record.is_none() => self.record = Some(Record::default()),
-            Hint::New => {}
+            Hint::New | Hint::Unknown => {}
             Hint::Known(record) => {
                 // What this task has stored since is newer than what a listing saw.
                 if self.record.is_none() && self.facts.is_empty() {

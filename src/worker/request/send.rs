@@ -218,13 +218,13 @@ async fn conversation(context: &Context, recipient: &Recipient) -> Result<Option
             let user = lookup(context, email).await?;
             Some(direct_messages(context, user).await?)
         }
-        Recipient::ChannelName(name) => match context.conversation_of(name) {
-            Some(id) => Some(id),
-            None => {
-                let list = context.slack.resolve_channel_name(name);
-                unless_paused(context, method::LIST, list).await?.map(|channel| channel.id)
+        Recipient::ChannelName(name) => {
+            if let known @ Some(_) = context.conversation_of(name) {
+                return Ok(known);
             }
-        },
+            let list = context.slack.resolve_channel_name(name);
+            unless_paused(context, method::LIST, list).await?.map(|channel| channel.id)
+        }
     })
 }
 

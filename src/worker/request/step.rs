@@ -15,7 +15,10 @@ use super::{
     send::{self, Outcome, Sending, Target},
 };
 use crate::{
-    slack::message::{self, Content, Metadata},
+    slack::{
+        MessageRef,
+        message::{self, Content, Metadata},
+    },
     teleport::request::AccessRequest,
     worker::{
         context::Teleport,
@@ -70,9 +73,8 @@ impl Task {
         let lane = self.lanes.entry(key.to_owned()).or_default();
         match &lane.state {
             State::Busy => return Progress::Begun,
-            State::Ready { .. } => {}
             State::Idle if !lane.is_due(now) => return Progress::Due(lane.not_before.unwrap_or(now)),
-            State::Idle => {}
+            State::Idle | State::Ready { .. } => {}
         }
         let Some(record) = self.record.clone() else { return Progress::Due(now) };
         let parent = record.deliveries.get(key).and_then(|delivery| delivery.message.clone());
@@ -82,38 +84,14 @@ impl Task {
             (None, Some(recipient)) => Target::Recipient(recipient),
             (None, None) => return Progress::Begun,
         };
-        match step {
-            Step::Post | Step::Reply(_) => match std::mem::take(&mut lane.state) {
-                State::Ready { turn, place } => {
-                    let Some((claim, since)) = self.claimed.remove(key) else {
-                        // The claim is not ours yet: the next round asks for it.
-                        lane.state = State::Ready { turn, place };
-                        return Progress::Due(now);
-                    };
-                    if since.elapsed() > FRESH {
-                        lane.state = State::Idle;
-                        self.facts.push((key.to_owned(), Fact::Released(claim)));
-                        return Progress::Due(now);
-                    }
-                    lane.state = State::Busy;
-                    let plain = lane.plain;
-                    let (content, sending) = self.content(teleport, &record, key, step, plain).await;
-                    let thread = parent.filter(|_| matches!(step, Step::Reply(_)));
-                    let call = send::post(self.context.clone(), turn, place, content, sending, thread);
-                    self.calling.push(labelled(key, call));
-                }
-                _ => {
-                    lane.state = State::Busy;
-                    self.waiting.push(labelled(key, send::acquire(self.context.clone(), target)));
-                    self.learn_logins(teleport).await;
-                }
-            },
-            Step::LookBack(claim) => {
-                if claim.by != self.context.instance {
-                    // It is claimed by now, and looked for in the next round.
-                    return Progress::Due(now);
-                }
-                lane.state = State::Busy;
+        match (step, parent) {
+            (Step::Post | Step::Reply(_), parent) => {
+                let thread = parent.filter(|_| matches!(step, Step::Reply(_)));
+                return self.begin_post(teleport, &record, (key, step), target, thread).await;
+            }
+            // Once it is claimed: in the next round.
+            (Step::LookBack(claim), _) if claim.by != self.context.instance => return Progress::Due(now),
+            (Step::LookBack(claim), parent) => {
                 let since = Timestamp::from_second(claim.at).unwrap_or(Timestamp::UNIX_EPOCH);
                 let replies = record.deliveries.get(key).map_or(0, |delivery| delivery.replies);
                 let wanted = match parent {
@@ -121,22 +99,55 @@ impl Task {
                     None => Metadata::of_request(&self.id.0, key),
                 };
                 let call = send::look_back(self.context.clone(), target, parent, since, wanted);
-                self.calling.push(labelled(key, call));
+                self.begin_call(key, call);
             }
-            Step::Refresh { show, reaction } => {
-                let Some(message) = parent else { return Progress::Begun };
-                lane.state = State::Busy;
-                let plain = lane.plain;
+            (Step::Refresh { show, reaction }, Some(message)) => {
                 let show = match show {
-                    Some(name) => Some((name.clone(), self.content(teleport, &record, key, step, plain).await.0)),
+                    Some(name) => Some((name.clone(), self.content(teleport, &record, key, step).await.0)),
                     None => None,
                 };
                 let call = send::refresh(self.context.clone(), message, show, *reaction);
-                self.calling.push(labelled(key, call));
+                self.begin_call(key, call);
             }
-            Step::AwaitClaim(_) => {}
+            (Step::Refresh { .. } | Step::AwaitClaim(_), _) => {}
         }
         Progress::Begun
+    }
+
+    /// Posts if it is this lane's turn; takes a place in the line otherwise.
+    async fn begin_post(
+        &mut self,
+        teleport: &Teleport,
+        record: &Record,
+        (key, step): (&str, &Step),
+        target: Target,
+        thread: Option<MessageRef>,
+    ) -> Progress {
+        let lane = self.lanes.entry(key.to_owned()).or_default();
+        let State::Ready { turn, place } = std::mem::replace(&mut lane.state, State::Busy) else {
+            self.waiting.push(labelled(key, send::acquire(self.context.clone(), target)));
+            self.learn_logins(teleport).await;
+            return Progress::Begun;
+        };
+        let Some((claim, since)) = self.claimed.remove(key) else {
+            // The claim is not ours yet: the next round asks for it.
+            lane.state = State::Ready { turn, place };
+            return Progress::Due(Instant::now());
+        };
+        if since.elapsed() > FRESH {
+            lane.state = State::Idle;
+            self.facts.push((key.to_owned(), Fact::Released(claim)));
+            return Progress::Due(Instant::now());
+        }
+        let (content, sending) = self.content(teleport, record, key, step).await;
+        let call = send::post(self.context.clone(), turn, place, content, sending, thread);
+        self.begin_call(key, call);
+        Progress::Begun
+    }
+
+    fn begin_call(&mut self, key: &str, call: impl Future<Output = Outcome> + Send + 'static) {
+        self.lanes.entry(key.to_owned()).or_default().state = State::Busy;
+        self.calling.push(labelled(key, call));
     }
 
     /// Learns the logins of the requested roles, once.
@@ -149,14 +160,8 @@ impl Task {
     }
 
     /// What a step sends.
-    async fn content(
-        &mut self,
-        teleport: &Teleport,
-        record: &Record,
-        key: &str,
-        step: &Step,
-        plain: bool,
-    ) -> (Content, Sending) {
+    async fn content(&mut self, teleport: &Teleport, record: &Record, key: &str, step: &Step) -> (Content, Sending) {
+        let plain = self.lanes.get(key).is_some_and(|lane| lane.plain);
         let observed = &self.mail.observed;
         if let (Step::Reply(index), Observation::Present(request)) = (step, observed)
             && let Some(review) = request.reviews.get(*index)
