@@ -68,6 +68,14 @@ impl Directory {
         .await
     }
 
+    /// The answer that is remembered for an address, if there is one.
+    pub fn known(&self, email: &str) -> Option<Result<UserId, Error>> {
+        match self.state().entries.get(&email.trim().to_lowercase())? {
+            Entry::Known { outcome, until } if *until > Instant::now() => Some(outcome.clone()),
+            _ => None,
+        }
+    }
+
     async fn lookup_with<F>(&self, email: &str, ask: impl FnOnce(String) -> F) -> Outcome
     where
         F: Future<Output = Outcome> + Send + 'static,

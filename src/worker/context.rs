@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
@@ -27,8 +27,8 @@ pub(super) struct Context {
     pub turns: Turns,
     /// E-mail addresses to users.
     pub directory: Directory,
-    /// Addresses of posts (channel names, user ids) to the ids of the conversations that they reached.
-    channel_ids: Mutex<HashMap<String, String>>,
+    /// Names of channels and ids of users to the conversations' ids, as Slack's answers showed them.
+    conversations: Mutex<HashMap<String, String>>,
     /// Logins of roles.
     pub roles: RoleLogins,
     /// Who is to be told of what. Replaced when the configuration or the token changes, which wakes every task.
@@ -82,31 +82,36 @@ impl Context {
             shutdown,
             pacing: Mutex::default(),
             turns: Turns::default(),
-            channel_ids: Mutex::default(),
+            conversations: Mutex::default(),
             roles: RoleLogins::default(),
             instance: format!("{:016x}", rand::random::<u64>()),
         })
     }
 
     /// The schedule of calls; never held across a wait.
-    pub(super) fn pacing(&self) -> std::sync::MutexGuard<'_, Pacing> {
+    pub(super) fn pacing(&self) -> MutexGuard<'_, Pacing> {
         self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The id behind a channel's name or a user's id, if a post there has shown it.
-    pub(super) fn channel_id(&self, address: &str) -> Option<String> {
-        self.channel_ids.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned()
+    /// The id of the conversation in which posts to `address` arrive, if an earlier one has shown it.
+    pub(super) fn conversation_of(&self, address: &str) -> Option<String> {
+        self.conversations().get(address).cloned()
     }
 
-    /// Notes that a post addressed to `address` went to `id`; the pace of the one becomes that of the other. To be called
-    /// before the turn passes on.
-    pub(super) fn learn_channel_id(&self, address: &str, id: &str) {
-        if address == id {
-            return;
+    /// Notes that a post to `address` arrived in the conversation `id`; the pace of the one becomes that of the other.
+    pub(super) fn learn_conversation(&self, address: &str, id: &str) {
+        if address != id {
+            self.conversations().insert(address.to_owned(), id.to_owned());
+            self.pacing().rename(address, id);
         }
-        let mut ids = self.channel_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.insert(address.to_owned(), id.to_owned());
-        drop(ids);
-        self.pacing().rename(address, id);
+    }
+
+    /// Forgets which addresses lead to the conversation `id`.
+    pub(super) fn forget_conversation(&self, id: &str) {
+        self.conversations().retain(|_, known| known != id);
+    }
+
+    fn conversations(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.conversations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,6 +17,7 @@ const EXPIRY_SLACK: SignedDuration = SignedDuration::from_secs(60);
 pub const FOREIGN: &str = "another program";
 
 /// The request as it is now.
+#[expect(clippy::large_enum_variant, reason = "nearly every observation is of a request that is there")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// Teleport has it.
@@ -105,7 +106,7 @@ pub fn shown(observed: &Observation) -> String {
 
 fn reaction(observed: &Observation) -> Option<&'static str> {
     match resolution(observed)? {
-        "APPROVED" => Some("white_check_mark"),
+        "APPROVED" | "PROMOTED" => Some("white_check_mark"),
         "DENIED" => Some("x"),
         _ => None,
     }

@@ -1,6 +1,8 @@
 //! JSON as Go's `encoding/json` writes it. The official plugin compares stored JSON, byte by byte, with what it would
 //! write itself; anything else makes it fail on that request for good.
 
+use std::fmt::Write as _;
+
 /// A list of strings; empty for an empty list, which the official plugin stores as an absent key.
 pub(super) fn strings(list: &[String]) -> String {
     if list.is_empty() {
@@ -12,7 +14,8 @@ pub(super) fn strings(list: &[String]) -> String {
     for character in json.chars() {
         match character {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(character)));
+                // Writing into a string cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(character));
             }
             _ => out.push(character),
         }

@@ -141,92 +141,100 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     let metrics = Metrics::new();
     if let Some(address) = &config.diag_addr {
         let listener = Listener::bind(address).await?;
+        // Port 0 has become another.
+        let bound = listener.local_addr().map_or_else(|_| address.clone(), |bound| bound.to_string());
+        info!(address = bound, "Serving /livez, /readyz and /metrics");
         let router = admin::router(health.clone(), metrics.clone());
         tokio::spawn(listener.serve(router, stop.clone().cancelled_owned()));
     }
-    let mut shared = Shared {
+    let shared = Shared {
         config: Arc::new(config),
         health,
         metrics,
         board: Board::default(),
         reporter: Reporter::default(),
         fail_fast: options.origin.environment.fail_fast(),
-        stop: stop.clone(),
+        stop: stop.child_token(),
     };
     if let Some(object) = shared.config.kubernetes.clone() {
         let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
         tokio::spawn(status::run(Access::Environment, object, me, reports, status::view, stop.clone()));
     }
-    let mut strict = options.strict;
-    loop {
-        shared.stop = stop.child_token();
-        match run_once(shared.clone(), strict, &options, &mut signals).await {
-            Ok(Some(new)) => shared.config = Arc::new(new),
-            Ok(None) => {
-                info!("Successfully shut down");
-                stop.cancel();
-                return Ok(());
-            }
-            Err(error) => {
-                stop.cancel();
-                return Err(error);
-            }
+    let mut session = Session::new(shared.clone(), options.strict)?;
+    tokio::select! {
+        started = session.start() => started?,
+        () = signals.end() => {
+            shut_down(&stop);
+            return Ok(());
         }
-        // From here on there is something to lose: wait rather than end.
-        strict = false;
+    }
+    loop {
+        // With another configuration there is something to lose: it waits rather than ends.
+        let renew = |config| Session::new(Shared { config, stop: stop.child_token(), ..shared.clone() }, false);
+        let Some(mut next) = run_once(session, renew, &options, &mut signals).await? else {
+            shut_down(&stop);
+            return Ok(());
+        };
+        next.start().await?;
+        session = next;
     }
 }
 
-/// Runs with one configuration. Returns the next one, or none when the process is to end.
+fn shut_down(stop: &CancellationToken) {
+    info!("Successfully shut down");
+    stop.cancel();
+}
+
+/// Runs with one configuration. Returns what runs with the next one, or none when the process is to end.
 async fn run_once(
-    shared: Shared,
-    strict: bool,
+    session: Session,
+    renew: impl Fn(Arc<Config>) -> Result<Session, Error>,
     options: &RunOptions,
     signals: &mut Signals,
-) -> Result<Option<Config>, Error> {
-    let stop = shared.stop.clone();
-    let mut session = Session::new(shared, strict)?;
-    tokio::select! {
-        started = session.start(strict) => started?,
-        () = signals.end() => return Ok(None),
-    }
+) -> Result<Option<Session>, Error> {
+    let stop = session.stop();
     let mut running = std::pin::pin!(session.run());
-    let mut next = None;
+    let (mut next, mut ending) = (None, false);
     loop {
         let wish = tokio::select! {
             result = &mut running => return result.map(|()| next),
             wish = signals.next() => wish,
         };
         match wish {
-            Wish::End if stop.is_cancelled() => {
+            Wish::End if ending => {
                 warn!("Asked twice to end: leaving what is in flight");
                 return Ok(None);
             }
-            Wish::End => stop.cancel(),
-            Wish::Reload if stop.is_cancelled() => {}
-            Wish::Reload => {
-                next = load_again(options);
-                if next.is_some() {
-                    stop.cancel();
-                }
-            }
+            Wish::End => (next, ending) = (None, true),
+            Wish::Reload if ending => continue,
+            Wish::Reload => match load_again(options, &renew) {
+                Some(renewed) => next = Some(renewed),
+                None => continue,
+            },
         }
+        stop.cancel();
     }
 }
 
 /// Reads the configuration anew; a broken one is reported, and the old one stays in use.
-fn load_again(options: &RunOptions) -> Option<Config> {
-    let path = options.origin.path.display();
-    match options.origin.load() {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                warn!("Configuration: {warning}");
-            }
-            if let Err(error) = options.logging.apply(&loaded.config.log) {
-                error!(%error, "Cannot change the log: leaving it as it was");
-            }
-            info!(file = %path, "Read the configuration anew");
-            Some(loaded.config)
+fn load_again(options: &RunOptions, renew: impl Fn(Arc<Config>) -> Result<Session, Error>) -> Option<Session> {
+    let loaded = match options.origin.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            error!(%error, "Cannot use the new configuration: staying with the old one");
+            return None;
+        }
+    };
+    for warning in &loaded.warnings {
+        warn!("Configuration: {warning}");
+    }
+    if let Err(error) = options.logging.apply(&loaded.config.log) {
+        error!(%error, "Cannot change the log: leaving it as it was");
+    }
+    match renew(Arc::new(loaded.config)) {
+        Ok(session) => {
+            info!(file = %options.origin.path.display(), "Read the configuration anew");
+            Some(session)
         }
         Err(error) => {
             error!(%error, "Cannot use the new configuration: staying with the old one");

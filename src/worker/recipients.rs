@@ -51,6 +51,11 @@ impl Recipient {
         })
     }
 
+    /// Whether this text is a user's id.
+    pub(crate) fn is_person(text: &str) -> bool {
+        matches!(Self::parse(text), Some(Self::UserId(_)))
+    }
+
     /// A suggested reviewer: a user name of Teleport, which only an e-mail address ties to somebody in Slack.
     #[must_use]
     pub fn from_reviewer(user: &str) -> Option<Self> {

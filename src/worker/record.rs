@@ -148,7 +148,7 @@ impl Record {
             resolve_reason: text(RESOLVE_REASON),
             expires: progress.expires.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         };
-        Self { request, deliveries, foreign, resolution, stored }
+        Self { stored, request, deliveries, foreign, resolution }
     }
 
     /// Whether anything is stored.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::teleport::{
@@ -16,12 +16,19 @@ use crate::teleport::{
 
 /// How long an answer is good; a role's logins rarely change.
 const KNOWN_FOR: Duration = Duration::from_mins(5);
+/// How long an answer may take: the message waits for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// After an answer that did not come nobody asks for this long.
+const DISCOURAGED: Duration = Duration::from_secs(10);
 /// More roles than a cluster has in use at a time.
 const MOST: usize = 1_000;
 
 /// Remembers the logins of roles.
 #[derive(Default)]
-pub(super) struct RoleLogins(Mutex<HashMap<String, (Instant, Option<Vec<String>>)>>);
+pub(super) struct RoleLogins(Mutex<HashMap<String, Answer>>);
+
+/// Until when an answer is good, and the logins if they may be known.
+type Answer = (Instant, Option<Vec<String>>);
 
 impl RoleLogins {
     /// The logins that each role allows; `None` for a role that the identity may not read or that does not exist. They
@@ -34,29 +41,30 @@ impl RoleLogins {
         if let Some(known) = self.known(role) {
             return (role.to_owned(), known);
         }
-        let logins = match client.role_logins(role).await {
-            Ok(logins) => Some(logins),
-            Err(error) => {
+        let (logins, good_for) = match timeout(PATIENCE, client.role_logins(role)).await {
+            Ok(Ok(logins)) => (Some(logins), KNOWN_FOR),
+            Ok(Err(error)) => {
                 debug!(role, %error, "Could not read the logins of a role");
-                if !is_lasting(&error) {
-                    return (role.to_owned(), None);
-                }
-                None
+                (None, if is_lasting(&error) { KNOWN_FOR } else { DISCOURAGED })
+            }
+            Err(_elapsed) => {
+                debug!(role, "The logins of a role did not come in time");
+                (None, DISCOURAGED)
             }
         };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert(role.to_owned(), (Instant::now(), logins.clone()));
+        known.insert(role.to_owned(), (Instant::now() + good_for, logins.clone()));
         (role.to_owned(), logins)
     }
 
     #[expect(clippy::option_option, reason = "not asked yet differs from asked in vain")]
     fn known(&self, role: &str) -> Option<Option<Vec<String>>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, logins) = known.get(role)?;
-        (since.elapsed() < KNOWN_FOR).then(|| logins.clone())
+        let (until, logins) = known.get(role)?;
+        (Instant::now() < *until).then(|| logins.clone())
     }
 }
 

@@ -2,6 +2,9 @@
 //! and takes up new credentials without a gap.
 
 mod connect;
+mod link;
+mod listing;
+mod slack;
 mod token;
 
 use std::{
@@ -11,18 +14,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info, warn};
 
 pub(super) use self::connect::ConnectError;
-use self::connect::{Connection, connect};
+use self::{
+    connect::{Connection, connect},
+    token::Tested,
+};
 use super::{
     Error, Gate, Shared,
     context::{Context, Parts, Teleport},
@@ -30,21 +36,15 @@ use super::{
     dispatch::Dispatcher,
     reach, read_file,
     recipients::RoleToRecipients,
-    request::{Hint, needs_work},
-    resync::{self, Listed},
+    request::Hint,
+    resync::Listed,
     trouble,
 };
 use crate::{
-    backoff::Backoff,
     files::Watched,
-    metrics::{Reload, RequestState as StateLabel},
-    slack::{
-        client::Account,
-        error::{self, Class, Error as SlackError},
-        token::Token,
-    },
+    metrics::RequestState as StateLabel,
+    slack::error::{self, Class},
     teleport::{
-        client::Client,
         dial::DialOptions,
         error::CallError,
         identity::{Credentials, Identity},
@@ -53,26 +53,21 @@ use crate::{
     },
 };
 
-/// Between attempts to connect.
-const RECONNECT: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(10));
-/// Between tests of a Slack token that does not work.
-const RETEST: Backoff = Backoff::doubling(Duration::from_secs(5), RETEST_LONGEST);
-const RETEST_LONGEST: Duration = Duration::from_secs(60);
+/// The longest time between tests of a Slack token that does not work.
+const RETEST_LONGEST: Duration = Duration::from_mins(1);
 /// Everything is listed again this often, whatever the watch says.
 const RESYNC: Duration = Duration::from_mins(10);
-/// Between attempts to list.
-const RELIST: Duration = Duration::from_secs(5);
 /// How often the loop shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Without a sign of life for so long the loop counts as stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 /// How long tasks may take to finish what is in flight: longer than one call to Slack.
 const FINISH: Duration = Duration::from_secs(14);
 /// A request that is younger than this when its event arrives is expected to be new.
 const NEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 type Connecting = BoxFuture<'static, (Arc<Identity>, Result<Connection, ConnectError>)>;
-type Testing = BoxFuture<'static, Result<Account, SlackError>>;
+type Testing = BoxFuture<'static, Tested>;
 type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
 
 /// One run with one configuration.
@@ -92,6 +87,8 @@ pub(super) struct Session {
     candidate: Option<Arc<Identity>>,
     connection: Option<Connection>,
     connecting: Option<Connecting>,
+    connected_at: Instant,
+    /// Attempts to connect that failed, and connections that soon broke, in a row.
     failures: u32,
     retry_at: Option<Instant>,
     /// A test of the Slack token, because the last one failed or something was refused since.
@@ -101,11 +98,15 @@ pub(super) struct Session {
     test_failures: u32,
     listing: Option<Listing>,
     relist_at: Option<Instant>,
+    /// Nothing was listed over this connection yet.
+    unconfirmed: bool,
     /// Requests that changed while a listing was under way: it may show them as they were before.
     touched: HashSet<RequestId>,
     /// Requests that wait for a decision.
     open: HashSet<RequestId>,
     listed_before: bool,
+    /// What only a person can mend is an error, until everything was listed once.
+    strict: bool,
     warned_of_expiry: bool,
 }
 
@@ -156,6 +157,7 @@ impl Session {
             candidate: None,
             connection: None,
             connecting: None,
+            connected_at: Instant::now(),
             failures: 0,
             retry_at: None,
             testing: None,
@@ -164,78 +166,38 @@ impl Session {
             test_failures: 0,
             listing: None,
             relist_at: None,
+            unconfirmed: false,
             touched: HashSet::new(),
             open: HashSet::new(),
             listed_before: false,
+            strict,
             warned_of_expiry: false,
         })
     }
 
-    /// Tries Teleport and Slack once. In a strict start what only a person can mend is an error.
-    pub(super) async fn start(&mut self, strict: bool) -> Result<(), Error> {
-        let Some(identity) = self.identity.clone() else {
-            self.test_slack(self.context.slack.auth_test().await, strict)?;
+    /// Stops [`Session::run`].
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.shared.stop.clone()
+    }
+
+    /// In a strict start: tries Teleport and Slack once, and what only a person can mend is an error.
+    pub(super) async fn start(&mut self) -> Result<(), Error> {
+        let identity = self.identity.clone();
+        if let Some(identity) = &identity {
+            self.note_identity(identity);
+        }
+        let Some(identity) = identity.filter(|_| self.strict) else {
+            self.test_at = Some(Instant::now());
             return Ok(());
         };
-        self.note_identity(&identity);
         let attempt = connect(&self.shared.config, identity.clone(), &self.dial);
         let (connection, account) = tokio::join!(attempt, self.context.slack.auth_test());
-        self.test_slack(account, strict)?;
-        match connection {
-            Ok(connection) => self.connected(identity, connection),
-            Err(error) if strict => return Err(Error::Connect(error)),
-            Err(error) => self.connect_failed(&error),
-        }
-        Ok(())
-    }
-
-    fn test_slack(&mut self, account: Result<Account, SlackError>, strict: bool) -> Result<(), Error> {
         match account {
-            Err(error) if strict && token::is_fatal(&error) => Err(Error::Slack { error }),
-            tested => {
-                self.slack_tested(tested);
-                Ok(())
-            }
+            Err(error) if token::is_fatal(&error) => return Err(Error::Slack { error }),
+            account => self.slack_tested(account.map_or_else(Tested::Fails, Tested::Works)),
         }
-    }
-
-    fn slack_tested(&mut self, tested: Result<Account, SlackError>) {
-        self.tested_at = Some(Instant::now());
-        if self.context.slack.has_token(&Token::new("")) {
-            // That there is none is said already; its file is watched.
-            return;
-        }
-        match tested {
-            Ok(account) => {
-                info!(team = account.team, bot = account.user, "Connected to Slack");
-                self.shared.reporter.slack_connected(&account);
-                if std::mem::take(&mut self.test_failures) > 0 {
-                    self.wake_all();
-                }
-            }
-            Err(error) => {
-                self.test_failures = self.test_failures.saturating_add(1);
-                self.test_at = Some(Instant::now() + RETEST.delay(self.test_failures, rand::random()));
-                if self.test_failures == 1 {
-                    error!(%error, remedy = error.remedy(), "Cannot work with Slack: requests wait until this is mended");
-                }
-                self.shared.reporter.slack_trouble(trouble::of_slack(&error));
-            }
-        }
-    }
-
-    fn test_slack_if_due(&mut self) {
-        if self.testing.is_none() && self.test_at.is_some_and(|at| at <= Instant::now()) {
-            self.test_at = None;
-            let slack = self.context.slack.clone();
-            self.testing = Some(async move { slack.auth_test().await }.boxed());
-        }
-    }
-
-    /// Wakes every task: what could not be done before may be possible now.
-    fn wake_all(&self) {
-        self.context.directory.clear();
-        self.routes.send_modify(|_| {});
+        self.connected(identity, connection.map_err(Error::Connect)?);
+        Ok(())
     }
 
     /// Works until `shared.stop` is cancelled, then finishes what is in flight.
@@ -252,25 +214,32 @@ impl Session {
             self.connect_if_due();
             self.list_if_due();
             self.test_slack_if_due();
+            let wake = self.wakes_at();
             tokio::select! {
                 () = stop.cancelled() => {}
                 change = next_change(&mut self.connection) => self.changed(change)?,
                 (identity, result) = next_of(&mut self.connecting) => self.attempted(identity, result),
-                listed = next_of(&mut self.listing) => self.listed(listed),
+                listed = next_of(&mut self.listing) => self.listed(listed)?,
                 tested = next_of(&mut self.testing) => self.slack_tested(tested),
                 () = self.dispatcher.reap() => {}
                 _ = heartbeat.tick() => self.beat(),
                 _ = resync.tick() => self.relist_at = Some(Instant::now()),
                 _ = self.identity_files.changed() => self.identity_changed(),
-                _ = self.token_file.changed() => self.token_changed().await,
+                _ = self.token_file.changed() => self.token_changed(),
                 Ok(()) = board.changed() => self.note_undelivered(),
-                () = sleep_until(self.retry_at.unwrap_or_else(Instant::now)), if self.retry_at.is_some() => {}
-                () = sleep_until(self.test_at.unwrap_or_else(Instant::now)), if self.test_at.is_some() => {}
-                () = sleep_until(self.relist_at.unwrap_or_else(Instant::now)), if self.relist_at.is_some() => {}
+                () = at(wake) => {}
             }
         }
         self.finish().await;
         Ok(())
+    }
+
+    /// When something falls due that can begin then.
+    fn wakes_at(&self) -> Option<Instant> {
+        let connect = self.retry_at.filter(|_| self.connecting.is_none());
+        let test = self.test_at.filter(|_| self.testing.is_none());
+        let list = self.relist_at.filter(|_| self.listing.is_none());
+        [connect, test, list].into_iter().flatten().min()
     }
 
     async fn finish(mut self) {
@@ -284,89 +253,12 @@ impl Session {
         }
     }
 
-    fn connect_if_due(&mut self) {
-        let needed = self.connection.is_none() || self.candidate.is_some();
-        let due = self.retry_at.is_none_or(|at| at <= Instant::now());
-        if self.connecting.is_some() || !needed || !due {
-            return;
-        }
-        self.retry_at = None;
-        // Without a connection both identities get their chance in turn: a new one may be refused for good.
-        let try_new = self.connection.is_some() || self.failures % 2 == 0;
-        let Some(identity) = self.candidate.clone().filter(|_| try_new).or_else(|| self.identity.clone()) else {
-            return;
-        };
-        let (config, dial) = (self.shared.config.clone(), self.dial.clone());
-        self.connecting = Some(async move { (identity.clone(), connect(&config, identity, &dial).await) }.boxed());
-    }
-
-    fn attempted(&mut self, identity: Arc<Identity>, result: Result<Connection, ConnectError>) {
-        match result {
-            Ok(connection) => self.connected(identity, connection),
-            Err(error) => self.connect_failed(&error),
-        }
-    }
-
-    fn connected(&mut self, identity: Arc<Identity>, connection: Connection) {
-        let renewed = self.candidate.as_ref().is_some_and(|candidate| Arc::ptr_eq(candidate, &identity));
-        if renewed {
-            self.candidate = None;
-            self.note_identity(&identity);
-            self.shared.metrics.identity_reload(Reload::Ok);
-            info!(expires = %identity.not_after(), "Took up the new identity");
-        }
-        let server = &connection.teleport.server;
-        info!(
-            cluster = server.cluster,
-            version = server.version,
-            user = identity.user(),
-            "Connected to Teleport {}",
-            connection.route
-        );
-        self.shared.reporter.teleport_connected(server, &connection.route);
-        self.identity = Some(identity);
-        self.teleport.send_replace(Some(connection.teleport.clone()));
-        self.shared.metrics.teleport_connected(true);
-        self.shared.health.open(Gate::TELEPORT);
-        self.connection = Some(connection);
-        self.retry_at = None;
-        // The watch has no memory.
-        self.relist_at = Some(Instant::now());
-        self.listing = None;
-    }
-
-    fn connect_failed(&mut self, error: &ConnectError) {
-        self.failures = self.failures.saturating_add(1);
-        let delay = RECONNECT.delay(self.failures, rand::random());
-        self.retry_at = Some(Instant::now() + delay);
-        if self.connection.is_some() {
-            self.shared.metrics.identity_reload(Reload::Failed);
-            error!(%error, "The new identity does not work: staying with the old one");
-            self.shared.reporter.identity_trouble(trouble::of_connecting(error));
-            return;
-        }
-        error!(%error, retry_in = ?delay, "Cannot reach Teleport");
-        self.shared.metrics.teleport_connected(false);
-        self.shared.health.close(Gate::TELEPORT);
-        self.shared.reporter.teleport_trouble(trouble::of_connecting(error));
-    }
-
     /// A change, or the end of the watch.
     fn changed(&mut self, change: Result<Change, CallError>) -> Result<(), Error> {
         let change = match change {
             Ok(change) => change,
-            Err(error) => {
-                self.connection = None;
-                if self.shared.fail_fast {
-                    return Err(Error::WatchEnded(error));
-                }
-                warn!(%error, "The watch ended: reconnecting");
-                self.shared.metrics.teleport_connected(false);
-                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
-                return Ok(());
-            }
+            Err(error) => return self.disconnected(error),
         };
-        self.failures = 0;
         self.shared.metrics.teleport_event(SystemTime::now());
         let (id, observed, hint) = match change {
             Change::Put(request) => {
@@ -398,100 +290,6 @@ impl Session {
         if changed {
             let count = self.open.len();
             self.shared.reporter.change(|report| report.open_requests = count);
-        }
-    }
-
-    fn list_if_due(&mut self) {
-        let due = self.relist_at.is_some_and(|at| at <= Instant::now());
-        if !due || self.listing.is_some() {
-            return;
-        }
-        self.relist_at = None;
-        let Some(Teleport { client, .. }) = self.teleport.borrow().clone() else { return };
-        self.touched.clear();
-        let user = self.identity.as_ref().map(|identity| identity.user().to_owned()).unwrap_or_default();
-        self.listing = Some(list(client, user).boxed());
-    }
-
-    fn listed(&mut self, result: Result<(Vec<Listed>, usize), CallError>) {
-        let (listed, hidden) = match result {
-            Ok(listed) => listed,
-            Err(error) => {
-                warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
-                self.relist_at = Some(Instant::now() + RELIST);
-                return;
-            }
-        };
-        let total = listed.len();
-        let mut found = 0;
-        let touched = std::mem::take(&mut self.touched);
-        self.open.retain(|id| touched.contains(id));
-        for Listed { id, observed, record } in listed {
-            let unseen = !touched.contains(&id);
-            if unseen {
-                self.count_open(&id, &observed);
-            }
-            if unseen && (self.dispatcher.has(&id) || needs_work(&self.context, &observed, &record)) {
-                found += u64::from(!self.dispatcher.has(&id));
-                self.dispatcher.tell(id, observed, Hint::Known(record));
-            }
-        }
-        if hidden > 0 {
-            debug!(records = hidden, "Stored records whose requests the identity cannot see, or that are gone");
-        }
-        self.shared.metrics.resynced(SystemTime::now(), found);
-        info!(requests = total, with_work = found, "Listed all access requests");
-        self.shared.health.open(Gate::FIRST_LIST);
-        self.shared.reporter.listed();
-        if !std::mem::replace(&mut self.listed_before, true) {
-            info!("Plugin is ready");
-        }
-    }
-
-    fn identity_changed(&mut self) {
-        match self.credentials.load() {
-            Ok(identity)
-                if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
-            {
-                // Back to the one in use: what was wrong with its successor is of no concern any more.
-                self.candidate = None;
-                if let Some(known) = self.identity.clone() {
-                    self.note_identity(&known);
-                }
-            }
-            Ok(identity) => {
-                info!(expires = %identity.not_after(), "Found a new identity: trying it");
-                self.candidate = Some(Arc::new(identity));
-                self.connecting = None;
-                self.retry_at = None;
-                self.failures = 0;
-            }
-            Err(error) => {
-                self.shared.metrics.identity_reload(Reload::Failed);
-                error!(%error, "Cannot use the new identity: staying with the old one");
-                self.shared.reporter.identity_trouble(trouble::of_identity(&error));
-            }
-        }
-    }
-
-    async fn token_changed(&mut self) {
-        match token::take_up(&self.shared.config, &self.context.slack).await {
-            // Back to the one in use: the test takes back what was said of its successor.
-            Ok(None) => self.test_at = Some(Instant::now()),
-            Ok(Some(account)) => {
-                self.shared.metrics.token_reload(Reload::Ok);
-                info!(team = account.team, bot = account.user, "Took up the new Slack token");
-                self.shared.reporter.slack_connected(&account);
-                self.test_failures = 0;
-                self.test_at = None;
-                self.wake_all();
-            }
-            Err(error) => {
-                self.shared.metrics.token_reload(Reload::Failed);
-                error!(%error, "The new Slack token does not work: staying with the old one");
-                self.shared.reporter.slack_trouble(trouble::of_token(&error));
-            }
         }
     }
 
@@ -550,11 +348,16 @@ fn state_label(state: RequestState) -> StateLabel {
     }
 }
 
-async fn list(client: Client, own_user: String) -> Result<(Vec<Listed>, usize), CallError> {
-    // In this order, see `resync::join`.
-    let records = client.all_plugin_data().await?;
-    let requests = client.access_requests().await?;
-    Ok(resync::join(requests, records, &own_user, Timestamp::now()))
+fn is_due(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at <= Instant::now())
+}
+
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn next_change(connection: &mut Option<Connection>) -> Result<Change, CallError> {

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use crate::worker::record::Claim;
 
-/// How long a claim is respected. Its owner sends within [`FRESH`] of storing it, and Slack's answer is awaited for at
-/// most 10 s, so that nothing of it can still be under way afterwards.
+/// How long a claim is respected. Its owner sends within [`FRESH`] of beginning to store it, and Slack's answer is awaited
+/// for at most 10 s, so that nothing of it can still be under way afterwards.
 pub(super) const GRACE: Duration = Duration::from_secs(20);
 /// A claim that took longer than this to store is not acted upon, but renewed.
-pub(super) const FRESH: Duration = Duration::from_secs(5);
+pub(super) const FRESH: Duration = Duration::from_secs(8);
 
 /// The claims of others that stand in the way.
 #[derive(Debug, Default)]
@@ -41,9 +41,9 @@ impl ForeignClaims {
         self.0.values().any(|(_, since)| (read..=now).contains(&(*since + GRACE)) && read < *since + GRACE)
     }
 
-    /// Forgets the claims of everybody but those in `keys`.
-    pub(super) fn retain(&mut self, keys: &BTreeSet<&str>) {
-        self.0.retain(|key, _| keys.contains(key.as_str()));
+    /// Forgets the claims but those that `keep` names.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|key, _| keep(key));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     slack::MessageRef,
-    worker::record::{Claim, Record},
+    worker::record::{Claim, Delivery, Record},
 };
 
 /// Stands for a reaction that was given up.
@@ -14,8 +14,8 @@ const NO_REACTION: &str = "-";
 pub(super) enum Fact {
     /// This worker is about to send something.
     Claimed(Claim),
-    /// The claim's send did not take effect.
-    Released,
+    /// This claim of ours leads to nothing: it was never stored, or its send did not take effect.
+    Released(Claim),
     /// The message is there and shows this.
     Posted {
         /// Where it is.
@@ -45,9 +45,12 @@ impl Fact {
                 // From now on the recipients are ours to choose.
                 record.foreign &= record.has_messages();
             }
-            Self::Released => {
-                delivery.claim = None;
-                if delivery.message.is_none() {
+            Self::Released(claim) => {
+                // Anybody else's claim stands.
+                if delivery.claim.as_ref() == Some(claim) {
+                    delivery.claim = None;
+                }
+                if *delivery == Delivery::default() {
                     record.deliveries.remove(key);
                 }
             }
@@ -61,8 +64,8 @@ impl Fact {
                 delivery.claim = None;
             }
             Self::Shown(shown) => delivery.shown.clone_from(shown),
-            Self::Reacted(name) => delivery.reaction = (*name).to_owned(),
-            Self::ReactionGivenUp => delivery.reaction = NO_REACTION.to_owned(),
+            Self::Reacted(name) => (*name).clone_into(&mut delivery.reaction),
+            Self::ReactionGivenUp => NO_REACTION.clone_into(&mut delivery.reaction),
             Self::Lost => {
                 delivery.lost = true;
                 delivery.claim = None;
@@ -83,8 +86,19 @@ mod tests {
     fn a_released_claim_leaves_no_trace() {
         let mut record = Record::default();
         Fact::Claimed(claim()).apply("a", &mut record);
-        Fact::Released.apply("a", &mut record);
+        Fact::Released(claim()).apply("a", &mut record);
         assert_eq!(record, Record::default());
+    }
+
+    #[test]
+    fn a_claim_that_is_released_leaves_another_workers_alone() {
+        let theirs = Claim { by: "other".to_owned(), ..claim() };
+        let mut record = Record::default();
+        Fact::Claimed(theirs.clone()).apply("a", &mut record);
+        Fact::Released(claim()).apply("a", &mut record);
+        assert_eq!(record.deliveries["a"].claim, Some(theirs));
+        Fact::Released(claim()).apply("b", &mut record);
+        assert!(!record.deliveries.contains_key("b"));
     }
 
     #[test]

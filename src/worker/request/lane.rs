@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::send::Place;
 use crate::{
     backoff::Backoff,
     slack::{
@@ -18,7 +19,7 @@ pub(super) const HISTORY_LAG: Duration = Duration::from_secs(2);
 /// What only a person can mend is tried again this rarely; a change of configuration or token makes it sooner.
 const SLOW: Duration = Duration::from_mins(10);
 /// For what passes by itself.
-const TRANSIENT: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(60));
+const TRANSIENT: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_mins(1));
 /// For a token or a scope that is being mended.
 const AUTH: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_mins(5));
 
@@ -51,8 +52,8 @@ pub(super) enum State {
     Ready {
         /// The turn; given up when dropped.
         turn: ChannelTurn,
-        /// Where to post, as Slack takes it.
-        channel: String,
+        /// Where to post.
+        place: Place,
     },
 }
 
@@ -100,7 +101,6 @@ fn delay(error: &Error, failures: u32, jitter: f64) -> Duration {
         Class::Ambiguous => HISTORY_LAG.max(TRANSIENT.delay(failures, jitter)),
         Class::Transient => TRANSIENT.delay(failures, jitter),
         Class::Auth => AUTH.delay(failures, jitter),
-        Class::Config | Class::Recipient | Class::Payload => SLOW,
-        Class::AlreadyDone | Class::Forgotten => Duration::ZERO,
+        Class::Config | Class::Recipient | Class::Payload | Class::AlreadyDone | Class::Forgotten => SLOW,
     }
 }

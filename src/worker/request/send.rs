@@ -8,7 +8,7 @@ use crate::{
     slack::{
         MessageRef,
         client::{Post, Posted, UserId},
-        error::{Error, code},
+        error::Error,
         message::{Content, Metadata},
         method,
         turn::ChannelTurn,
@@ -23,18 +23,33 @@ const SEARCH_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The channel's turn has come, and its pace permits a post.
-    Acquired(Result<(ChannelTurn, String), Error>),
+    Acquired(Result<(ChannelTurn, Place), Error>),
     /// A message or reply was sent.
     Sent(Sending, Result<Posted, Error>),
     /// The history was searched; `None` when the message is not there.
-    LookedBack(Result<Option<MessageRef>, Error>),
+    LookedBack(Result<Option<MessageRef>, Failure>),
     /// Message and reaction were brought up to date, as far as each was asked for.
     Refreshed {
         /// What the message was to show, and whether it does.
-        show: Option<(String, Result<(), Error>)>,
+        show: Option<(String, Result<(), Failure>)>,
         /// The reaction that was to be added, and whether it was.
-        reaction: Option<(&'static str, Result<(), Error>)>,
+        reaction: Option<(&'static str, Result<(), Failure>)>,
     },
+}
+
+/// Why something was not done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Slack would refuse it before this moment, so it was not asked.
+    Postponed(Instant),
+    /// Slack refused it, or could not be reached.
+    Refused(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
 }
 
 /// What was sent.
@@ -49,11 +64,6 @@ pub(super) enum Sending {
     Reply(usize),
 }
 
-/// Waits until it is this caller's turn to post to `target`, and until the pace permits.
-pub(super) async fn acquire(context: Arc<Context>, target: Target) -> Outcome {
-    Outcome::Acquired(acquire_turn(&context, target).await)
-}
-
 /// Where to post.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
@@ -63,63 +73,105 @@ pub(super) enum Target {
     Channel(String),
 }
 
-async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn, String), Error> {
-    let mut channel = match target {
-        Target::Recipient(recipient) => address(context, &recipient).await?,
-        Target::Channel(id) => id,
-    };
-    let mut turn = context.turns.take(&channel).await;
-    // The post before may have shown the id behind the address: from then on turn and pace go by the id.
-    if let Some(id) = context.channel_id(&channel) {
-        drop(turn);
-        turn = context.turns.take(&id).await;
-        channel = id;
+/// Where a post goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// What Slack takes as its channel.
+    address: String,
+    /// The conversation's id as far as known: turns and pace are kept by it, however the conversation is addressed.
+    conversation: String,
+}
+
+impl Place {
+    fn at(context: &Context, address: &str) -> Self {
+        let conversation = context.conversation_of(address).unwrap_or_else(|| address.to_owned());
+        // A user stays a user's id: the conversation's own works only while it is open.
+        let address = if Recipient::is_person(address) { address.to_owned() } else { conversation.clone() };
+        Self { address, conversation }
     }
-    let at = context.pacing().reserve(&channel, Instant::now());
+}
+
+/// Waits until it is this caller's turn to post to `target`, and until the pace permits.
+pub(super) async fn acquire(context: Arc<Context>, target: Target) -> Outcome {
+    Outcome::Acquired(acquire_turn(&context, target).await)
+}
+
+async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn, Place), Error> {
+    let address = match target {
+        Target::Recipient(Recipient::Email(email)) => patient_lookup(context, &email).await?.to_string(),
+        Target::Recipient(
+            Recipient::ChannelName(text)
+            | Recipient::ChannelId(text)
+            | Recipient::DirectMessage(text)
+            | Recipient::UserId(text),
+        )
+        | Target::Channel(text) => text,
+    };
+    let (turn, place) = loop {
+        let place = Place::at(context, &address);
+        let turn = context.turns.take(&place.conversation).await;
+        // An answer may have told meanwhile which conversation it is.
+        if Place::at(context, &address) == place {
+            break (turn, place);
+        }
+    };
+    let at = context.pacing().reserve(&place.conversation, Instant::now());
     tokio::time::sleep_until(at.into()).await;
     // Another post may have been limited while this one waited.
     loop {
         let now = Instant::now();
-        let ready = context.pacing().ready_at(method::POST_MESSAGE, Some(&channel), now);
+        let ready = context.pacing().ready_at(method::POST_MESSAGE, Some(&place.conversation), now);
         if ready <= now {
-            return Ok((turn, channel));
+            return Ok((turn, place));
         }
         tokio::time::sleep_until(ready.into()).await;
     }
 }
 
-/// What Slack takes as the channel of a post to `recipient`.
-async fn address(context: &Context, recipient: &Recipient) -> Result<String, Error> {
-    let address = match recipient {
-        Recipient::ChannelName(address)
-        | Recipient::ChannelId(address)
-        | Recipient::DirectMessage(address)
-        | Recipient::UserId(address) => address.clone(),
-        Recipient::Email(email) => context.directory.lookup(&context.slack, email).await?.to_string(),
-    };
-    Ok(context.channel_id(&address).unwrap_or(address))
+async fn patient_lookup(context: &Context, email: &str) -> Result<UserId, Error> {
+    loop {
+        match lookup(context, email).await {
+            Ok(user) => return Ok(user),
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Postponed(until)) => tokio::time::sleep_until(until.into()).await,
+        }
+    }
+}
+
+async fn lookup(context: &Context, email: &str) -> Result<UserId, Failure> {
+    if let Some(known) = context.directory.known(email) {
+        return Ok(known?);
+    }
+    unless_paused(context, method::LOOKUP_BY_EMAIL, context.directory.lookup(&context.slack, email)).await
 }
 
 /// Posts a message, or a reply where `thread` names one.
 pub(super) async fn post(
     context: Arc<Context>,
     turn: ChannelTurn,
-    channel: String,
-    content: Content,
+    place: Place,
+    message: Content,
     sending: Sending,
     thread: Option<MessageRef>,
 ) -> Outcome {
-    let post = Post { channel, content, thread_ts: thread.map(|parent| parent.ts) };
+    let Place { address, conversation } = place;
+    let post = Post { channel: address, content: message, thread_ts: thread.map(|parent| parent.ts) };
     let result = context.slack.post_message(&post).await;
     match &result {
         Ok(posted) => {
+            context.learn_conversation(&post.channel, &posted.message.channel);
             if posted.strayed {
                 // The thread's first message is gone, and Slack has put the reply into the channel.
                 let _ = context.slack.delete_message(&posted.message).await;
             }
-            context.learn_channel_id(&post.channel, &posted.message.channel);
         }
-        Err(error) => note_limit(&context, error, Some(&post.channel)),
+        Err(error) => {
+            note_limit(&context, error, Some(&conversation));
+            if !error.is_rate_limit() {
+                // A name may belong to another channel by now.
+                context.forget_conversation(&conversation);
+            }
+        }
     }
     drop(turn);
     Outcome::Sent(sending, result)
@@ -133,14 +185,10 @@ pub(super) async fn look_back(
     since: Timestamp,
     wanted: Metadata,
 ) -> Outcome {
-    let result = match &thread {
-        Some(parent) => context.slack.find_reply(parent, &wanted).await,
+    Outcome::LookedBack(match &thread {
+        Some(parent) => unless_paused(&context, method::REPLIES, context.slack.find_reply(parent, &wanted)).await,
         None => find_posted(&context, target, since - SEARCH_MARGIN, &wanted).await,
-    };
-    if let Err(error) = &result {
-        note_limit(&context, error, None);
-    }
-    Outcome::LookedBack(result)
+    })
 }
 
 async fn find_posted(
@@ -148,31 +196,43 @@ async fn find_posted(
     target: Target,
     since: Timestamp,
     wanted: &Metadata,
-) -> Result<Option<MessageRef>, Error> {
+) -> Result<Option<MessageRef>, Failure> {
     let channel = match target {
         Target::Channel(id) => Some(id),
         Target::Recipient(recipient) => conversation(context, &recipient).await?,
     };
     match channel {
-        Some(channel) => context.slack.find_posted(&channel, since, wanted).await,
+        Some(channel) => {
+            unless_paused(context, method::HISTORY, context.slack.find_posted(&channel, since, wanted)).await
+        }
         None => Ok(None),
     }
 }
 
 /// The id of the conversation in which a recipient's messages are; none when there is no such channel.
-async fn conversation(context: &Context, recipient: &Recipient) -> Result<Option<String>, Error> {
+async fn conversation(context: &Context, recipient: &Recipient) -> Result<Option<String>, Failure> {
     Ok(match recipient {
         Recipient::ChannelId(id) | Recipient::DirectMessage(id) => Some(id.clone()),
-        Recipient::UserId(id) => Some(context.slack.open_dm(&UserId::new(id)).await?),
+        Recipient::UserId(id) => Some(direct_messages(context, UserId::new(id)).await?),
         Recipient::Email(email) => {
-            let user = context.directory.lookup(&context.slack, email).await?;
-            Some(context.slack.open_dm(&user).await?)
+            let user = lookup(context, email).await?;
+            Some(direct_messages(context, user).await?)
         }
-        Recipient::ChannelName(name) => match context.channel_id(name) {
-            Some(id) => Some(id),
-            None => context.slack.resolve_channel_name(name).await?.map(|channel| channel.id),
-        },
+        Recipient::ChannelName(name) => {
+            if let known @ Some(_) = context.conversation_of(name) {
+                return Ok(known);
+            }
+            let list = context.slack.resolve_channel_name(name);
+            unless_paused(context, method::LIST, list).await?.map(|channel| channel.id)
+        }
     })
+}
+
+async fn direct_messages(context: &Context, user: UserId) -> Result<String, Failure> {
+    match context.conversation_of(user.as_str()) {
+        Some(id) => Ok(id),
+        None => unless_paused(context, method::OPEN, context.slack.open_dm(&user)).await,
+    }
 }
 
 /// Brings a message up to date: its content first, then the reaction.
@@ -185,43 +245,37 @@ pub(super) async fn refresh(
     let mut shown = None;
     if let Some((name, content)) = show {
         let call = context.slack.update_message(&message, &content);
-        let result = unless_paused(&context, method::UPDATE, &message, call).await;
+        let result = unless_paused(&context, method::UPDATE, call).await;
         shown = Some((name, result));
     }
     let mut reacted = None;
     // A message that is gone or cannot be reached takes no reaction either.
     if let Some(name) = reaction.filter(|_| !matches!(shown, Some((_, Err(_))))) {
         let call = context.slack.add_reaction(&message, name);
-        let result = unless_paused(&context, method::ADD_REACTION, &message, call).await;
+        let result = unless_paused(&context, method::ADD_REACTION, call).await;
         reacted = Some((name, result));
     }
     Outcome::Refreshed { show: shown, reaction: reacted }
 }
 
 /// Makes the call, unless Slack has said that it would refuse it now.
-async fn unless_paused(
+async fn unless_paused<T>(
     context: &Context,
     method: &'static str,
-    message: &MessageRef,
-    call: impl Future<Output = Result<(), Error>>,
-) -> Result<(), Error> {
-    let now = Instant::now();
-    let permit = context.pacing().permit(method, now);
-    if let Err(ready) = permit {
-        let mut error = Error::new(method, code::RATE_LIMITED, Some(&message.channel));
-        error.retry_after = Some(ready - now);
-        return Err(error);
-    }
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Failure> {
+    let permit = context.pacing().permit(method, Instant::now());
+    permit.map_err(Failure::Postponed)?;
     let result = call.await;
     if let Err(error) = &result {
         note_limit(context, error, None);
     }
-    result
+    Ok(result?)
 }
 
-fn note_limit(context: &Context, error: &Error, channel: Option<&str>) {
+fn note_limit(context: &Context, error: &Error, conversation: Option<&str>) {
     if let Some(retry_after) = error.retry_after.filter(|_| error.is_rate_limit()) {
-        context.pacing().limited(error.method, channel, retry_after, Instant::now());
+        context.pacing().limited(error.method, conversation, retry_after, Instant::now());
         context.metrics.slack_rate_limited(retry_after);
     }
 }

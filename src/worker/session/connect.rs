@@ -31,7 +31,7 @@ pub enum ConnectError {
     Dial(#[from] DialError),
     /// Teleport answers, but not to us.
     #[error(
-        "{error}; check that the identity of user {user:?} (valid until {expires}) belongs to this cluster and that its role may list and read access_request"
+        "{error}; check that the identity of user {user:?} (valid until {expires}) belongs to this cluster and that its role may list and read access_request, and list, read, create and update access_plugin_data"
     )]
     Refused {
         /// The identity's user.
@@ -56,24 +56,31 @@ pub enum ConnectError {
     Call(#[from] CallError),
 }
 
+impl ConnectError {
+    /// Teleport turns the identity down.
+    pub(super) fn refused(identity: Option<&Identity>, error: CallError) -> Self {
+        let user = identity.map(|identity| identity.user().to_owned()).unwrap_or_default();
+        let expires = identity.map(|identity| identity.not_after().to_string()).unwrap_or_default();
+        Self::Refused { user, expires, error }
+    }
+}
+
 /// Dials, asks who is there, and opens the watch.
 pub(super) async fn connect(
     config: &Config,
     identity: Arc<Identity>,
     options: &DialOptions,
 ) -> Result<Connection, ConnectError> {
-    let (user, expires) = (identity.user().to_owned(), identity.not_after().to_string());
     if identity.is_expired(jiff::Timestamp::now()) {
+        let (user, expires) = (identity.user().to_owned(), identity.not_after().to_string());
         return Err(ConnectError::Expired { user, expires });
     }
     let refused = |error: CallError| match error.kind {
         // BadParameter: nothing is left to watch of what was asked for.
-        Kind::AccessDenied | Kind::BadParameter => {
-            ConnectError::Refused { user: user.clone(), expires: expires.clone(), error }
-        }
+        Kind::AccessDenied | Kind::BadParameter => ConnectError::refused(Some(&identity), error),
         _ => ConnectError::Call(error),
     };
-    let (channel, route) = dial(&config.teleport.addr, identity, options).await?;
+    let (channel, route) = dial(&config.teleport.addr, identity.clone(), options).await?;
     let client = Client::new(channel, &config.teleport.plugin_name);
     let server = client.ping().await.map_err(&refused)?;
     let watch = client.watch().await.map_err(&refused)?;

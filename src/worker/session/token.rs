@@ -1,5 +1,7 @@
 //! The Slack token: from the configuration or a file, and anew when the file changes.
 
+use std::sync::Arc;
+
 use tracing::error;
 
 use crate::{
@@ -71,13 +73,36 @@ pub(super) fn is_fatal(error: &SlackError) -> bool {
     error.class == Class::Auth
 }
 
-/// Reads the token again, tries it, and only then gives it to `client`. None when it is the same as before.
-pub(super) async fn take_up(config: &Config, client: &Client) -> Result<Option<Account>, Error> {
-    let token = read(config)?;
-    if client.has_token(&token) {
-        return Ok(None);
+/// How a test of the token ended.
+pub(super) enum Tested {
+    /// The token in use works.
+    Works(Account),
+    /// There was a new one, which works and is in use now.
+    Renewed(Account),
+    /// The token in use does not work.
+    Fails(SlackError),
+    /// There is a new one, and it does not work: the old one stays in use.
+    NewFails(Error),
+}
+
+/// Tries the token, after reading it again: a new one is given to `client` only if it works.
+pub(super) async fn test(config: Arc<Config>, client: Client) -> Tested {
+    let fresh = match read(&config) {
+        Ok(token) => (!client.has_token(&token)).then_some(token),
+        Err(error) => return Tested::NewFails(error),
+    };
+    let Some(token) = fresh else {
+        return client.auth_test().await.map_or_else(Tested::Fails, Tested::Works);
+    };
+    let trial = match client_with(&config, token.clone()) {
+        Ok(trial) => trial,
+        Err(error) => return Tested::NewFails(error),
+    };
+    match trial.auth_test().await {
+        Ok(account) => {
+            client.set_token(token);
+            Tested::Renewed(account)
+        }
+        Err(error) => Tested::NewFails(Error::Slack { error }),
     }
-    let account = client_with(config, token.clone())?.auth_test().await.map_err(|error| Error::Slack { error })?;
-    client.set_token(token);
-    Ok(Some(account))
 }

@@ -1,0 +1,23 @@
+//! The worker's whole loop: the real binary between a simulated Teleport and a simulated Slack.
+//!
+//! Every test has its own cluster, workspace and process, and ends by asking both simulators whether a real service would
+//! have refused, warned about or punished anything.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+mod announce;
+mod handover;
+mod lifecycle;
+mod outage;
+mod reload;
+mod slack_faults;
+mod start;
+mod support;
+mod teleport_faults;
+mod two;
