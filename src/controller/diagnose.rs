@@ -187,7 +187,7 @@ mod tests {
         let crashed =
             json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "first\ncannot bind port 8081\n"}});
         let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
-        let cases = [
+        let cases = vec![
             (
                 waiting("ImagePullBackOff", "not found", &none),
                 reason::IMAGE_PULL_FAILED,

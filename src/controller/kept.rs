@@ -174,7 +174,7 @@ mod tests {
         Owner { name: "slack".into(), namespace: "teleport".into(), uid: "u1".into() }
     }
 
-    fn map(metadata: Value) -> Kept<ConfigMap> {
+    fn map(metadata: &Value) -> Kept<ConfigMap> {
         let map = serde_json::from_value(json!({"metadata": metadata, "data": {"key": "value"}})).unwrap();
         Kept::new(map, without_managers)
     }
@@ -182,11 +182,11 @@ mod tests {
     #[test]
     fn an_object_is_found_by_its_owner_and_by_its_place() {
         let reference = json!([{"apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "name": "slack", "uid": "u1"}]);
-        assert!(map(json!({"name": "other", "namespace": "teleport", "ownerReferences": reference})).is_of(&owner()));
-        assert!(map(json!({"name": "slack-access-slack", "namespace": "teleport"})).is_of(&owner()));
-        assert!(!map(json!({"name": "slack-access-slack", "namespace": "elsewhere"})).is_of(&owner()));
+        assert!(map(&json!({"name": "other", "namespace": "teleport", "ownerReferences": reference})).is_of(&owner()));
+        assert!(map(&json!({"name": "slack-access-slack", "namespace": "teleport"})).is_of(&owner()));
+        assert!(!map(&json!({"name": "slack-access-slack", "namespace": "elsewhere"})).is_of(&owner()));
         assert!(
-            !map(json!({"name": "other", "namespace": "teleport", "labels": {PLUGIN_LABEL: "slack"}})).is_of(&owner())
+            !map(&json!({"name": "other", "namespace": "teleport", "labels": {PLUGIN_LABEL: "slack"}})).is_of(&owner())
         );
     }
 
@@ -195,7 +195,7 @@ mod tests {
         let owners =
             json!([{"apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "name": "a", "uid": "u"}]);
         let labels = json!({PLUGIN_LABEL: "b"});
-        let named = |metadata: Value| map(metadata).plugins().into_iter().map(|plugin| plugin.name).collect::<Vec<_>>();
+        let named = |metadata: Value| map(&metadata).plugins().into_iter().map(|plugin| plugin.name).collect::<Vec<_>>();
         assert_eq!(named(json!({"namespace": "n", "ownerReferences": owners, "labels": labels})), ["a"]);
         assert_eq!(named(json!({"namespace": "n", "labels": labels})), ["b"]);
         assert_eq!(named(json!({"namespace": "n"})), Vec::<String>::new());
@@ -205,7 +205,7 @@ mod tests {
     fn what_was_kept_is_the_object_without_its_managers() {
         let metadata = json!({"name": "m", "managedFields": [{"manager": "somebody"}], "labels": {"team": "infra"}});
         let expected = json!({"metadata": {"name": "m", "labels": {"team": "infra"}}, "data": {"key": "value"}});
-        assert_eq!(map(metadata).parse().unwrap(), serde_json::from_value(expected).unwrap());
+        assert_eq!(map(&metadata).parse().unwrap(), serde_json::from_value(expected).unwrap());
     }
 
     #[test]
