@@ -115,7 +115,8 @@ async fn the_three_steps_and_a_thread_need_no_mouse() {
         focused("look").await;
         page.press(key::ENTER).await;
         page.until("document.activeElement.id === 'conversation-title'").await;
-        page.until("document.querySelector('#announcer').textContent.includes('Access request waiting for review')").await;
+        page.until("document.querySelector('#announcer').textContent.includes('Access request waiting for review')")
+            .await;
         page.run("document.activeElement.blur(); document.querySelector('.skip').focus()", json!([])).await;
         focused("decide").await;
         page.press(key::ENTER).await;
@@ -150,7 +151,8 @@ async fn every_control_has_a_name_and_every_part_a_landmark() {
         // A closed `details` hides its controls from everybody; they are named by their labels.
         nameless.retain(|html| !html.starts_with("<summary"));
         assert_eq!(nameless, Vec::<String>::new());
-        let twice = "[...document.querySelectorAll('[id]')].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)";
+        let twice =
+            "[...document.querySelectorAll('[id]')].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)";
         assert_eq!(page.value(twice).await, json!([]));
         assert_eq!(page.value("document.documentElement.lang").await, json!("en"));
         assert_eq!(page.value("document.querySelectorAll('main').length").await, json!(1));
