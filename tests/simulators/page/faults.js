@@ -22,10 +22,10 @@ const GROUPS = [
     presets: [
       { text: "HTTP 500 for 10 s", hint: "Every call fails.", act: slack({ method: "*", effect: "server_error", status: 500, for_millis: 10000 }) },
       { text: "Too many requests", hint: "The next message has to wait 5 s.", act: slack({ method: "chat.postMessage", effect: "rate_limited", retry_after: 5, count: 1 }) },
-      { text: "Lose an answer", hint: "The next message is posted, but the program is not told.", act: slack({ method: "chat.postMessage", effect: "answer_lost", count: 1 }) },
+      { text: "Lose an answer", hint: "The next message is posted, but the program does not learn of it.", act: slack({ method: "chat.postMessage", effect: "answer_lost", count: 1 }) },
       { text: "Slow for 15 s", hint: "Every answer takes 2 s.", act: slack({ method: "*", effect: "slow", millis: 2000, for_millis: 15000 }) },
       { text: "Throw the app out of #dba-oncall", hint: "Others are still told.", act: channel("kick") },
-      { text: "Invite it to #dba-oncall", hint: "What was missed is told now, or soon.", act: channel("invite") },
+      { text: "Invite it to #dba-oncall", hint: "What was missed follows with the next full look, or a restart.", act: channel("invite") },
     ],
   },
   {

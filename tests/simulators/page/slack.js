@@ -121,6 +121,14 @@ function drawSidebar(channels) {
   const direct = channels.filter((channel) => channel.kind === "im").map(item);
   reconcile(byId("directs"), direct, options);
   byId("directs-title").hidden = direct.length === 0;
+  keepInSight(document.querySelector(".sidebar [aria-current]"));
+}
+
+/** On a phone the side bar is a strip that scrolls sideways. */
+function keepInSight(link) {
+  const strip = link?.closest(".sidebar");
+  if (!strip || strip.scrollWidth <= strip.clientWidth) return;
+  strip.scrollLeft = link.offsetLeft - (strip.clientWidth - link.offsetWidth) / 2;
 }
 
 function label(entry) {

@@ -29,7 +29,8 @@ function draw() {
   reconcile(byId("steps"), steps.map((step, index) => ({ ...step, number: index + 1, next: step.id === next })), { key: (step) => step.id, build });
 }
 
-const places = (told) => told.map(({ channel }) => (channel.kind === "im" ? nameOf(channel.user) : `#${channel.name}`)).join(" and ");
+// A hyphen at which no line breaks.
+const places = (told) => told.map(({ channel }) => (channel.kind === "im" ? nameOf(channel.user) : `#${channel.name.replaceAll("-", "\u2011")}`)).join(" and ");
 
 const nameOf = (id) => state.slack.users.find((user) => user.id === id)?.real_name ?? id;
 

@@ -1,4 +1,5 @@
-//! The simulators as programs of their own, for manual work and for other people's programs. See each command's `--help`.
+//! `simulators demo …`, `simulators slack …`, `simulators teleport …`: the simulators as programs, to be looked at, worked with,
+//! and talked to by other people's programs.
 
 mod commands;
 
@@ -8,9 +9,8 @@ use clap::Parser as _;
 
 use self::commands::Command;
 
-/// A Slack workspace and a Teleport cluster that fail on command.
 #[derive(clap::Parser)]
-#[command(name = "simulators", version)]
+#[command(name = "simulators", about, version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    let demo = Demo::start(Settings { listen: args.listen, worker: args.worker }).await?;
+    let demo = Demo::start(Settings { listen: args.listen, worker: args.worker, echo: true }).await?;
     say(&format!("\n  The demo is at http://{}\n  Ctrl-C ends it.\n", demo.address()))?;
     interrupted().await?;
     demo.end().await;

@@ -4,7 +4,7 @@ mod demo;
 mod slack;
 mod teleport;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io::Write as _, process::ExitCode};
 
 /// What to simulate.
 #[derive(clap::Subcommand)]
@@ -24,7 +24,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     match block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }

@@ -5,7 +5,7 @@
 //! | `POST /demo/worker` | `{order}`: `start`, `stop`, `kill` |
 //! | `POST /demo/token` | `{action}`: `rotate`, `revoke`, `restore` the bot token |
 //! | `POST /demo/outage` | `{seconds}`: Teleport's Auth is away for so long |
-//! | `POST /demo/calm` | removes every fault, brings Teleport and the worker back, accepts the token again |
+//! | `POST /demo/calm` | removes every fault, makes the credentials good, invites the app again, brings Teleport and the worker back |
 //! | `GET /demo/setup` | who is told about which role, and where things listen |
 
 use std::time::Duration;
@@ -21,9 +21,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Shared, files::ROUTES, worker::Order};
+use crate::slack::BOT_USER;
 
 /// An outage longer than this is a mistake.
 const LONGEST_OUTAGE: u64 = 300;
+/// The channel that the page throws the app out of.
+const KICKED_FROM: &str = "dba-oncall";
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -102,9 +105,12 @@ async fn outage(State(shared): State<Shared>, Json(Outage { seconds }): Json<Out
 async fn calm(State(shared): State<Shared>) -> Response {
     shared.slack.faults().clear();
     shared.teleport.faults().clear();
-    shared.credentials.restore();
+    shared.slack.invite(KICKED_FROM, BOT_USER);
+    let mended = shared.credentials.mend();
+    let resumed = shared.resume_teleport().await;
+    // Last, because it looks at its credentials when it starts.
     shared.worker.order(Order::Start);
-    match shared.resume_teleport().await {
+    match mended.and(resumed) {
         Ok(()) => done(),
         Err(error) => failed(&error),
     }

@@ -1,4 +1,4 @@
-//! The Slack token in its file: rotated, revoked, and put right again.
+//! The worker's credentials in their files: the Slack token, rotated and revoked, and all of them put right again.
 
 use std::{
     io,
@@ -6,19 +6,26 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::slack::{BOT_TOKEN, Handle, Token, TokenState, scopes};
+use super::files::{Files, VALID};
+use crate::{
+    slack::{BOT_TOKEN, Handle, Token, TokenState, scopes},
+    teleport::Cluster,
+};
 
-/// The token that the worker uses. Clones are the same.
+/// The token and the identity that the worker uses. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Credentials {
     slack: Handle,
-    file: PathBuf,
+    teleport: Cluster,
+    token_file: PathBuf,
+    identity_file: PathBuf,
     current: Arc<Mutex<String>>,
 }
 
 impl Credentials {
-    pub(super) fn new(slack: Handle, file: PathBuf) -> Self {
-        Self { slack, file, current: Arc::new(Mutex::new(BOT_TOKEN.to_owned())) }
+    pub(super) fn new(slack: Handle, teleport: Cluster, files: &Files) -> Self {
+        let current = Arc::new(Mutex::new(BOT_TOKEN.to_owned()));
+        Self { slack, teleport, token_file: files.token(), identity_file: files.identity(), current }
     }
 
     /// A new token takes the place of the old one, in Slack and in the file; the old one is revoked.
@@ -26,7 +33,7 @@ impl Credentials {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let next = format!("xoxb-simulated-{:016x}", rand::random::<u64>());
         self.slack.add_token(Token::bot(&next, scopes::NOTIFY_AND_LOOK));
-        replace(&self.file, &next)?;
+        replace(&self.token_file, &next)?;
         self.slack.revoke_token(&current);
         *current = next;
         Ok(())
@@ -40,6 +47,13 @@ impl Credentials {
     /// Slack accepts the token again.
     pub(super) fn restore(&self) {
         self.slack.set_token_state(&self.current.lock().unwrap_or_else(PoisonError::into_inner), TokenState::Active);
+    }
+
+    /// Slack accepts the token, and the identity is a fresh one.
+    pub(super) fn mend(&self) -> io::Result<()> {
+        self.restore();
+        let identity = self.teleport.user_identity("slack-plugin", VALID).map_err(io::Error::other)?;
+        identity.write_identity_file(&self.identity_file)
     }
 }
 

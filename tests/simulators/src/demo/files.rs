@@ -17,8 +17,8 @@ pub(super) const ROUTES: [(&str, &[&str]); 3] = [
     ("editor", &["access-requests", "security-private"]),
 ];
 
-/// How long the first identity is valid.
-const VALID: Duration = Duration::from_hours(24);
+/// How long an identity is valid that nobody wants to expire.
+pub(super) const VALID: Duration = Duration::from_hours(24);
 
 /// A directory of its own, removed in the end.
 pub(super) struct Files(TempDir);

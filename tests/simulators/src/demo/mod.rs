@@ -44,6 +44,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The program to demonstrate.
     pub worker: PathBuf,
+    /// Whether the worker's log also goes to standard error.
+    pub echo: bool,
 }
 
 /// Why the demo did not start.
@@ -110,7 +112,7 @@ pub struct Demo {
 impl Demo {
     /// Starts everything; returns when the page is served and the worker is being started.
     pub async fn start(settings: Settings) -> Result<Self, Error> {
-        let Settings { listen, worker } = settings;
+        let Settings { listen, worker, echo } = settings;
         if !worker.is_file() {
             return Err(Error::NoWorker(worker));
         }
@@ -127,10 +129,10 @@ impl Demo {
         let tasks = TaskTracker::new();
         let shared = Shared {
             slack: slack.workspace().clone(),
-            credentials: Credentials::new(slack.workspace().clone(), files.token()),
+            credentials: Credentials::new(slack.workspace().clone(), teleport.clone(), &files),
             teleport,
             teleport_is_up: Arc::new(AtomicBool::new(true)),
-            worker: Supervisor::start(worker, files.configuration(), &tasks),
+            worker: Supervisor::start(worker, files.configuration(), echo, &tasks),
             stop,
             tasks,
         };

@@ -76,6 +76,7 @@ pub(super) struct Supervisor {
 struct Record {
     book: Arc<Mutex<Book>>,
     changed: watch::Sender<()>,
+    echo: bool,
 }
 
 impl Record {
@@ -89,8 +90,10 @@ impl Record {
     }
 
     fn line(&self, text: String) {
-        // The terminal may be gone; the page is still there.
-        let _ = writeln!(io::stderr(), "worker │ {text}");
+        if self.echo {
+            // The terminal may be gone; the page is still there.
+            let _ = writeln!(io::stderr(), "worker │ {text}");
+        }
         self.change(|book| {
             book.last += 1;
             if book.lines.len() == KEPT {
@@ -102,10 +105,10 @@ impl Record {
 }
 
 impl Supervisor {
-    /// Starts the worker.
-    pub(super) fn start(program: PathBuf, configuration: PathBuf, tasks: &TaskTracker) -> Self {
+    /// Starts the worker. With `echo`, its lines also go to standard error.
+    pub(super) fn start(program: PathBuf, configuration: PathBuf, echo: bool, tasks: &TaskTracker) -> Self {
         let (orders, received) = mpsc::unbounded_channel();
-        let record = Record { book: Arc::default(), changed: watch::Sender::new(()) };
+        let record = Record { book: Arc::default(), changed: watch::Sender::new(()), echo };
         let supervisor = Self { orders, record: record.clone() };
         supervisor.order(Order::Start);
         tasks.spawn(Care { program, configuration, record, child: None }.run(received));

@@ -1,4 +1,4 @@
-//! A headless browser, driven over WebDriver (W3C WebDriver) through Debian's chromedriver.
+//! A headless browser, driven over the W3C protocol `WebDriver` through Debian's chromedriver.
 
 use std::{process::Stdio, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{
 /// How long something may take to appear: the machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const STARTED: &str = "started successfully on port ";
-/// Under which an element comes in JSON (W3C WebDriver, section "Elements").
+/// Under which an element comes in JSON (`WebDriver`, section "Elements").
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// No sandbox, because tests may run as root; nothing that would look for the internet.
 const FLAGS: [&str; 9] = [
@@ -28,7 +28,7 @@ const FLAGS: [&str; 9] = [
     "--disable-dev-shm-usage",
 ];
 
-/// Keys with a code point of their own (W3C WebDriver, section "Keyboard actions").
+/// Keys with a code point of their own (`WebDriver`, section "Keyboard actions").
 pub(crate) mod key {
     pub(crate) const TAB: &str = "\u{e004}";
     pub(crate) const ENTER: &str = "\u{e007}";
@@ -120,9 +120,9 @@ impl Browser {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, holds).await.is_err() {
-            panic!("waited in vain for {expression} on\n{}", self.value("document.body.innerText").await);
-        }
+        let held = tokio::time::timeout(PATIENCE, holds).await;
+        let shown = if held.is_ok() { json!(null) } else { self.value("document.body.innerText").await };
+        assert!(held.is_ok(), "waited in vain for {expression} on\n{shown}");
     }
 
     /// Every element that a CSS selector finds.
