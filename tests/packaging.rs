@@ -416,6 +416,7 @@ fn every_rule_of_the_operator_names_a_file_that_needs_it() {
     for line in template.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
             reason.push_str(comment);
+            reason.push(' ');
         } else if line.starts_with("- apiGroups:") {
             let files: Vec<&str> = reason
                 .split([' ', '(', ')', ':', ',', ';'])
