@@ -10,7 +10,11 @@ use super::{
     RETEST_LONGEST, Session, is_due,
     token::{self, Tested},
 };
-use crate::{backoff::Backoff, metrics::Reload, slack::client::Account};
+use crate::{
+    backoff::Backoff,
+    metrics::Reload,
+    slack::{client::Account, token::Token},
+};
 
 /// Between tests of a token that does not work.
 const RETEST: Backoff = Backoff::doubling(Duration::from_secs(5), RETEST_LONGEST);
@@ -38,7 +42,11 @@ impl Session {
             Tested::NewFails(error) => {
                 if self.test_again() {
                     self.shared.metrics.token_reload(Reload::Failed);
-                    error!(%error, "The new Slack token does not work: staying with the old one");
+                    if self.context.slack.has_token(&Token::new("")) {
+                        error!(%error, "There is still no usable Slack token: waiting for one");
+                    } else {
+                        error!(%error, "The new Slack token does not work: staying with the old one");
+                    }
                 }
             }
         }
