@@ -195,7 +195,8 @@ mod tests {
         let owners =
             json!([{"apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "name": "a", "uid": "u"}]);
         let labels = json!({PLUGIN_LABEL: "b"});
-        let named = |metadata: Value| map(&metadata).plugins().into_iter().map(|plugin| plugin.name).collect::<Vec<_>>();
+        let named =
+            |metadata: Value| map(&metadata).plugins().into_iter().map(|plugin| plugin.name).collect::<Vec<_>>();
         assert_eq!(named(json!({"namespace": "n", "ownerReferences": owners, "labels": labels})), ["a"]);
         assert_eq!(named(json!({"namespace": "n", "labels": labels})), ["b"]);
         assert_eq!(named(json!({"namespace": "n"})), Vec::<String>::new());

@@ -71,7 +71,7 @@ type Testing = BoxFuture<'static, Tested>;
 type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
 
 /// One run with one configuration.
-#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each remembers one thing that has happened, or not")]
 pub(super) struct Session {
     shared: Shared,
     context: Arc<Context>,

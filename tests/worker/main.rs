@@ -12,9 +12,11 @@
 )]
 
 mod announce;
+mod burst;
 mod handover;
 mod lifecycle;
 mod outage;
+mod proxy;
 mod reload;
 mod slack_faults;
 mod start;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use simulators::{
     faults::{Effect, Fault},
     slack::{BOT_TOKEN, BOT_USER, Limits, Outcome, Token, scopes},
@@ -42,7 +43,7 @@ async fn a_channel_at_its_limit_holds_up_no_other_and_is_not_called_in_vain() {
 
 #[tokio::test]
 async fn passing_troubles_of_slack_pass() {
-    for effect in [
+    let effects = [
         Effect::ServerError { status: 500 },
         Effect::ServerError { status: 503 },
         Effect::ResetBefore,
@@ -53,7 +54,8 @@ async fn passing_troubles_of_slack_pass() {
         error("fatal_error"),
         error("service_unavailable"),
         error("a_word_that_nobody_knows"),
-    ] {
+    ];
+    join_all(effects.map(async |effect| {
         let (world, worker) = World::start().await;
         world.slack().inject(Fault::times("chat.postMessage", 2, effect.clone())).unwrap();
         let id = world.request("dba");
@@ -64,19 +66,21 @@ async fn passing_troubles_of_slack_pass() {
         world.closed(&id, "APPROVED").await;
         assert_eq!(world.post(&id).reactions.len(), 1);
         world.end(worker).await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn a_message_whose_answer_was_lost_is_found_instead_of_sent_again() {
-    for effect in [
+    let effects = [
         Effect::AnswerLost,
         Effect::Malformed,
         Effect::Html,
         Effect::Huge { bytes: 16 << 20 },
         Effect::ServerErrorAfter { status: 502 },
         Effect::ErrorAfter { code: "internal_error".to_owned() },
-    ] {
+    ];
+    join_all(effects.map(async |effect| {
         let (world, worker) = World::start_with(|setup| {
             setup.workspace = std::mem::take(&mut setup.workspace)
                 .configure(|settings| settings.read_lag = Duration::from_millis(1_500));
@@ -91,7 +95,8 @@ async fn a_message_whose_answer_was_lost_is_found_instead_of_sent_again() {
         world.until("the review is told", |world| world.record(&id).contains_key("reviews_count")).await;
         assert_eq!(world.slack().thread(CHANNEL, &world.post(&id).ts).len(), 1);
         world.end(worker).await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

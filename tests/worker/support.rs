@@ -22,7 +22,7 @@ use tokio::{
 };
 
 /// Whatever is waited for happens within this; the grace time of claims (20 s) and a call's deadline (10 s) are part of it.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 /// An orderly end, with nothing hanging.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -113,10 +113,11 @@ impl World {
         write_whole(&self.path("token"), token);
     }
 
-    /// Dial this instead of the Auth server.
-    pub(crate) fn dial(&mut self, address: &str, recipients: &str) {
+    /// Dial this instead of the Auth server, with further settings of the section.
+    pub(crate) fn dial(&mut self, address: &str, settings: &str, recipients: &str) {
         address.clone_into(&mut self.teleport_addr);
-        self.configure(recipients);
+        let identity = format!("identity = \"{}\"\n{settings}", self.path("auth.pem").display());
+        self.configure_with(&identity, recipients);
     }
 
     /// Writes the configuration file.
@@ -156,6 +157,10 @@ impl World {
 
     /// Waits until something holds, looking again after every change in the cluster or the workspace.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        self.until_within(LONG, what, holds).await;
+    }
+
+    pub(crate) async fn until_within(&self, patience: Duration, what: &str, holds: impl Fn(&Self) -> bool) {
         let (mut teleport, mut slack) = (self.cluster.subscribe(), self.slack().changes());
         let reached = async {
             loop {
@@ -175,11 +180,14 @@ impl World {
         let journal = || {
             let calls = self.slack().journal();
             let calls = calls.iter().rev().take(15).rev();
-            calls
-                .map(|call| format!("{} {} -> {}\n", call.method, call.args["channel"], call.answer))
-                .collect::<String>()
+            let lines = calls.map(|call| format!("{} {} -> {}", call.method, call.args["channel"], call.answer));
+            lines.collect::<Vec<_>>().join("\n")
         };
-        assert!(timeout(LONG, reached).await.is_ok(), "waited in vain until {what}; Slack saw last:\n{}", journal());
+        assert!(
+            timeout(patience, reached).await.is_ok(),
+            "waited in vain until {what}; Slack saw last:\n{}",
+            journal()
+        );
     }
 
     /// The messages that announce a request, wherever they are.
@@ -334,6 +342,7 @@ impl Worker {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "the runner shows it under the test that failed")]
 impl Drop for Worker {
     fn drop(&mut self) {
         if std::thread::panicking() {

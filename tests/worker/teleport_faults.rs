@@ -1,5 +1,6 @@
 //! Teleport fails, lags, forgets rights, or is old: nothing is lost, and nothing is told that is not true.
 
+use futures::future::join_all;
 use simulators::{
     faults::{Effect, Fault},
     teleport::{Config, NewRequest, NewReview, Role, Rule},
@@ -18,7 +19,7 @@ fn rules_without(kind: &str) -> Vec<Rule> {
 
 #[tokio::test]
 async fn writes_that_fail_or_whose_answer_is_lost_lead_to_one_message() {
-    for effect in [
+    let effects = [
         error("unavailable"),
         error("aborted"),
         error("resource_exhausted"),
@@ -27,19 +28,20 @@ async fn writes_that_fail_or_whose_answer_is_lost_lead_to_one_message() {
         Effect::Malformed,
         Effect::Slow { millis: 1_000 },
         Effect::ServerError { status: 502 },
-    ] {
-        for skip in [0, 1] {
-            let (world, worker) = World::start().await;
-            // The claim, or the record of the message that was sent.
-            world.cluster.inject(Fault::times("UpdatePluginData", 2, effect.clone()).after(skip)).unwrap();
-            let id = world.request("dba");
-            world.announced(&id, 1).await;
-            world.cluster.approve(&id, "").unwrap();
-            world.closed(&id, "APPROVED").await;
-            assert_eq!(world.posts(&id).len(), 1);
-            world.end(worker).await;
-        }
-    }
+    ];
+    // The claim fails, or the record of the message that was sent.
+    let cases = effects.into_iter().flat_map(|effect| [(effect.clone(), 0), (effect, 1)]);
+    join_all(cases.map(async |(effect, skip)| {
+        let (world, worker) = World::start().await;
+        world.cluster.inject(Fault::times("UpdatePluginData", 2, effect).after(skip)).unwrap();
+        let id = world.request("dba");
+        world.announced(&id, 1).await;
+        world.cluster.approve(&id, "").unwrap();
+        world.closed(&id, "APPROVED").await;
+        assert_eq!(world.posts(&id).len(), 1);
+        world.end(worker).await;
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -160,5 +162,17 @@ async fn a_role_that_cannot_be_read_in_time_does_not_hold_up_the_message() {
     let started = std::time::Instant::now();
     world.announced(&id, 1).await;
     assert!(started.elapsed() < std::time::Duration::from_secs(8));
+    world.end(worker).await;
+}
+
+#[tokio::test]
+async fn a_request_that_may_not_be_recorded_is_told_once_it_may() {
+    let (world, worker) = World::start().await;
+    world.cluster.set_permissions("slack-plugin", Some(rules_without("access_plugin_data")));
+    let id = world.request("dba");
+    worker.said("Could not write the record of a request").await;
+    assert!(world.posts(&id).is_empty());
+    world.cluster.set_permissions("slack-plugin", None);
+    world.announced(&id, 1).await;
     world.end(worker).await;
 }

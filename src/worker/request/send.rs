@@ -8,7 +8,7 @@ use crate::{
     slack::{
         MessageRef,
         client::{Post, Posted, UserId},
-        error::Error,
+        error::{Class, Error},
         message::{Content, Metadata},
         method,
         turn::ChannelTurn,
@@ -167,7 +167,7 @@ pub(super) async fn post(
         }
         Err(error) => {
             note_limit(&context, error, Some(&conversation));
-            if !error.is_rate_limit() {
+            if error.class == Class::Config {
                 // A name may belong to another channel by now.
                 context.forget_conversation(&conversation);
             }

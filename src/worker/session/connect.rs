@@ -83,6 +83,10 @@ pub(super) async fn connect(
     let (channel, route) = dial(&config.teleport.addr, identity.clone(), options).await?;
     let client = Client::new(channel, &config.teleport.plugin_name);
     let server = client.ping().await.map_err(&refused)?;
-    let watch = client.watch().await.map_err(&refused)?;
+    let watch = client.watch().await.map_err(|error| match error.kind {
+        // How Teleport puts it that none of what is to be watched may be.
+        Kind::BadParameter => ConnectError::refused(Some(&identity), error),
+        _ => refused(error),
+    })?;
     Ok(Connection { teleport: Teleport { client, server }, watch, route })
 }

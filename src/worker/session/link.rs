@@ -34,7 +34,8 @@ impl Session {
         }
         self.retry_at = None;
         // Without a connection both identities get their chance in turn: a new one may be refused for good.
-        let try_new = self.connection.is_some() || self.failures.is_multiple_of(2);
+        let alternates = self.connection.is_none() && self.identity.is_some();
+        let try_new = !alternates || self.failures.is_multiple_of(2);
         let Some(identity) = self.candidate.clone().filter(|_| try_new).or_else(|| self.identity.clone()) else {
             return;
         };

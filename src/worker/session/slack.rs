@@ -46,7 +46,11 @@ impl Session {
             Tested::NewFails(error) => {
                 if self.test_again() {
                     self.shared.metrics.token_reload(Reload::Failed);
-                    error!(%error, "The new Slack token does not work: staying with the old one");
+                    if self.context.slack.has_token(&Token::new("")) {
+                        error!(%error, "There is still no usable Slack token: waiting for one");
+                    } else {
+                        error!(%error, "The new Slack token does not work: staying with the old one");
+                    }
                 }
                 self.shared.reporter.slack_trouble(trouble::of_token(&error));
             }
