@@ -185,11 +185,6 @@ impl Teleport {
         self.client(self.alice.as_ref()).await
     }
 
-    /// What an administrator can do.
-    pub(crate) async fn admin(&self) -> Auth {
-        self.client(self.admin.as_ref()).await
-    }
-
     /// Alice asks for a role; returns the request's id.
     pub(crate) async fn ask(&self, role: &str, reason: &str) -> String {
         self.ask_with(role, |spec| reason.clone_into(&mut spec.spec.get_or_insert_default().request_reason)).await

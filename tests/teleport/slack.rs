@@ -38,9 +38,9 @@ impl Slack {
     /// Waits until the one message about a request in a place is as wanted.
     pub(crate) async fn until(&self, place: &str, id: &str, wanted: impl Fn(&Message) -> bool) -> Message {
         let reached = |_: &Handle| self.about(place, id).first().is_some_and(&wanted);
-        let waited = self.0.workspace().wait_for(reached, SOON).await;
+        let outcome = self.0.workspace().wait_for(reached, SOON).await;
         let mut messages = self.about(place, id);
-        assert!(waited.is_ok(), "{place}: {messages:?}\n{waited:?}");
+        assert!(outcome.is_ok(), "{place}: {messages:?}\n{outcome:?}");
         assert_eq!(messages.len(), 1, "{place}: {messages:?}");
         messages.remove(0)
     }

@@ -105,7 +105,7 @@ pub(crate) async fn only_certain_kinds_have_plugin_data(teleport: &Teleport) {
     let filter = PluginDataFilter { kind: "node".to_owned(), ..PluginDataFilter::default() };
     assert_eq!(refusal(plugin.get_plugin_data(filter).await), (Code::InvalidArgument, words.to_owned()));
     let mut params = update("x", "p", &[("a", "1")], &[]);
-    params.kind = "node".to_owned();
+    "node".clone_into(&mut params.kind);
     assert_eq!(refusal(plugin.update_plugin_data(params).await), (Code::InvalidArgument, words.to_owned()));
 }
 
