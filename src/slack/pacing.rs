@@ -106,6 +106,11 @@ impl Pacing {
         at
     }
 
+    /// Whether Slack has lately refused a message in `channel`.
+    pub fn is_limited(&self, channel: &str, now: Instant) -> bool {
+        self.channels.get(channel).is_some_and(|pace| pace.is_penitent(now))
+    }
+
     /// Takes the place for a call of any method but `chat.postMessage`, if it may start now; otherwise says when to ask
     /// again.
     pub fn permit(&mut self, method: &'static str, now: Instant) -> Result<(), Instant> {

@@ -57,6 +57,8 @@ use crate::{
 const RETEST_LONGEST: Duration = Duration::from_mins(1);
 /// Everything is listed again this often, whatever the watch says.
 const RESYNC: Duration = Duration::from_mins(10);
+/// Changes of what is undelivered are told together.
+const NOTE: Duration = Duration::from_millis(500);
 /// How often the loop shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Without a sign of life for so long the loop counts as stuck.
@@ -105,6 +107,8 @@ pub(super) struct Session {
     touched: HashSet<RequestId>,
     /// Requests that wait for a decision.
     open: HashSet<RequestId>,
+    /// When to tell what is undelivered.
+    note_at: Option<Instant>,
     listed_before: bool,
     /// What only a person can mend is an error, until everything was listed once.
     strict: bool,
@@ -170,6 +174,7 @@ impl Session {
             unconfirmed: false,
             touched: HashSet::new(),
             open: HashSet::new(),
+            note_at: None,
             listed_before: false,
             strict,
             warned_of_expiry: false,
@@ -227,7 +232,8 @@ impl Session {
                 _ = resync.tick() => self.relist_at = Some(Instant::now()),
                 _ = self.identity_files.changed() => self.identity_changed(),
                 _ = self.token_file.changed() => self.token_changed(),
-                Ok(()) = board.changed() => self.note_undelivered(),
+                Ok(()) = board.changed(), if self.note_at.is_none() => self.note_at = Some(Instant::now() + NOTE),
+                () = at(self.note_at) => self.note_undelivered(),
                 () = at(wake) => {}
             }
         }
@@ -301,6 +307,7 @@ impl Session {
     }
 
     fn note_undelivered(&mut self) {
+        self.note_at = None;
         let summary = self.context.board.summary();
         let age = summary.oldest.map(|since| Timestamp::now().duration_since(since).unsigned_abs());
         self.shared.metrics.undelivered(summary.pending, summary.failing, age);

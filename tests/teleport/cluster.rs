@@ -17,7 +17,7 @@ use tokio::{
 use crate::cases::client::{self, Auth, Pems, request};
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) const ALICE: &str = "alice@example.com";
 const ADMIN: &str = "admin";

@@ -44,7 +44,7 @@ impl Home {
 
     /// A configuration with the identity file `auth.pem` and these recipients of one role.
     pub(crate) fn configuration(&self, addr: &str, slack: &Slack, role: &str, recipients: &[&str]) -> Configuration {
-        let identity = format!("identity = {:?}\n", self.path("auth.pem"));
+        let identity = format!("identity = \"{}\"\n", self.path("auth.pem").display());
         Configuration {
             teleport: format!("addr = {addr:?}\n{identity}plugin_name = {role:?}\n"),
             rest: format!(

@@ -109,9 +109,12 @@ async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn,
     };
     let (turn, place) = loop {
         let place = Place::at(context, &address);
-        let turn = context.turns.take(&place.conversation).await;
-        // An answer may have told meanwhile which conversation it is.
-        if Place::at(context, &address) == place {
+        let is_limited = || context.pacing().is_limited(&place.conversation, Instant::now());
+        let alone = is_limited();
+        let turn = context.turns.take(&place.conversation, alone).await;
+        // An answer may have told meanwhile which conversation it is, or that it is limited.
+        let still_so = alone || !is_limited();
+        if still_so && Place::at(context, &address) == place {
             break (turn, place);
         }
     };
