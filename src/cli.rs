@@ -87,7 +87,7 @@ struct Controller {
 
 #[derive(Debug, Args)]
 struct Probe {
-    /// What to ask, such as http://127.0.0.1:8081/readyz
+    /// What to ask, such as `http://127.0.0.1:8081/readyz`
     url: String,
 }
 

@@ -33,7 +33,7 @@ cannot() {
 
 preflight() {
   [ "$(uname -s)" = Linux ] || cannot "a kubelet needs Linux"
-  [ "$(id -u)" = 0 ] || cannot "a kubelet needs root; run as root, or set KUBECONFIG to a cluster that may be used for tests"
+  [ "$(id -u)" = 0 ] || cannot "a kubelet needs root; run it as root"
   # tool:Debian package
   local tool missing=() packages=()
   for tool in containerd:containerd ctr:containerd runc:runc iptables:iptables ip:iproute2 nsenter:util-linux setpriv:util-linux openssl:openssl flock:util-linux; do

@@ -203,6 +203,7 @@ TELEPORT_WEB_CA=$dir/web-ca.crt
 TELEPORT_DATA_DIR=$dir/data
 TELEPORT_LOG=$log
 TELEPORT_PID=$pid
+TELEPORT_BIN=$bin
 TCTL=$dir/tctl
 ENV
 mv "$dir/cluster.env.new" "$dir/cluster.env"

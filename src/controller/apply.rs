@@ -2,10 +2,9 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +82,7 @@ impl<K> Child for K where
 
 impl Writer<'_> {
     /// The object as it is wanted: as it was seen if nothing is to be done, else as the API server answered.
-    async fn ensure<K: Child>(&self, wanted: K, seen: &[Arc<K>]) -> Result<K, Error> {
+    async fn ensure<K: Child>(&self, wanted: K, seen: &[K]) -> Result<K, Error> {
         let name = wanted.name_any();
         let written = self.memory.written(&self.owner.uid, &K::kind(&()));
         let seen = seen.iter().find(|object| object.name_any() == name);
@@ -92,7 +91,7 @@ impl Writer<'_> {
             None => self.look(&wanted, &name, written.as_ref()).await?,
         };
         match step {
-            Step::Keep => Ok(seen.map_or(wanted, |seen| seen.as_ref().clone())),
+            Step::Keep => Ok(seen.cloned().unwrap_or(wanted)),
             Step::Apply => self.write(&name, &wanted).await,
             Step::AwaitPredecessor => Err(Error::PredecessorRemains { kind: K::kind(&()).into_owned(), name }),
             Step::Refuse => Err(Error::NameTaken { kind: K::kind(&()).into_owned(), name }),
@@ -102,8 +101,12 @@ impl Writer<'_> {
     /// The caches hold only what carries our label. Before something is written where they show nothing, what stands there
     /// is asked for: server-side apply would merge into somebody else's object.
     async fn look<K: Child>(&self, wanted: &K, name: &str, written: Option<&Written>) -> Result<Step, Error> {
-        let there = self.api::<K>().get_metadata_opt(name).await.map_err(|error| failed::<K>("read", name, error))?;
-        let Some(there) = there.map(|object| object.metadata) else { return Ok(Step::Apply) };
+        // A list of one: `list` is a right that the watches need anyway, `get` would be a further one.
+        let only = ListParams::default().fields(&format!("metadata.name={name}"));
+        let found = self.api::<K>().list_metadata(&only).await.map_err(|error| failed::<K>("read", name, error))?;
+        let Some(there) = found.items.into_iter().next().map(|object| object.metadata) else {
+            return Ok(Step::Apply);
+        };
         Ok(match plan::belonging(&there, self.owner) {
             // Written a moment ago, and not in the caches yet.
             Belonging::Ours if written.is_some_and(|written| written.is(&there, plan::digest_of(wanted.meta()))) => {
@@ -131,7 +134,7 @@ impl Writer<'_> {
     }
 
     /// Deletes what this object owns beside the one that is wanted.
-    async fn prune<K: Child>(&self, wanted: Option<&K>, seen: &[Arc<K>]) -> Result<(), Error> {
+    async fn prune<K: Child>(&self, wanted: Option<&K>, seen: &[K]) -> Result<(), Error> {
         for object in seen {
             let name = object.name_any();
             if wanted.is_some_and(|wanted| wanted.name_any() == name)

@@ -1,7 +1,5 @@
 //! Pure: why no worker runs, in plain words, from what Kubernetes says of its pods.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt as _;
@@ -19,7 +17,7 @@ pub struct Problem {
 }
 
 /// The first thing in the way of the pods of this revision.
-pub fn diagnose(deployment: &Deployment, pods: &[Arc<Pod>], revision: &str) -> Option<Problem> {
+pub fn diagnose(deployment: &Deployment, pods: &[Pod], revision: &str) -> Option<Problem> {
     let name = deployment.name_any();
     refused(deployment)
         .or_else(|| {
@@ -160,17 +158,15 @@ mod tests {
         deployment(&json!({"type": "Available", "status": "True"}))
     }
 
-    fn pod(revision: &str, status: &Value) -> Arc<Pod> {
-        Arc::new(
-            serde_json::from_value(json!({
-                "metadata": {"name": "p", "annotations": {REVISION_ANNOTATION: revision}},
-                "status": status,
-            }))
-            .unwrap(),
-        )
+    fn pod(revision: &str, status: &Value) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "p", "annotations": {REVISION_ANNOTATION: revision}},
+            "status": status,
+        }))
+        .unwrap()
     }
 
-    fn waiting(reason: &str, message: &str, last: &Value) -> Arc<Pod> {
+    fn waiting(reason: &str, message: &str, last: &Value) -> Pod {
         pod(
             REVISION,
             &json!({"phase": "Pending", "containerStatuses": [{
@@ -180,7 +176,7 @@ mod tests {
         )
     }
 
-    fn said(pod: &Arc<Pod>) -> (&'static str, String) {
+    fn said(pod: &Pod) -> (&'static str, String) {
         let problem = diagnose(&fine(), std::slice::from_ref(pod), REVISION).unwrap();
         (problem.reason, problem.message)
     }
@@ -191,7 +187,7 @@ mod tests {
         let crashed =
             json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "first\ncannot bind port 8081\n"}});
         let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
-        let cases = [
+        let cases = vec![
             (
                 waiting("ImagePullBackOff", "not found", &none),
                 reason::IMAGE_PULL_FAILED,

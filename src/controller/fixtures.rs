@@ -4,11 +4,11 @@ use crate::crd::SlackAccessPlugin;
 
 /// An object in namespace `teleport` with this `spec` (YAML, not indented).
 pub(crate) fn plugin(spec: &str) -> SlackAccessPlugin {
-    let indented: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    let indented = spec.replace('\n', "\n  ");
     serde_saphyr::from_str(&format!(
         "apiVersion: slackaccess.dev/v1alpha1\nkind: SlackAccessPlugin\n\
          metadata: {{name: slack, namespace: teleport, uid: 11111111-2222-3333-4444-555555555555, generation: 3}}\n\
-         spec:\n{indented}"
+         spec:\n  {indented}"
     ))
     .unwrap()
 }

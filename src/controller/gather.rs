@@ -1,7 +1,7 @@
 //! What is known of the cluster: slim caches of the objects that the operator made, fed by watches.
 
-use std::sync::Arc;
-
+use futures::FutureExt as _;
+use futures::TryStreamExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -9,13 +9,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{ReconcileRequest, trigger_owners, trigger_self, trigger_with};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::build::{MANAGED_BY, MANAGED_BY_LABEL, PLUGIN_LABEL, child_name};
+use super::build::{MANAGED_BY, MANAGED_BY_LABEL};
+use super::kept::{self, Kept};
 use super::validate::Owner;
 use crate::crd::SlackAccessPlugin;
 
@@ -32,45 +34,45 @@ pub type Queue = BoxStream<'static, Result<ReconcileRequest<Plugin>, watcher::Er
 pub struct Caches {
     /// The objects that users write.
     pub plugins: Store<Plugin>,
-    service_accounts: Store<ServiceAccount>,
-    roles: Store<Role>,
-    role_bindings: Store<RoleBinding>,
-    config_maps: Store<ConfigMap>,
-    deployments: Store<Deployment>,
-    disruption_budgets: Store<PodDisruptionBudget>,
-    pods: Store<Pod>,
+    service_accounts: Store<Kept<ServiceAccount>>,
+    roles: Store<Kept<Role>>,
+    role_bindings: Store<Kept<RoleBinding>>,
+    config_maps: Store<Kept<ConfigMap>>,
+    deployments: Store<Kept<Deployment>>,
+    disruption_budgets: Store<Kept<PodDisruptionBudget>>,
+    pods: Store<Kept<Pod>>,
 }
 
 /// What was seen of one object's workload.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// What is there of each kind, wanted or not.
-    pub service_accounts: Vec<Arc<ServiceAccount>>,
+    pub service_accounts: Vec<ServiceAccount>,
     /// Likewise.
-    pub roles: Vec<Arc<Role>>,
+    pub roles: Vec<Role>,
     /// Likewise.
-    pub role_bindings: Vec<Arc<RoleBinding>>,
+    pub role_bindings: Vec<RoleBinding>,
     /// Likewise.
-    pub config_maps: Vec<Arc<ConfigMap>>,
+    pub config_maps: Vec<ConfigMap>,
     /// Likewise.
-    pub deployments: Vec<Arc<Deployment>>,
+    pub deployments: Vec<Deployment>,
     /// Likewise.
-    pub disruption_budgets: Vec<Arc<PodDisruptionBudget>>,
+    pub disruption_budgets: Vec<PodDisruptionBudget>,
     /// The pods.
-    pub pods: Vec<Arc<Pod>>,
+    pub pods: Vec<Pod>,
 }
 
 impl Caches {
     /// Starts every watch of a scope. Nothing happens until the queue is polled.
     pub fn watch(client: &Client, scope: &Scope) -> (Self, Queue) {
         let (plugins, plugin_events) = plugins(client, scope);
-        let (service_accounts, account_events) = owned::<ServiceAccount>(client, scope);
-        let (roles, role_events) = owned::<Role>(client, scope);
-        let (role_bindings, binding_events) = owned::<RoleBinding>(client, scope);
-        let (config_maps, map_events) = owned::<ConfigMap>(client, scope);
-        let (deployments, deployment_events) = owned::<Deployment>(client, scope);
-        let (disruption_budgets, budget_events) = owned::<PodDisruptionBudget>(client, scope);
-        let (pods, pod_events) = pods(client, scope);
+        let (service_accounts, account_events) = watched::<ServiceAccount>(client, scope, kept::without_managers);
+        let (roles, role_events) = watched::<Role>(client, scope, kept::without_managers);
+        let (role_bindings, binding_events) = watched::<RoleBinding>(client, scope, kept::without_managers);
+        let (config_maps, map_events) = watched::<ConfigMap>(client, scope, kept::without_managers);
+        let (deployments, deployment_events) = watched::<Deployment>(client, scope, kept::without_managers);
+        let (disruption_budgets, budget_events) = watched::<PodDisruptionBudget>(client, scope, kept::without_managers);
+        let (pods, pod_events) = watched::<Pod>(client, scope, kept::pod_essence);
         let queue = stream::select_all([
             plugin_events,
             account_events,
@@ -116,36 +118,38 @@ impl Caches {
         pods.wait_until_ready().await
     }
 
+    /// Whether every cache has been filled once: before that, what is not seen may be there all the same.
+    pub fn are_filled(&self) -> bool {
+        self.filled().now_or_never().is_some_and(|filled| filled.is_ok())
+    }
+
     /// Everything that is there for one object.
-    pub fn gather(&self, owner: &Owner) -> Observed {
-        Observed {
-            service_accounts: found(&self.service_accounts, owner),
-            roles: found(&self.roles, owner),
-            role_bindings: found(&self.role_bindings, owner),
-            config_maps: found(&self.config_maps, owner),
-            deployments: found(&self.deployments, owner),
-            disruption_budgets: found(&self.disruption_budgets, owner),
-            pods: self.pods.state_filter(|pod| is_for(pod, owner)),
-        }
+    pub fn gather(&self, owner: &Owner) -> Result<Observed, serde_json::Error> {
+        Ok(Observed {
+            service_accounts: found(&self.service_accounts, owner)?,
+            roles: found(&self.roles, owner)?,
+            role_bindings: found(&self.role_bindings, owner)?,
+            config_maps: found(&self.config_maps, owner)?,
+            deployments: found(&self.deployments, owner)?,
+            disruption_budgets: found(&self.disruption_budgets, owner)?,
+            pods: parsed(&self.pods, |pod| pod.is_labelled_for(owner))?,
+        })
     }
 }
 
-/// By its owner, by its label, or by standing where ours will stand.
-fn found<K>(store: &Store<K>, owner: &Owner) -> Vec<Arc<K>>
+/// By its owner, or by standing where ours will stand.
+fn found<K>(store: &Store<Kept<K>>, owner: &Owner) -> Result<Vec<K>, serde_json::Error>
 where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + 'static,
 {
-    let name = child_name(owner);
-    store.state_filter(|object| {
-        let metadata = object.meta();
-        metadata.namespace.as_deref() == Some(&owner.namespace)
-            && (metadata.name.as_deref() == Some(&name)
-                || metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid))
-    })
+    parsed(store, |object| object.is_of(owner))
 }
 
-fn is_for(pod: &Pod, owner: &Owner) -> bool {
-    pod.metadata.namespace.as_deref() == Some(&owner.namespace) && pod.labels().get(PLUGIN_LABEL) == Some(&owner.name)
+fn parsed<K>(store: &Store<Kept<K>>, is_meant: impl Fn(&Kept<K>) -> bool) -> Result<Vec<K>, serde_json::Error>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + 'static,
+{
+    store.state_filter(is_meant).iter().map(|object| object.parse()).collect()
 }
 
 fn api<K>(client: &Client, scope: &Scope) -> Api<K>
@@ -158,8 +162,13 @@ where
     }
 }
 
+/// Small pages: while it is read, a page is held several times over, for every kind at once, and parsed objects are large.
+fn pages() -> watcher::Config {
+    watcher::Config::default().page_size(25)
+}
+
 fn made_by_us() -> watcher::Config {
-    watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"))
+    pages().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"))
 }
 
 fn plugins(client: &Client, scope: &Scope) -> (Store<Plugin>, Queue) {
@@ -168,49 +177,50 @@ fn plugins(client: &Client, scope: &Scope) -> (Store<Plugin>, Queue) {
         Some(namespace) => Api::<Plugin>::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let events = watcher(api, watcher::Config::default())
+    let events = watcher(api, pages())
         .default_backoff()
         .modify(|plugin| {
             plugin.meta_mut().managed_fields = None;
             plugin.meta_mut().annotations = None;
+            if let Some(status) = plugin.0.as_mut().ok().and_then(|plugin| plugin.status.as_mut()) {
+                status.recipients = Vec::new(); // as long as the spec, and no decision depends on it
+            }
         })
         .reflect(writer)
         .applied_objects();
     (reader, trigger_self(events, ()).boxed())
 }
 
-fn owned<K>(client: &Client, scope: &Scope) -> (Store<K>, Queue)
+fn watched<K>(client: &Client, scope: &Scope, slim: impl Fn(&mut K) + Send + 'static) -> (Store<Kept<K>>, Queue)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
         + std::fmt::Debug
+        + Serialize
         + DeserializeOwned
         + Send
         + Sync
         + 'static,
 {
-    let (reader, writer) = reflector::store::<K>();
+    let (reader, mut writer) = reflector::store::<Kept<K>>();
     let events = watcher(api::<K>(client, scope), made_by_us())
         .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .reflect(writer)
+        .map_ok(move |event| kept_event(event, &slim))
+        .inspect_ok(move |event| writer.apply_watcher_event(event))
         .touched_objects();
-    (reader, trigger_owners::<Plugin, _>(events, (), ()).boxed())
+    (reader, trigger_with(events, |object: Kept<K>| object.plugins()).boxed())
 }
 
-fn pods(client: &Client, scope: &Scope) -> (Store<Pod>, Queue) {
-    let (reader, writer) = reflector::store::<Pod>();
-    let events = watcher(api::<Pod>(client, scope), made_by_us())
-        .default_backoff()
-        .modify(|pod| {
-            pod.metadata.managed_fields = None;
-            pod.spec = None;
-        })
-        .reflect(writer)
-        .touched_objects();
-    let plugin = |pod: Pod| {
-        let name = pod.labels().get(PLUGIN_LABEL)?;
-        Some(ObjectRef::<Plugin>::new(name).within(pod.metadata.namespace.as_deref()?))
-    };
-    (reader, trigger_with(events, plugin).boxed())
+fn kept_event<K>(event: watcher::Event<K>, slim: &impl Fn(&mut K)) -> watcher::Event<Kept<K>>
+where
+    K: Resource<DynamicType = ()> + Serialize,
+{
+    use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+    match event {
+        Apply(object) => Apply(Kept::new(object, slim)),
+        Delete(object) => Delete(Kept::new(object, slim)),
+        Init => Init,
+        InitApply(object) => InitApply(Kept::new(object, slim)),
+        InitDone => InitDone,
+    }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
 
-use super::plan::Written;
+use super::plan::{self, Written};
+use super::status::Controlled;
+use crate::crd::SlackAccessPlugin;
 
 /// How long a worker may be silent; it reports at least once a minute.
 const SILENCE: Duration = Duration::from_secs(150);
@@ -26,6 +28,7 @@ struct Notes {
     written: BTreeMap<String, Written>,
     heard: Option<(Time, Instant)>,
     unrouted: Option<i64>,
+    said: Option<(String, Controlled)>,
 }
 
 /// Whether a worker still reports.
@@ -99,6 +102,25 @@ impl Memory {
     /// How many unrouted requests were known before `now` of them are. What was there before this process started is no news.
     pub fn unrouted(&self, uid: &str, now: i64) -> i64 {
         self.with(uid, |notes| notes.unrouted.replace(now).unwrap_or(now))
+    }
+
+    /// What was last said of an object, if this view of it does not show that yet.
+    pub fn unseen(&self, uid: &str, plugin: &SlackAccessPlugin) -> Option<Controlled> {
+        self.with(uid, |notes| {
+            let (version, said) = notes.said.as_ref()?;
+            let is_shown =
+                plugin.metadata.resource_version.as_ref() == Some(version) || plan::is_newer(&plugin.metadata, version);
+            if is_shown {
+                notes.said = None;
+                return None;
+            }
+            Some(said.clone())
+        })
+    }
+
+    /// Notes what was said of an object, and the resource version that this made.
+    pub fn note_said(&self, uid: &str, version: String, said: Controlled) {
+        self.with(uid, |notes| notes.said = Some((version, said)));
     }
 
     /// Nothing is waited for any more.

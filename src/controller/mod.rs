@@ -16,6 +16,7 @@ pub mod events;
 mod fixtures;
 mod gate;
 pub mod gather;
+pub mod kept;
 pub mod memory;
 pub mod plan;
 pub mod reconcile;

@@ -92,7 +92,7 @@ pub fn belonging(metadata: &ObjectMeta, owner: &Owner) -> Belonging {
 }
 
 /// Resource versions of one kind are numbers that grow; one that is not is taken for news.
-fn is_newer(metadata: &ObjectMeta, than: &str) -> bool {
+pub fn is_newer(metadata: &ObjectMeta, than: &str) -> bool {
     let seen = metadata.resource_version.as_deref();
     match (seen.map(str::parse::<u64>), than.parse::<u64>()) {
         (Some(Ok(seen)), Ok(than)) => seen > than,

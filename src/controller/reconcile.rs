@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
@@ -28,6 +28,8 @@ use crate::metrics::controller::ControllerMetrics;
 const RESYNC: Duration = Duration::from_mins(30);
 /// How long an object waits after failures in a row.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_mins(5));
+/// How long an object waits while the caches are being filled.
+const UNTIL_FILLED: Duration = Duration::from_millis(250);
 /// The annotation that makes a node look for changed Secrets: any change of a pod does.
 const NUDGE_ANNOTATION: &str = "slackaccess.dev/looked-for-secrets";
 
@@ -51,6 +53,9 @@ pub struct Context {
 pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Action, Error> {
     if plugin.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change()); // its parts go with it: they name it as their owner
+    }
+    if !context.caches.are_filled() {
+        return Ok(Action::requeue(UNTIL_FILLED));
     }
     let started = Instant::now();
     let result = match &plugin.0 {
@@ -80,10 +85,13 @@ pub fn after_failure(plugin: &Plugin, error: &Error, context: &Context) -> Actio
 }
 
 async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Action, Error> {
-    let observed = observe(plugin, context);
+    let observed = observe(plugin, context)?;
     let outcome = Box::pin(converge(plugin, context, &observed)).await;
-    let previous = plugin.status.clone().unwrap_or_default();
+    let mut previous = plugin.status.clone().unwrap_or_default();
     let uid = plugin.uid().unwrap_or_default();
+    if let Some(said) = context.memory.unseen(&uid, plugin) {
+        said.overlay(&mut previous);
+    }
     let last_report = previous.worker.as_ref().and_then(|worker| worker.last_report_time.as_ref());
     let pulse = context.memory.pulse(&uid, last_report);
     let controlled = status::decide(&Facts {
@@ -102,13 +110,13 @@ async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Ac
 }
 
 /// gather (caches only)
-fn observe(plugin: &SlackAccessPlugin, context: &Context) -> Observed {
+fn observe(plugin: &SlackAccessPlugin, context: &Context) -> Result<Observed, Error> {
     let owner = Owner {
         name: plugin.name_any(),
         namespace: plugin.namespace().unwrap_or_default(),
         uid: plugin.uid().unwrap_or_default(),
     };
-    context.caches.gather(&owner)
+    Ok(context.caches.gather(&owner).map_err(build::Error::from)?)
 }
 
 /// validate (pure) → build (pure) → apply (client required)
@@ -136,7 +144,9 @@ async fn say(
         news.extend(events::unrouted(seen, delivery));
     }
     if !status::is_said(controlled, previous) {
-        patch_status(&context.client, plugin.meta(), &json!(controlled)).await?;
+        if let Some(version) = patch_status(&context.client, plugin.meta(), &json!(controlled)).await? {
+            context.memory.note_said(&uid, version, controlled.clone());
+        }
         news.extend(events::news(previous, controlled));
     }
     context.events.publish(plugin, news).await;
@@ -158,12 +168,13 @@ async fn say_unreadable(client: &Client, invalid: &kube::core::error_boundary::I
     }
 }
 
-/// The UID makes it a conflict to write to another object of the same name.
+/// Writes a part of a status; the resource version that this made. The UID makes it a conflict to write to another object of the
+/// same name.
 async fn patch_status(
     client: &Client,
-    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    metadata: &ObjectMeta,
     status: &serde_json::Value,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let name = metadata.name.clone().unwrap_or_default();
     let body = json!({
         "apiVersion": SlackAccessPlugin::api_version(&()),
@@ -176,9 +187,9 @@ async fn patch_status(
     let api: Api<kube::api::DynamicObject> =
         Api::namespaced_with(client.clone(), metadata.namespace.as_deref().unwrap_or_default(), &resource);
     match api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(body)).await {
-        Ok(_) => Ok(()),
+        Ok(written) => Ok(written.metadata.resource_version),
         // Deleted, or deleted and made anew: there is nobody to say it to.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
         Err(source) => Err(Error::Kube {
             action: "write the status of",
             kind: SlackAccessPlugin::kind(&()).into_owned(),
@@ -193,7 +204,7 @@ async fn patch_status(
 async fn nudge(
     status: &SlackAccessPluginStatus,
     resources: &Resources<Applied>,
-    pods: &[Arc<Pod>],
+    pods: &[Pod],
     uid: &str,
     context: &Context,
 ) -> Option<Duration> {

@@ -1,7 +1,5 @@
 //! Pure: what the controller says of an object, from what it did, what its pods do, and what its worker reports.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -37,7 +35,7 @@ pub struct Facts<'a> {
     /// What became of the spec.
     pub outcome: Result<&'a Resources<Applied>, &'a Error>,
     /// The pods that are there.
-    pub pods: &'a [Arc<Pod>],
+    pub pods: &'a [Pod],
     /// Whether the worker still reports.
     pub pulse: Pulse,
     /// The time of the decision.
@@ -117,6 +115,17 @@ pub fn decide(facts: &Facts<'_>) -> Controlled {
     }
 }
 
+impl Controlled {
+    /// The status as it is once this has been said.
+    pub fn overlay(self, status: &mut SlackAccessPluginStatus) {
+        let Self { observed_generation, conditions, workload } = self;
+        status.observed_generation = observed_generation;
+        status.workload = workload;
+        status.conditions.retain(|old| conditions.iter().all(|new| new.type_ != old.type_));
+        status.conditions.extend(conditions);
+    }
+}
+
 /// Whether the status already says this.
 pub fn is_said(controlled: &Controlled, status: &SlackAccessPluginStatus) -> bool {
     controlled.observed_generation == status.observed_generation
@@ -165,7 +174,7 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
     }
 }
 
-fn suspended(pods: &[Arc<Pod>]) -> Verdict {
+fn suspended(pods: &[Pod]) -> Verdict {
     let (message, phase) = if pods.is_empty() {
         ("spec.suspend is set: no request is announced until it is false again", Phase::Settled)
     } else {

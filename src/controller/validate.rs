@@ -139,12 +139,11 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
     let credentials = match (identity, tls) {
         (Some(identity), None) => {
             let secret = Source::Secret(identity.secret_ref.name.clone());
-            Credentials::IdentityFile(match &identity.secret_ref.key {
-                Some(key) => mounts.file(secret, key),
-                None => {
-                    let [first, second] = IDENTITY_KEYS;
-                    mounts.file_of_keys(secret, &[second, first], IDENTITY_FILE)
-                }
+            Credentials::IdentityFile(if let Some(key) = &identity.secret_ref.key {
+                mounts.file(secret, key)
+            } else {
+                let [first, second] = IDENTITY_KEYS;
+                mounts.file_of_keys(secret, &[second, first], IDENTITY_FILE)
             })
         }
         (None, Some(tls)) => {

@@ -12,3 +12,64 @@ fn the_committed_definition_is_the_generated_one() {
         "crds/slackaccessplugins.yaml is out of date; run: cargo run -- crd > crds/slackaccessplugins.yaml",
     );
 }
+
+/// The page for users.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/slackaccessplugin.md");
+/// Parts that are as in a pod: Kubernetes documents them.
+const AS_IN_A_POD: [&str; 3] = ["env", "tolerations", "conditions"];
+
+/// Names of all properties below a schema.
+fn properties(schema: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        found.insert(name.clone());
+        if !AS_IN_A_POD.contains(&name.as_str()) {
+            properties(property, found);
+        }
+    }
+    if schema["items"].is_object() {
+        properties(&schema["items"], found);
+    }
+}
+
+#[test]
+fn the_page_for_users_names_every_field() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let definition = serde_json::to_value(SlackAccessPlugin::crd()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut names = std::collections::BTreeSet::new();
+    properties(&schema["spec"], &mut names);
+    properties(&schema["status"], &mut names);
+    assert!(names.len() > 50, "{names:?}");
+    for name in names {
+        let ways = [format!("`{name}`"), format!("`secretRef.{name}`"), format!("spec.{name}\n")];
+        assert!(ways.iter().any(|way| page.contains(way)), "docs/slackaccessplugin.md does not name `{name}`");
+    }
+}
+
+#[test]
+fn the_page_for_users_explains_every_condition_and_every_reason() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let words = [include_str!("reason.rs"), include_str!("status.rs")];
+    let constants = words.iter().flat_map(|text| text.lines()).filter(|line| line.trim().starts_with("pub const"));
+    let values: Vec<&str> = constants.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(values.len() > 30, "{values:?}");
+    for value in values {
+        let cell = format!("| `{value}` |");
+        assert!(page.contains(&cell), "no table of docs/slackaccessplugin.md has a row for `{value}`");
+    }
+}
+
+#[test]
+fn the_examples_on_the_page_for_users_have_no_field_that_does_not_exist() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 2);
+    for example in examples {
+        let value: serde_json::Value = serde_saphyr::from_str(example).unwrap();
+        let mut unknown = Vec::new();
+        let read: Result<SlackAccessPluginSpec, _> =
+            serde_ignored::deserialize(&value["spec"], |path| unknown.push(path.to_string()));
+        read.unwrap();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}

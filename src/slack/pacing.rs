@@ -56,6 +56,13 @@ impl Pace {
         self.penance_until = Some(now + PENANCE);
     }
 
+    /// Both streams are one.
+    fn merge(&mut self, other: Self) {
+        self.last = self.last.max(other.last);
+        self.paused_until = self.paused_until.max(other.paused_until);
+        self.penance_until = self.penance_until.max(other.penance_until);
+    }
+
     fn pause_end(&self, now: Instant) -> Option<Instant> {
         self.paused_until.filter(|until| *until > now)
     }
@@ -129,6 +136,13 @@ impl Pacing {
         self.channels.entry(channel.to_owned()).or_default().limit(until, now);
     }
 
+    /// What was known as `address` so far turns out to be the channel `id`: one channel, one pace.
+    pub fn rename(&mut self, address: &str, id: &str) {
+        if let Some(pace) = self.channels.remove(address) {
+            self.channels.entry(id.to_owned()).or_default().merge(pace);
+        }
+    }
+
     /// When a call that has its place may start: now, or when the pause that Slack asked for is over. Limits may have
     /// become known after the place was taken.
     pub fn ready_at(&self, method: &str, channel: Option<&str>, now: Instant) -> Instant {
@@ -179,6 +193,17 @@ mod tests {
         assert_eq!(offsets(&mut pacing, "C2", 3, now), [0; 3]);
         let forgiven = now + seconds(700);
         assert_eq!(offsets(&mut pacing, "C1", 3, forgiven), [0; 3]);
+    }
+
+    #[test]
+    fn a_channel_keeps_its_pace_when_its_id_becomes_known() {
+        let (mut pacing, now) = (Pacing::new(), Instant::now());
+        pacing.reserve("C1", now);
+        pacing.limited(POST, Some("access-requests"), seconds(30), now);
+        pacing.rename("access-requests", "C1");
+        assert_eq!(pacing.ready_at(POST, Some("C1"), now), now + seconds(30));
+        assert_eq!(offsets(&mut pacing, "C1", 2, now), [30_000, 31_100]);
+        assert_eq!(pacing.ready_at(POST, Some("access-requests"), now), now);
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn describe(status: &Status) -> String {
         message.push_str(&cause);
     }
     if message.is_empty() {
-        message = status.code().description().to_owned();
+        status.code().description().clone_into(&mut message);
     }
     message
 }

@@ -20,7 +20,7 @@ const ACCESS_REQUEST: &str = "access_request";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It was created or changed; this is its whole content.
-    Put(AccessRequest),
+    Put(Box<AccessRequest>),
     /// It expired or was deleted.
     Deleted(RequestId),
 }
@@ -80,7 +80,7 @@ fn check_init(event: &proto::Event) -> Result<(), CallError> {
 fn change(event: proto::Event) -> Option<Change> {
     match (proto::Operation::try_from(event.r#type), event.resource) {
         (Ok(proto::Operation::Put), Some(Resource::AccessRequest(request))) => {
-            convert::access_request(request).map(Change::Put)
+            convert::access_request(request).map(|request| Change::Put(Box::new(request)))
         }
         (Ok(proto::Operation::Delete), Some(Resource::ResourceHeader(header))) if header.kind == ACCESS_REQUEST => {
             header.metadata.map(|metadata| Change::Deleted(RequestId(metadata.name)))

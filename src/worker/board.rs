@@ -1,7 +1,7 @@
 //! What is undelivered, and why: for people, who read it as metrics and as the object's status.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -17,6 +17,8 @@ pub struct Problem {
     pub code: String,
     /// One sentence: what to do.
     pub remedy: String,
+    /// Only this recipient cannot be reached; others can.
+    pub of_recipient: bool,
 }
 
 /// One delivery that is not done.
@@ -35,18 +37,26 @@ pub struct Summary {
     pub pending: usize,
     /// Those among them that have failed.
     pub failing: usize,
+    /// Requests that the failed ones belong to.
+    pub failing_requests: usize,
     /// Since when the oldest waits.
     pub oldest: Option<Timestamp>,
     /// The problem of each recipient that has one.
     pub problems: BTreeMap<String, Problem>,
     /// When a message last reached somebody.
     pub last_success: Option<Timestamp>,
+    /// Requests that nobody was to be told of.
+    pub unrouted: usize,
+    /// The last of them, and what to do.
+    pub last_unrouted: Option<String>,
 }
 
 #[derive(Default)]
 struct State {
     undelivered: BTreeMap<(RequestId, String), Undelivered>,
     last_success: Option<Timestamp>,
+    unrouted: usize,
+    last_unrouted: Option<String>,
 }
 
 /// The board. Clones share it.
@@ -105,13 +115,30 @@ impl Board {
         self.notify();
     }
 
+    /// Notes that nobody is told of a request.
+    pub fn unrouted(&self, request: &RequestId, roles: &[String]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.unrouted += 1;
+        state.last_unrouted = Some(format!(
+            "request {request} for {}: add the role, or \"*\", to roleToRecipients",
+            if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") }
+        ));
+        drop(state);
+        self.notify();
+    }
+
     /// What stands on it now.
     pub fn summary(&self) -> Summary {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let failing = state.undelivered.values().filter(|left| left.problem.is_some());
+        let failing_requests: BTreeSet<_> =
+            state.undelivered.iter().filter(|(_, left)| left.problem.is_some()).map(|((id, _), _)| id).collect();
         Summary {
             pending: state.undelivered.len(),
             failing: failing.count(),
+            failing_requests: failing_requests.len(),
+            unrouted: state.unrouted,
+            last_unrouted: state.last_unrouted.clone(),
             oldest: state.undelivered.values().map(|left| left.since).min(),
             problems: state
                 .undelivered
@@ -141,7 +168,7 @@ mod tests {
     }
 
     fn problem() -> Problem {
-        Problem { code: "not_in_channel".to_owned(), remedy: "invite @teleport to #dba".to_owned() }
+        Problem { code: "not_in_channel".to_owned(), remedy: "invite @teleport to #dba".to_owned(), of_recipient: true }
     }
 
     #[test]

@@ -98,10 +98,11 @@ impl Context {
         self.conversations().get(address).cloned()
     }
 
-    /// Notes that a post to `address` arrived in the conversation `id`.
+    /// Notes that a post to `address` arrived in the conversation `id`; the pace of the one becomes that of the other.
     pub(super) fn learn_conversation(&self, address: &str, id: &str) {
         if address != id {
             self.conversations().insert(address.to_owned(), id.to_owned());
+            self.pacing().rename(address, id);
         }
     }
 

@@ -13,6 +13,7 @@ pub mod decide;
 mod dispatch;
 mod gojson;
 mod messages;
+mod reach;
 pub mod recipients;
 pub mod record;
 pub mod report;
@@ -20,6 +21,8 @@ mod request;
 mod resync;
 mod roles;
 mod session;
+pub mod status;
+mod trouble;
 
 use std::{
     path::{Path, PathBuf},
@@ -35,6 +38,7 @@ use self::{
     config::{Config, Origin},
     report::Reporter,
     session::Session,
+    status::{Access, Me},
 };
 use crate::{
     admin::{self, Health, Listener},
@@ -152,6 +156,10 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         fail_fast: options.origin.environment.fail_fast(),
         stop: stop.child_token(),
     };
+    if let Some(object) = shared.config.kubernetes.clone() {
+        let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
+        tokio::spawn(status::run(Access::Environment, object, me, reports, status::view, stop.clone()));
+    }
     let mut session = Session::new(shared.clone(), options.strict)?;
     tokio::select! {
         started = session.start() => started?,

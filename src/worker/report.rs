@@ -1,13 +1,13 @@
-//! The worker's own view of its health, in one place: for the log of a running process and the status of its object.
+//! The worker's own view of its health, in one place: what its object's status tells people.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::board::Summary;
+use super::{board::Summary, reach::Reach};
 use crate::{
-    slack::{client::Account, error::Error as SlackError},
+    slack::client::Account,
     teleport::{client::Server, dial::Route, identity::Identity},
 };
 
@@ -16,20 +16,38 @@ use crate::{
 pub struct Report {
     /// The identity in use.
     pub identity: Option<IdentityReport>,
-    /// A newer identity was found and cannot be used, for this reason; or there is none at all.
-    pub identity_problem: Option<String>,
+    /// There is no identity, or a newer one cannot be used.
+    pub identity_trouble: Option<Trouble>,
     /// The cluster, while connected.
     pub teleport: Option<TeleportReport>,
     /// Why there is no connection, or why nothing can be listed.
-    pub teleport_problem: Option<String>,
+    pub teleport_trouble: Option<Trouble>,
     /// The workspace, once the token has worked.
     pub slack: Option<Account>,
-    /// What stands between the token and Slack, and what to do.
-    pub slack_problem: Option<SlackProblem>,
+    /// What stands between the token and Slack.
+    pub slack_trouble: Option<Trouble>,
+    /// Whether the configured recipients can be reached; none before they were looked for.
+    pub recipients: Option<BTreeMap<String, Reach>>,
     /// Deliveries.
     pub delivery: Summary,
-    /// Everything has been listed at least once.
-    pub listed: bool,
+    /// Requests that wait for a decision.
+    pub open_requests: usize,
+}
+
+/// Something that does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The reason of the condition, one of `crd::reason::worker`.
+    pub reason: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Trouble {
+    /// Something that does not work.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
 }
 
 /// The identity in use.
@@ -37,6 +55,8 @@ pub struct Report {
 pub struct IdentityReport {
     /// Teleport user name.
     pub user: String,
+    /// Begin of validity.
+    pub valid_from: Timestamp,
     /// End of validity.
     pub expires: Timestamp,
 }
@@ -52,18 +72,7 @@ pub struct TeleportReport {
     pub route: String,
 }
 
-/// Why Slack does not take the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlackProblem {
-    /// Slack's error string, or one of our own.
-    pub code: String,
-    /// What happened.
-    pub message: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-/// Collects the report.
+/// Collects the report. Clones share it.
 #[derive(Clone)]
 pub struct Reporter(Arc<watch::Sender<Report>>);
 
@@ -79,7 +88,8 @@ impl Reporter {
         self.0.subscribe()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Report)) {
+    /// Changes the report; nobody is told of a change that changes nothing.
+    pub fn change(&self, change: impl FnOnce(&mut Report)) {
         self.0.send_if_modified(|report| {
             let before = report.clone();
             change(report);
@@ -89,16 +99,20 @@ impl Reporter {
 
     /// An identity is in use.
     pub fn identity(&self, identity: &Identity) {
-        let (user, expires) = (identity.user().to_owned(), identity.not_after());
+        let identity = IdentityReport {
+            user: identity.user().to_owned(),
+            valid_from: identity.not_before(),
+            expires: identity.not_after(),
+        };
         self.change(|report| {
-            report.identity = Some(IdentityReport { user, expires });
-            report.identity_problem = None;
+            report.identity = Some(identity);
+            report.identity_trouble = None;
         });
     }
 
     /// There is no identity, or a new one that cannot be used.
-    pub fn identity_problem(&self, problem: &str) {
-        self.change(|report| report.identity_problem = Some(problem.to_owned()));
+    pub fn identity_trouble(&self, trouble: Trouble) {
+        self.change(|report| report.identity_trouble = Some(trouble));
     }
 
     /// Teleport answers.
@@ -110,24 +124,18 @@ impl Reporter {
         };
         self.change(|report| {
             report.teleport = Some(teleport);
-            report.teleport_problem = None;
+            report.teleport_trouble = None;
         });
     }
 
     /// Teleport does not answer, or not what is needed.
-    pub fn teleport_problem(&self, problem: &str) {
-        self.change(|report| {
-            report.teleport = None;
-            report.teleport_problem = Some(problem.to_owned());
-        });
+    pub fn teleport_trouble(&self, trouble: Trouble) {
+        self.change(|report| report.teleport_trouble = Some(trouble));
     }
 
     /// Everything was listed.
     pub fn listed(&self) {
-        self.change(|report| {
-            report.listed = true;
-            report.teleport_problem = None;
-        });
+        self.change(|report| report.teleport_trouble = None);
     }
 
     /// The token works.
@@ -135,18 +143,12 @@ impl Reporter {
         let account = account.clone();
         self.change(|report| {
             report.slack = Some(account);
-            report.slack_problem = None;
+            report.slack_trouble = None;
         });
     }
 
-    /// The token does not work, or Slack cannot be reached.
-    pub fn slack_problem(&self, error: &SlackError) {
-        let problem = SlackProblem { code: error.code.clone(), message: error.to_string(), remedy: error.remedy() };
-        self.change(|report| report.slack_problem = Some(problem));
-    }
-
-    /// Deliveries have changed.
-    pub fn delivery(&self, summary: Summary) {
-        self.change(|report| report.delivery = summary);
+    /// There is no token, it does not work, or Slack cannot be reached.
+    pub fn slack_trouble(&self, trouble: Trouble) {
+        self.change(|report| report.slack_trouble = Some(trouble));
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info, warn};
 
 pub(super) use self::connect::ConnectError;
@@ -34,10 +34,11 @@ use super::{
     context::{Context, Parts, Teleport},
     decide::Observation,
     dispatch::Dispatcher,
-    read_file,
+    reach, read_file,
     recipients::RoleToRecipients,
     request::Hint,
     resync::Listed,
+    trouble,
 };
 use crate::{
     files::Watched,
@@ -70,7 +71,7 @@ type Testing = BoxFuture<'static, Tested>;
 type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
 
 /// One run with one configuration.
-#[expect(clippy::struct_excessive_bools, reason = "each remembers one thing that has happened, or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(super) struct Session {
     shared: Shared,
     context: Arc<Context>,
@@ -102,6 +103,8 @@ pub(super) struct Session {
     unconfirmed: bool,
     /// Requests that changed while a listing was under way: it may show them as they were before.
     touched: HashSet<RequestId>,
+    /// Requests that wait for a decision.
+    open: HashSet<RequestId>,
     listed_before: bool,
     /// What only a person can mend is an error, until everything was listed once.
     strict: bool,
@@ -121,11 +124,11 @@ impl Session {
             Err(error) if strict => return Err(error.into()),
             Err(error) => {
                 error!(%error, "There is no usable identity: waiting for one");
-                shared.reporter.identity_problem(&error.to_string());
+                shared.reporter.identity_trouble(trouble::of_identity(&error));
                 None
             }
         };
-        let slack = token::client(&shared.config, strict)?;
+        let slack = token::client(&shared, strict)?;
         let (teleport, teleport_in_use) = watch::channel(None);
         let (routes, routes_in_use) = watch::channel(Arc::new(shared.config.role_to_recipients.clone()));
         let context = Context::new(Parts {
@@ -166,6 +169,7 @@ impl Session {
             relist_at: None,
             unconfirmed: false,
             touched: HashSet::new(),
+            open: HashSet::new(),
             listed_before: false,
             strict,
             warned_of_expiry: false,
@@ -204,6 +208,8 @@ impl Session {
         resync.reset();
         let mut heartbeat = interval(HEARTBEAT);
         let mut board = self.context.board.subscribe();
+        let looking = reach::keep_looking(self.context.clone(), self.shared.reporter.clone());
+        let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
         let stop = self.context.shutdown.clone();
         while !stop.is_cancelled() {
             self.connect_if_due();
@@ -263,7 +269,7 @@ impl Session {
                 let untouched = request.state == RequestState::Pending && request.reviews.is_empty();
                 let new = untouched && age.is_some_and(|age| age < NEW);
                 let hint = if new { Hint::New } else { Hint::Unknown };
-                (request.id.clone(), Observation::Present(request), hint)
+                (request.id.clone(), Observation::Present(*request), hint)
             }
             Change::Deleted(id) => {
                 debug!(request_id = %id, "Access request is gone");
@@ -274,8 +280,18 @@ impl Session {
         if self.listing.is_some() {
             self.touched.insert(id.clone());
         }
+        self.count_open(&id, &observed);
         self.dispatcher.tell(id, observed, hint);
         Ok(())
+    }
+
+    fn count_open(&mut self, id: &RequestId, observed: &Observation) {
+        let open = matches!(observed, Observation::Present(request) if request.state == RequestState::Pending);
+        let changed = if open { self.open.insert(id.clone()) } else { self.open.remove(id) };
+        if changed {
+            let count = self.open.len();
+            self.shared.reporter.change(|report| report.open_requests = count);
+        }
     }
 
     fn note_identity(&mut self, identity: &Identity) {
@@ -294,7 +310,7 @@ impl Session {
         if refused && !tested_lately && self.testing.is_none() && self.test_at.is_none() {
             self.test_at = Some(Instant::now());
         }
-        self.shared.reporter.delivery(summary);
+        self.shared.reporter.change(|report| report.delivery = summary);
     }
 
     fn beat(&mut self) {

@@ -1,7 +1,7 @@
 //! What every step has at hand: the node, the world outside, and looks at the objects of interest.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ impl Journey {
     }
 
     /// A file of the user.
-    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
@@ -90,10 +90,11 @@ impl Journey {
         self.try_shell(line).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The commands of the documentation, as a user copies them.
-    pub(crate) fn documented_commands(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(project().join("docs/kubernetes.md")).unwrap();
-        let block = text.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    /// The commands of the README, as a user copies them.
+    pub(crate) fn documented_commands() -> Vec<String> {
+        let text = std::fs::read_to_string(project().join("README.md")).unwrap();
+        let blocks = text.split("```sh\n").filter_map(|rest| rest.split("```").next());
+        let block = blocks.into_iter().find(|block| block.contains("helm install")).unwrap();
         block.lines().map(|line| line.replace("xoxb-…", BOT_TOKEN)).collect()
     }
 
@@ -161,7 +162,7 @@ impl Journey {
 
     /// What somebody would look at who has to find out what went wrong.
     pub(crate) async fn state(&self) -> String {
-        let mut text = String::new();
+        let mut parts = Vec::new();
         for line in [
             "kubectl get sap,deployments,pods -A -o wide",
             "kubectl describe sap",
@@ -170,9 +171,9 @@ impl Journey {
             "kubectl logs -l slackaccess.dev/plugin=slack --tail=60 --prefix",
         ] {
             let said = self.try_shell(line).await.unwrap_or_else(|error| error);
-            text.push_str(&format!("\n--- {line}\n{said}"));
+            parts.push(format!("--- {line}\n{said}"));
         }
-        text
+        parts.join("\n")
     }
 }
 

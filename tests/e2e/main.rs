@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -12,6 +13,7 @@
     reason = "a test: a panic is how it fails, its output is for people"
 )]
 
+mod faults;
 mod journey;
 mod node;
 mod outside;
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let failed = runtime.block_on(travel(node));
+    let failed = tokio::task::LocalSet::new().block_on(&runtime, travel(node));
     // What still runs (servers, streams) ends with the process.
     runtime.shutdown_background();
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -47,7 +49,8 @@ async fn travel(node: Node) -> usize {
     for (name, step) in steps::STEPS {
         let began = Instant::now();
         // On a task of its own, which turns a panic into a result.
-        let ended = tokio::spawn(step(Arc::clone(&journey))).await;
+        let step = step(Arc::clone(&journey));
+        let ended = tokio::task::spawn_local(step).await;
         let took = began.elapsed().as_secs_f64();
         if ended.is_ok() {
             println!("test {name} ... ok ({took:.1} s)");

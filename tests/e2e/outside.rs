@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_rustls::TlsAcceptor;
 
 /// How long an announcement may take before it counts as lost.
-const LOST: Duration = Duration::from_secs(60);
+const LOST: Duration = Duration::from_mins(1);
 
 /// Teleport and Slack, and who has to be told of which request.
 pub(crate) struct Outside {
@@ -55,10 +55,17 @@ impl Outside {
         began.elapsed()
     }
 
-    /// Makes a request and waits for its announcement.
+    /// Makes a request, waits for its announcement, and decides it: what still waits for a decision is announced to recipients that
+    /// are added later, too.
     pub(crate) async fn works(&self, role: &str, places: &[&str]) {
         let id = self.request(role, places);
-        self.announced(&id).await;
+        self.announced_and_decided(&id).await;
+    }
+
+    /// Waits for the announcement of a request, and decides it.
+    pub(crate) async fn announced_and_decided(&self, id: &str) {
+        self.announced(id).await;
+        self.teleport.approve(id, "").unwrap();
     }
 
     /// Looks at every request of the journey: announced once wherever it had to be, and nowhere else. Returns how many there are.

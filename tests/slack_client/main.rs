@@ -15,7 +15,8 @@ use std::{process::Command, time::Duration};
 use serde_json::{Value, json};
 use server::{Received, Reply, Server};
 use slack_access_operator::slack::{
-    client::{Client, MessageRef, Post, Settings, UserId},
+    MessageRef,
+    client::{Client, Post, Settings, UserId},
     directory::Directory,
     error::{Class, Error, code},
     message::{Content, Metadata},

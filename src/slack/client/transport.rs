@@ -98,7 +98,8 @@ impl Transport {
     ) -> Result<Answer, Error> {
         // One token for the whole call, whatever is swapped in meanwhile.
         let token = self.token();
-        let outcome = self.exchange(method, about, request, &token).await;
+        // Kilobytes of state: on the heap while the call lasts, not inside everything that may have to make one.
+        let outcome = Box::pin(self.exchange(method, about, request, &token)).await;
         outcome.map_err(|mut error| {
             error.detail = mask(&error.detail, &token);
             debug!(method, code = error.code, class = error.class.as_str(), detail = error.detail, "Slack call failed");

@@ -49,7 +49,7 @@ impl DialError {
         }
         let any = |wanted: fn(&StepError) -> bool| failures.iter().any(|failure| wanted(&failure.error));
         let advice = if any(|error| matches!(error, StepError::WebCertificate(_))) {
-            "check that address and identity are of the same cluster; if this is a Proxy whose web certificate is signed by an authority of your own, set SSL_CERT_FILE to that authority's certificate"
+            "check that address and identity are of the same cluster; if this is a Proxy whose web certificate is signed by an authority of your own, name that authority's certificate in teleport.ca_bundle or SSL_CERT_FILE"
         } else if failures.iter().all(|failure| matches!(failure.error, StepError::Connect { .. })) {
             "check the address, the network and that Teleport is running"
         } else if any(|error| matches!(error, StepError::ForeignServer(_))) {

@@ -219,6 +219,7 @@ impl Task {
                 "Nobody is told of this request: add its roles, or \"*\", to role_to_recipients"
             );
             self.context.metrics.request_unrouted();
+            self.context.board.unrouted(&self.id, &unrouted_roles);
         }
         self.unrouted = unrouted;
         self.wanted = recipients.into_iter().map(|recipient| (recipient.to_string(), recipient)).collect();

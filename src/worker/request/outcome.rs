@@ -218,7 +218,11 @@ impl Task {
         for (key, _) in &decision.steps {
             let problem =
                 self.lanes.get(key).and_then(|lane| lane.problem.as_ref()).filter(|error| !error.is_rate_limit());
-            let problem = problem.map(|error| Problem { code: error.code.clone(), remedy: error.remedy() });
+            let problem = problem.map(|error| Problem {
+                code: error.code.clone(),
+                remedy: error.remedy(),
+                of_recipient: matches!(error.class, Class::Config | Class::Recipient),
+            });
             board.set(&self.id, key, Some(problem));
         }
         for key in self.lanes.keys().filter(|key| decision.steps.iter().all(|(other, _)| other != *key)) {

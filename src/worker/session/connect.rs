@@ -76,7 +76,8 @@ pub(super) async fn connect(
         return Err(ConnectError::Expired { user, expires });
     }
     let refused = |error: CallError| match error.kind {
-        Kind::AccessDenied => ConnectError::refused(Some(&identity), error),
+        // BadParameter: nothing is left to watch of what was asked for.
+        Kind::AccessDenied | Kind::BadParameter => ConnectError::refused(Some(&identity), error),
         _ => ConnectError::Call(error),
     };
     let (channel, route) = dial(&config.teleport.addr, identity.clone(), options).await?;

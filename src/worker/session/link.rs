@@ -15,7 +15,7 @@ use crate::{
     backoff::Backoff,
     metrics::Reload,
     teleport::{error::CallError, identity::Identity},
-    worker::{Error, Gate},
+    worker::{Error, Gate, trouble},
 };
 
 /// Between attempts to connect.
@@ -91,13 +91,13 @@ impl Session {
             } else {
                 debug!(%error, retry_in = ?delay, "The new identity does not work yet");
             }
-            self.shared.reporter.identity_problem(&error.to_string());
+            self.shared.reporter.identity_trouble(trouble::of_connecting(error));
             return;
         }
         error!(%error, retry_in = ?delay, "Cannot reach Teleport");
         self.shared.metrics.teleport_connected(false);
         self.shared.health.close(Gate::TELEPORT);
-        self.shared.reporter.teleport_problem(&error.to_string());
+        self.shared.reporter.teleport_trouble(trouble::of_connecting(error));
     }
 
     /// The watch is over, for whatever reason.
@@ -113,7 +113,7 @@ impl Session {
         }
         warn!(%error, "The watch ended: reconnecting");
         self.shared.metrics.teleport_connected(false);
-        self.shared.reporter.teleport_problem(&error.to_string());
+        self.shared.reporter.teleport_trouble(trouble::of_call(&error));
         Ok(())
     }
 
@@ -123,6 +123,8 @@ impl Session {
                 if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
             {
                 self.candidate = None;
+                // Back to the one in use: what was wrong with its successor is of no concern any more.
+                self.note_identity(&identity);
             }
             Ok(identity) => {
                 info!(expires = %identity.not_after(), "Found a new identity: trying it");
@@ -138,7 +140,7 @@ impl Session {
                 } else {
                     error!(%error, "There is still no usable identity: waiting for one");
                 }
-                self.shared.reporter.identity_problem(&error.to_string());
+                self.shared.reporter.identity_trouble(trouble::of_identity(&error));
             }
         }
     }

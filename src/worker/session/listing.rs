@@ -18,6 +18,7 @@ use crate::{
         context::Teleport,
         request::{Hint, needs_work},
         resync::{self, Listed},
+        trouble,
     },
 };
 
@@ -47,7 +48,7 @@ impl Session {
             }
             Err(error) => {
                 warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_problem(&error.to_string());
+                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
                 self.relist_at = Some(Instant::now() + RELIST);
                 return Ok(());
             }
@@ -58,8 +59,13 @@ impl Session {
         }
         let total = listed.len();
         let mut found = 0;
+        let touched = std::mem::take(&mut self.touched);
+        self.open.retain(|id| touched.contains(id));
         for Listed { id, observed, record } in listed {
-            let unseen = !self.touched.contains(&id);
+            let unseen = !touched.contains(&id);
+            if unseen {
+                self.count_open(&id, &observed);
+            }
             if unseen && (self.dispatcher.has(&id) || needs_work(&self.context, &observed, &record)) {
                 found += u64::from(!self.dispatcher.has(&id));
                 self.dispatcher.tell(id, observed, Hint::Known(record));

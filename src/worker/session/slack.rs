@@ -14,6 +14,7 @@ use crate::{
     backoff::Backoff,
     metrics::Reload,
     slack::{client::Account, token::Token},
+    worker::trouble,
 };
 
 /// Between tests of a token that does not work.
@@ -37,7 +38,10 @@ impl Session {
                     let remedy = error.remedy();
                     error!(%error, remedy, "Cannot work with Slack: requests wait until this is mended");
                 }
-                self.shared.reporter.slack_problem(&error);
+                // That there is no token is said already; its file is watched.
+                if !self.context.slack.has_token(&Token::new("")) {
+                    self.shared.reporter.slack_trouble(trouble::of_slack(&error));
+                }
             }
             Tested::NewFails(error) => {
                 if self.test_again() {
@@ -48,6 +52,7 @@ impl Session {
                         error!(%error, "The new Slack token does not work: staying with the old one");
                     }
                 }
+                self.shared.reporter.slack_trouble(trouble::of_token(&error));
             }
         }
     }

@@ -12,9 +12,9 @@ use crate::{
         token::Token,
     },
     worker::{
-        Error,
+        Error, Shared,
         config::{Config, TOKEN_FILE_LIMIT, TokenSource},
-        read_file,
+        read_file, trouble,
     },
 };
 
@@ -22,12 +22,14 @@ const KEY: &str = "slack.token";
 
 /// A client for the configured workspace. Without a strict start a token that is not there yet is waited for: Slack
 /// refuses every call until then.
-pub(super) fn client(config: &Config, strict: bool) -> Result<Client, Error> {
+pub(super) fn client(shared: &Shared, strict: bool) -> Result<Client, Error> {
+    let config = &shared.config;
     match read(config) {
         Ok(token) => client_with(config, token),
         Err(error) if strict => Err(error),
         Err(error) => {
             error!(%error, "There is no Slack token: waiting for one");
+            shared.reporter.slack_trouble(trouble::of_token(&error));
             client_with(config, Token::new(""))
         }
     }

@@ -81,16 +81,16 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let identity = write_identities(&cluster, &args.out, Duration::from_secs(args.ttl))
         .map_err(|error| format!("cannot write identities into {}: {error}", args.out.display()))?;
     io::stdout().write_all(guide(&cluster, &args.out, &listener.local_addr()?.to_string()).as_bytes())?;
-    let router = control::router(cluster, Some(identity));
-    axum::serve(listener, router).with_graceful_shutdown(interrupted()).await?;
-    Ok(())
-}
-
-async fn interrupted() {
-    // Without a way to be told, run until killed.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    let router = control::router(cluster.clone(), Some(identity));
+    let serving = axum::serve(listener, router);
+    tokio::select! {
+        served = serving => served?,
+        interrupted = super::interrupted() => interrupted?,
     }
+    for violation in cluster.violations() {
+        tracing::warn!("a real Teleport would refuse or punish this: {violation}");
+    }
+    Ok(())
 }
 
 fn write_identities(cluster: &Cluster, directory: &Path, ttl: Duration) -> io::Result<PathBuf> {

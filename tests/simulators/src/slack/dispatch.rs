@@ -194,16 +194,7 @@ fn run(
     let now = world.clock.now();
     limit(world, &caller, method, now, flaws)?;
     check_scope(&caller, method)?;
-    let mut call = Call {
-        world,
-        args,
-        caller,
-        method: method.name,
-        now,
-        read_at: now.saturating_sub(stale),
-        base,
-        flaws: Vec::new(),
-    };
+    let mut call = Call { world, args, caller, now, read_at: now.saturating_sub(stale), base, flaws: Vec::new() };
     // One scope is decided here; of several, the method itself uses the one that fits.
     if let [scope] = method.scopes {
         call.use_scope(scope);

@@ -87,9 +87,9 @@ pub(super) fn is_known(name: &str) -> bool {
     STANDARD.iter().any(|(known, _)| *known == base)
 }
 
-/// The character of a name, for drawing it.
-pub(super) fn character(name: &str) -> Option<&'static str> {
-    STANDARD.iter().find(|(known, _)| *known == name).map(|(_, character)| *character)
+/// All names with their characters, for drawing them.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STANDARD.iter().copied()
 }
 
 /// Turns emoji characters into `:name:`, which is how Slack stores them.

@@ -179,6 +179,11 @@ impl Handle {
         self.read(|world| world.journal.calls().cloned().collect())
     }
 
+    /// The calls after that number, oldest first.
+    pub fn calls_after(&self, seq: u64) -> Vec<Call> {
+        self.read(|world| world.journal.after(seq).cloned().collect())
+    }
+
     /// The calls of one method.
     pub fn calls(&self, method: &str) -> Vec<Call> {
         self.read(|world| world.journal.calls().filter(|call| call.method == method).cloned().collect())
@@ -195,6 +200,11 @@ impl Handle {
             world.journal.clear();
             world.violations.clear();
         });
+    }
+
+    /// Base URL of the control API and of everything else: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        self.base()
     }
 
     /// The faults in force. Inject through [`Handle::inject`], which refuses what makes no sense.

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, State},
     response::{IntoResponse, Response},
-    routing::any,
+    routing::{any, post},
 };
 use http::{
     HeaderValue, Method, StatusCode, Uri,
@@ -16,10 +16,14 @@ use http::{
 use serde_json::Value;
 
 use super::{
+    control,
     dispatch::{self, Incoming, Reply},
     handle::Handle,
+    hooks,
     journal::Outcome,
+    refusal::set,
     server::Connection,
+    socket,
 };
 use crate::faults::Effect;
 
@@ -36,6 +40,9 @@ const BODY_LIMIT: usize = 8 << 20;
 pub(super) fn router(handle: Handle, connection: Connection) -> Router {
     Router::new()
         .route("/api/{method}", any(api))
+        .route("/link/", any(socket::link))
+        .route("/hooks/{id}", post(hooks::respond))
+        .merge(control::router())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Context { handle, connection })
 }
@@ -146,7 +153,8 @@ async fn api(
             let reply = call.run(0);
             call.finish(Outcome::Answered, 200, &reply.body);
             let mut body = reply.body;
-            body["padding"] = Value::String("x".repeat(usize::try_from(*bytes).unwrap_or(usize::MAX).min(1 << 28)));
+            let size = usize::try_from(*bytes).unwrap_or(usize::MAX).min(1 << 28);
+            set(&mut body, "padding", "x".repeat(size));
             json(StatusCode::OK, &body)
         }
         Some(Effect::Drip { millis }) => {

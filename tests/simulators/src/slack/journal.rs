@@ -105,6 +105,10 @@ impl Journal {
         self.calls.iter()
     }
 
+    pub(super) fn after(&self, seq: u64) -> impl Iterator<Item = &Call> {
+        self.calls.range(self.calls.partition_point(|call| call.seq <= seq)..)
+    }
+
     pub(super) fn clear(&mut self) {
         self.calls.clear();
     }

@@ -138,8 +138,8 @@ mod tests {
         for n in 0..20 {
             assert_eq!(limiter.call(&limits, method("users.list"), Tier::Two, n * SECOND), Verdict::Pass);
         }
-        let limited = limiter.call(&limits, method("users.list"), Tier::Two, 20 * SECOND);
-        assert_eq!(limited, Verdict::Limited { retry_after: 40, ignored: false });
+        let refused = limiter.call(&limits, method("users.list"), Tier::Two, 20 * SECOND);
+        assert_eq!(refused, Verdict::Limited { retry_after: 40, ignored: false });
         assert_eq!(limiter.call(&limits, method("users.info"), Tier::Four, 20 * SECOND), Verdict::Pass);
         let again = limiter.call(&limits, method("users.list"), Tier::Two, 30 * SECOND);
         assert_eq!(again, Verdict::Limited { retry_after: 30, ignored: true });

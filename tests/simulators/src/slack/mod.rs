@@ -18,10 +18,13 @@ mod args;
 pub mod blocks;
 mod call;
 mod clock;
+mod control;
 mod dispatch;
 mod emoji;
 mod handle;
+mod hooks;
 mod http;
+mod interaction;
 mod journal;
 mod limits;
 mod methods;
@@ -30,11 +33,15 @@ mod multipart;
 mod refusal;
 mod server;
 mod settings;
+mod socket;
 pub mod text;
+mod views;
+mod webhook;
 mod workspace;
 mod world;
 
 pub use self::{
+    control::control_router,
     handle::{Handle, SOCKET, TimedOut, UnfitFault},
     journal::{Call, Outcome, Violation},
     model::{
@@ -43,6 +50,8 @@ pub use self::{
     },
     server::Server,
     settings::{Limits, LongText, OrphanReply, Settings, SocketSettings},
+    socket::{ClickError, Envelope},
+    webhook::signature,
     workspace::{APP_TOKEN, BOT_TOKEN, BOT_USER, Workspace, default_workspace, scopes},
     world::Ephemeral,
 };

@@ -86,6 +86,13 @@ impl Answer {
     }
 }
 
+/// Sets a property of an object.
+pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(map) = object.as_object_mut() {
+        map.insert(name.to_owned(), value.into());
+    }
+}
+
 /// Adds `warning` and `response_metadata`, which keeps a cursor that is there already.
 fn decorate(map: &mut Map<String, Value>, warnings: impl Iterator<Item = &'static str>, messages: &[String]) {
     let warnings: Vec<_> = warnings.collect();

@@ -64,6 +64,7 @@ impl Server {
     /// Ends all connections and waits for them. Sockets of Socket Mode that are open now count as violations, because a client closes
     /// them first.
     pub async fn shutdown(&self) {
+        self.handle.note_open_sockets();
         self.handle.0.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -112,6 +113,15 @@ struct State {
 }
 
 impl Connection {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(State {
+            abort: CancellationToken::new(),
+            served: AtomicU32::new(0),
+            busy: AtomicU32::new(0),
+            changed: Notify::new(),
+        }))
+    }
+
     /// Closes the connection at once; whoever waits for an answer gets none.
     pub(super) async fn abort<T>(&self) -> T {
         self.0.abort.cancel();
@@ -144,12 +154,7 @@ impl Drop for Busy {
 async fn serve(stream: TcpStream, handle: Handle) {
     // Answers are small; waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
-    let connection = Connection(Arc::new(State {
-        abort: CancellationToken::new(),
-        served: AtomicU32::new(0),
-        busy: AtomicU32::new(0),
-        changed: Notify::new(),
-    }));
+    let connection = Connection::new();
     let stop = handle.0.stop.clone();
     let service = TowerToHyperService::new(http::router(handle.clone(), connection.clone()));
     let server = auto::Builder::new(TokioExecutor::new());

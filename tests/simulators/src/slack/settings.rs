@@ -83,6 +83,8 @@ pub struct SocketSettings {
     pub max_connections: usize,
     /// A handshake answers HTTP 409, as it was seen with many at once.
     pub refuse_handshake: bool,
+    /// A client that vanished without a close frame stays registered and swallows envelopes.
+    pub keep_ghosts: bool,
     /// `hello` is sent; without it a connection is never up.
     pub hello: bool,
 }
@@ -97,6 +99,7 @@ impl Default for SocketSettings {
             approximate_connection_time: 18_060,
             max_connections: 10,
             refuse_handshake: false,
+            keep_ghosts: false,
             hello: true,
         }
     }

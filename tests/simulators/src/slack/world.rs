@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use super::{
     clock::{Clock, ts},
+    hooks::Hooks,
     journal::{Journal, Violation},
     limits::Limiter,
     model::{App, Channel, ChannelKind, Message, Stored, Team, Token, User, UserGroup},
     settings::Settings,
+    socket::Sockets,
+    views::Views,
 };
 
 /// A message that only one person sees until they reload (Slack docs: `chat.postEphemeral`).
@@ -42,6 +45,9 @@ pub(super) struct World {
     pub(super) violations: Vec<Violation>,
     pub(super) used_scopes: BTreeSet<String>,
     pub(super) ephemerals: Vec<Ephemeral>,
+    pub(super) sockets: Sockets,
+    pub(super) hooks: Hooks,
+    pub(super) views: Views,
     /// Messages posted so far, for the free plan's quota.
     pub(super) posted: u64,
     direct: HashMap<(String, String), String>,

@@ -68,6 +68,11 @@ impl ServerVersion {
         self.major >= 17
     }
 
+    /// Answers carry the header `version`. Version 14.2.3 has none; clients of version 16 rely on it.
+    pub fn answers_with_version(self) -> bool {
+        self.major >= 16
+    }
+
     /// Users may be filtered by the server.
     pub fn filters_users(self) -> bool {
         self.major >= 16

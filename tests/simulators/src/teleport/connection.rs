@@ -29,16 +29,24 @@ pub(crate) enum Disguise {
     Html(u16),
 }
 
+/// What a service tells the server that sends the answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// A service took the call.
+    pub(crate) reached: bool,
+    pub(crate) disguise: Option<Disguise>,
+}
+
 /// A note from a service to the server that sends the answer.
 #[derive(Clone, Default)]
-pub(crate) struct Note(Arc<Mutex<Option<Disguise>>>);
+pub(crate) struct Note(Arc<Mutex<Told>>);
 
 impl Note {
-    pub(crate) fn set(&self, disguise: Disguise) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(disguise);
+    pub(crate) fn tell(&self, change: impl FnOnce(&mut Told)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn get(&self) -> Option<Disguise> {
+    pub(crate) fn read(&self) -> Told {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

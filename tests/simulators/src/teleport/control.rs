@@ -79,6 +79,7 @@ pub fn router(cluster: Cluster, identity: Option<PathBuf>) -> Router {
         .route("/_sim/streams/cut", post(cut))
         .route("/_sim/advance", post(advance))
         .route("/_sim/stop", post(stop))
+        .route("/_sim/terminate", post(terminate))
         .route("/_sim/resume", post(resume))
         .route("/_sim/restart", post(restart))
         .with_state(Control { cluster, identity })
@@ -250,6 +251,11 @@ async fn advance(State(control): State<Control>, Json(skip): Json<Skip>) -> Json
 
 async fn stop(State(control): State<Control>) -> Json<Value> {
     control.cluster.stop().await;
+    done()
+}
+
+async fn terminate(State(control): State<Control>) -> Json<Value> {
+    control.cluster.terminate().await;
     done()
 }
 

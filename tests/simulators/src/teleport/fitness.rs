@@ -23,10 +23,10 @@ pub(crate) fn check(fault: &Fault) -> Result<(), Unfit> {
     let any = fault.method == "*";
     let is_one_of = |methods: &[&str]| any || methods.contains(&fault.method.as_str());
     let reason = match &fault.effect {
-        Effect::Error { code, .. } if code_named(code).is_none() => {
+        Effect::Error { code, .. } | Effect::ErrorAfter { code } if code_named(code).is_none() => {
             format!("{code:?} is no gRPC code; write it in snake case, for example unavailable")
         }
-        Effect::ServerError { status } if !(500..=599).contains(status) => {
+        Effect::ServerError { status } | Effect::ServerErrorAfter { status } if !(500..=599).contains(status) => {
             format!("{status} is no server error; use 500 to 599")
         }
         Effect::Cut | Effect::Stall | Effect::End | Effect::Duplicate if !is_one_of(&STREAMING) => {
@@ -35,6 +35,11 @@ pub(crate) fn check(fault: &Fault) -> Result<(), Unfit> {
         Effect::StaleRead { .. } if !is_one_of(&READING) => {
             format!("it is for reads; use one of {}", READING.join(", "))
         }
+        Effect::RateLimitedText { .. }
+        | Effect::Redirect { .. }
+        | Effect::Html
+        | Effect::Huge { .. }
+        | Effect::Drip { .. } => "it is for Slack".to_owned(),
         _ => return Ok(()),
     };
     Err(Unfit { method: fault.method.clone(), reason })

@@ -1,6 +1,9 @@
 //! What was called, what was answered, and what a real Teleport would have held against the caller.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Serialize;
 use tonic::{Code, Status};
@@ -35,6 +38,12 @@ pub struct Violation {
     pub place: String,
     /// Who did it.
     pub user: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} by {:?}: {}", self.place, self.user, self.what)
+    }
 }
 
 /// Older calls are dropped beyond this many.
@@ -103,6 +112,12 @@ impl Journal {
 
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.book().calls.iter().cloned().collect()
+    }
+
+    pub(crate) fn after(&self, number: u64) -> Vec<Call> {
+        let book = self.book();
+        let first = book.calls.partition_point(|call| call.number <= number);
+        book.calls.range(first..).cloned().collect()
     }
 
     pub(crate) fn violations(&self) -> Vec<Violation> {

@@ -163,7 +163,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
                     let written = ready!(Pin::new(&mut this.io).poll_write(cx, farewell))?;
                     farewell.drain(..written);
                 }
-                ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+                ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
                 return Poll::Ready(Err(io::Error::other("too many pings from the client")));
             }
             let rest = this.outgoing.rest_of_frame(bytes);
@@ -206,6 +206,26 @@ mod tests {
             assert_eq!(seen, [DATA, PING], "cut every {size} bytes");
             assert!(frames.at_boundary());
         }
+    }
+
+    #[tokio::test]
+    async fn the_farewell_names_the_reason_and_ends_the_connection() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (near, mut far) = tokio::io::duplex(4096);
+        let journal = Journal::default();
+        let mut counted = Counted::new(near, Duration::from_mins(1), journal.clone(), "a".to_owned());
+        let mut sent = vec![0; PREFACE];
+        for _ in 0..4 {
+            sent.extend([0, 0, 8, PING, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        far.write_all(&sent).await.unwrap();
+        counted.read_exact(&mut vec![0; sent.len()]).await.unwrap();
+        counted.write_all(&[0; 17]).await.unwrap_err();
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, goaway());
+        assert!(received.ends_with(b"\0\0\0\x0btoo_many_pings"));
+        assert_eq!(journal.violations().len(), 3);
     }
 
     #[test]

@@ -178,6 +178,17 @@ impl Gate {
         if known { Ok(caller) } else { Err(Status::permission_denied(format!("user {:?} not found", caller.user))) }
     }
 
+    /// The answer to a call that no service took: malformed, or for a method that does not exist.
+    fn unreached(&self, response: Response<Body>, path: &str) -> Response<Body> {
+        if response.headers().get("grpc-status").is_none_or(|status| status != "12") {
+            return response;
+        }
+        let user = self.caller.as_ref().map(|caller| caller.user.as_str()).unwrap_or_default();
+        self.core.journal.violation(user, "call", format!("no such method: {path}"));
+        let (service, method) = path.trim_start_matches('/').rsplit_once('/').unwrap_or_default();
+        Status::unimplemented(format!("unknown method {method} for service {service}")).into_http()
+    }
+
     fn finish(&self, mut response: Response<Body>, disguise: Option<Disguise>) -> Response<Body> {
         match disguise {
             Some(Disguise::Html(status)) => {
@@ -192,7 +203,10 @@ impl Gate {
             }
             None => {}
         }
-        if let Ok(version) = HeaderValue::from_str(&self.core.config.version.to_string()) {
+        let version = self.core.config.version;
+        if version.answers_with_version()
+            && let Ok(version) = HeaderValue::from_str(&version.to_string())
+        {
             response.headers_mut().insert("version", version);
         }
         response
@@ -230,6 +244,7 @@ where
         let gate = self.clone();
         let admitted = self.admit(&request);
         let note = Note::default();
+        let path = request.uri().path().to_owned();
         let answer = admitted.map(|caller| {
             let extensions = request.extensions_mut();
             extensions.insert(caller);
@@ -239,10 +254,13 @@ where
         });
         Box::pin(async move {
             let response = match answer {
-                Ok(answer) => answer.await?,
+                Ok(answer) => {
+                    let response = answer.await?;
+                    if note.read().reached { response } else { gate.unreached(response, &path) }
+                }
                 Err(status) => status.into_http(),
             };
-            Ok(gate.finish(response, note.get()))
+            Ok(gate.finish(response, note.read().disguise))
         })
     }
 }

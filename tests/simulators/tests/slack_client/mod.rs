@@ -1,5 +1,6 @@
 //! A client without manners of its own: it sends what a test says and returns what comes back.
 #![allow(dead_code, reason = "every test file uses some of it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "only used in tests")]
 
 use std::time::Duration;
 

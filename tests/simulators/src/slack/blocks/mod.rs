@@ -1,8 +1,20 @@
 //! Block Kit as Slack accepts it: pure checks, no network (Slack docs: Block Kit reference).
 
-use std::fmt;
+mod composition;
+mod elements;
+mod layout;
+mod rich_text;
+mod rule;
 
-use serde_json::{Value, json};
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
+
+pub use self::rule::Problem;
+use self::{
+    layout::{IN_MESSAGES, IN_MODALS},
+    rule::Rule,
+};
 
 /// Where blocks are shown, which decides what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,21 +23,6 @@ pub enum Surface {
     Message,
     /// In a modal.
     Modal,
-}
-
-/// What is wrong and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// What is wrong.
-    pub what: String,
-    /// JSON pointer into the arguments.
-    pub pointer: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [json-pointer:{}]", self.what, self.pointer)
-    }
 }
 
 /// Why blocks are refused.
@@ -39,6 +36,10 @@ pub enum Refused {
 
 /// All text of one message's blocks together; not published, but observed.
 const TEXT_SUM: usize = 13_200;
+/// All markdown blocks of a message together (Slack docs: markdown block).
+const MARKDOWN_SUM: usize = 12_000;
+/// All cells of a table together (Slack docs: table block).
+const TABLE_SUM: usize = 10_000;
 
 /// Checks the blocks of a message or a modal.
 pub fn check(blocks: &[Value], surface: Surface) -> Result<(), Refused> {
@@ -47,15 +48,77 @@ pub fn check(blocks: &[Value], surface: Surface) -> Result<(), Refused> {
 
 /// As [`check`], for blocks that stand elsewhere than in `/blocks`.
 pub fn check_under(blocks: &[Value], surface: Surface, pointer: &str) -> Result<(), Refused> {
-    let most = if surface == Surface::Message { 50 } else { 100 };
+    let mut problems = Vec::new();
+    let (most, shapes) = match surface {
+        Surface::Message => (50, IN_MESSAGES),
+        Surface::Modal => (100, IN_MODALS),
+    };
     if blocks.len() > most {
-        let what = format!("no more than {most} items allowed");
-        return Err(Refused::Invalid(vec![Problem { what, pointer: pointer.to_owned() }]));
+        problems.push(Problem::new(format!("no more than {most} items allowed"), pointer));
     }
-    if blocks.iter().map(text_length).sum::<usize>() > TEXT_SUM {
-        return Err(Refused::TooLong);
+    for (index, block) in blocks.iter().enumerate() {
+        Rule::OneOf(shapes).check(block, &format!("{pointer}/{index}"), &mut problems);
     }
-    Ok(())
+    check_ids(blocks, pointer, &mut problems);
+    check_sums(blocks, pointer, &mut problems);
+    if !problems.is_empty() {
+        return Err(Refused::Invalid(problems));
+    }
+    let text: usize = blocks.iter().filter(|block| kind(block) != "table").map(text_length).sum();
+    if surface == Surface::Message && text > TEXT_SUM { Err(Refused::TooLong) } else { Ok(()) }
+}
+
+/// Checks a `plain_text` object outside of blocks, such as a modal's title.
+pub(super) fn check_plain(
+    value: Option<&Value>,
+    most: usize,
+    required: bool,
+    pointer: &str,
+    problems: &mut Vec<Problem>,
+) {
+    match value {
+        Some(value) => Rule::Plain(most).check(value, pointer, problems),
+        None if required => problems.push(Problem::new("missing required field", pointer)),
+        None => {}
+    }
+}
+
+fn kind(block: &Value) -> &str {
+    block.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// `block_id` is unique in the message, `action_id` in the block.
+fn check_ids(blocks: &[Value], pointer: &str, problems: &mut Vec<Problem>) {
+    let mut block_ids = HashSet::new();
+    for (index, block) in blocks.iter().enumerate() {
+        let id = block.get("block_id").and_then(Value::as_str);
+        if let Some(id) = id.filter(|id| !block_ids.insert(*id)) {
+            let what = format!("`block_id` \"{id}\" already exists");
+            problems.push(Problem::new(what, format!("{pointer}/{index}/block_id")));
+        }
+        let mut action_ids = HashSet::new();
+        for (place, element) in block.get("elements").and_then(Value::as_array).into_iter().flatten().enumerate() {
+            let id = element.get("action_id").and_then(Value::as_str);
+            if let Some(id) = id.filter(|id| !action_ids.insert(*id)) {
+                let what = format!("`action_id` \"{id}\" already exists in the block");
+                problems.push(Problem::new(what, format!("{pointer}/{index}/elements/{place}/action_id")));
+            }
+        }
+    }
+}
+
+/// Limits that hold for all blocks of a kind together.
+fn check_sums(blocks: &[Value], pointer: &str, problems: &mut Vec<Problem>) {
+    let of = |wanted: &'static str| blocks.iter().filter(move |block| kind(block) == wanted);
+    if of("markdown").map(text_length).sum::<usize>() > MARKDOWN_SUM {
+        problems.push(Problem::new(format!("must be less than {} characters", MARKDOWN_SUM + 1), pointer));
+    }
+    if of("table").count() > 1 {
+        problems.push(Problem::new("only_one_table_allowed", pointer));
+    }
+    if of("table").map(text_length).sum::<usize>() > TABLE_SUM {
+        problems.push(Problem::new(format!("must be less than {} characters", TABLE_SUM + 1), pointer));
+    }
 }
 
 fn text_length(node: &Value) -> usize {
@@ -72,10 +135,63 @@ fn text_length(node: &Value) -> usize {
     }
 }
 
-/// The blocks as Slack stores them: ids filled in where none was sent.
+/// The blocks as Slack stores them: ids and the defaults of text objects filled in.
 pub fn as_stored(mut blocks: Vec<Value>, mut new_id: impl FnMut() -> String) -> Vec<Value> {
     for block in blocks.iter_mut().filter_map(Value::as_object_mut) {
         block.entry("block_id").or_insert_with(|| json!(new_id()));
+        let interactive = ["elements", "accessory", "element"];
+        for (name, value) in block.iter_mut() {
+            match value {
+                Value::Array(elements) if interactive.contains(&name.as_str()) => {
+                    for element in elements {
+                        name_action(element, &mut new_id);
+                    }
+                }
+                element if interactive.contains(&name.as_str()) => name_action(element, &mut new_id),
+                _ => {}
+            }
+        }
     }
+    blocks.iter_mut().for_each(fill_text_defaults);
     blocks
 }
+
+/// Interactive elements without `action_id` get one.
+fn name_action(element: &mut Value, new_id: &mut impl FnMut() -> String) {
+    let interactive =
+        !matches!(kind(element), "image" | "plain_text" | "mrkdwn") && !kind(element).starts_with("rich_text");
+    if let (true, Some(map)) = (interactive, element.as_object_mut()) {
+        map.entry("action_id").or_insert_with(|| json!(new_id()));
+    }
+}
+
+fn fill_text_defaults(node: &mut Value) {
+    match node {
+        Value::Object(map) => {
+            let default: Option<(&str, bool)> = match map.get("type").and_then(Value::as_str) {
+                Some("plain_text") => Some(("emoji", true)),
+                Some("mrkdwn") => Some(("verbatim", false)),
+                _ => None,
+            };
+            if let Some((name, value)) = default {
+                map.entry(name).or_insert(json!(value));
+            }
+            map.values_mut().for_each(fill_text_defaults);
+        }
+        Value::Array(list) => list.iter_mut().for_each(fill_text_defaults),
+        _ => {}
+    }
+}
+
+/// An interactive element of a message, found by its `action_id`, with the `block_id` of its block.
+pub(super) fn find_action<'a>(blocks: &'a [Value], action_id: &str) -> Option<(&'a str, &'a Map<String, Value>)> {
+    let named = |element: &&Value| element.get("action_id").and_then(Value::as_str) == Some(action_id);
+    blocks.iter().find_map(|block| {
+        let elements = block.get("elements").and_then(Value::as_array).into_iter().flatten();
+        let element = elements.chain(block.get("accessory")).chain(block.get("element")).find(named)?;
+        Some((block.get("block_id")?.as_str()?, element.as_object()?))
+    })
+}
+
+#[cfg(test)]
+mod tests;

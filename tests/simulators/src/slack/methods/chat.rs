@@ -101,34 +101,19 @@ fn thread(call: &mut Call<'_>, channel: &str) -> Result<Option<String>, Refusal>
 }
 
 /// A message of the caller without content.
-fn blank(call: &Call<'_>, channel: &str, ts: String) -> Result<Message, Refusal> {
+fn blank(call: &Call<'_>, channel: &str, ts: &str) -> Result<Message, Refusal> {
     let args = call.args;
+    let team = call.team();
     Ok(Message {
-        channel: channel.to_owned(),
-        ts,
-        thread_ts: None,
-        broadcast: false,
-        subtype: None,
-        user: call.caller.user.clone(),
         bot_id: call.caller.bot_id.clone(),
         app_id: Some(call.caller.token.app.clone()),
-        team: call.team().to_owned(),
-        text: String::new(),
-        sent_text: String::new(),
-        blocks: Vec::new(),
-        generated_blocks: false,
-        attachments: Vec::new(),
-        metadata: None,
         client_msg_id: args.text("client_msg_id")?.map(std::borrow::Cow::into_owned),
-        edited: None,
-        reactions: Vec::new(),
-        updates: 0,
         unfurl_links: args.flag("unfurl_links", true)?,
         unfurl_media: args.flag("unfurl_media", true)?,
         mrkdwn: args.flag("mrkdwn", true)?,
-        parse: args.text("parse")?.map_or_else(|| "none".to_owned(), std::borrow::Cow::into_owned),
+        parse: args.text("parse")?.map(std::borrow::Cow::into_owned),
         link_names: args.flag("link_names", false)?,
-        username: None,
+        ..Message::blank(channel, ts, &call.caller.user, team)
     })
 }
 
@@ -145,15 +130,20 @@ fn fill(call: &mut Call<'_>, message: &mut Message, content: Content) {
         _ => {
             let id = short_id(call);
             message.blocks.clear();
-            generate_blocks(message, id);
+            generate_blocks(message, &id);
         }
     }
     if let Some(attachments) = content.attachments {
         message.attachments = attachments;
     }
     if let Some(metadata) = content.metadata {
-        message.metadata = metadata;
+        message.metadata = non_empty(metadata);
     }
+}
+
+/// An empty object takes the metadata away.
+fn non_empty(metadata: Value) -> Option<Value> {
+    Some(metadata).filter(|metadata| metadata.as_object().is_some_and(|map| !map.is_empty()))
 }
 
 /// A fresh `block_id` of the shape that Slack gives.
@@ -192,7 +182,7 @@ pub(super) fn post_message(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     if let Some(first) = duplicate(call, &channel)? {
         return Ok(first);
     }
-    let template = blank(call, &channel, String::new())?;
+    let template = blank(call, &channel, "")?;
     if call.world.settings.message_quota.is_some_and(|quota| call.world.posted >= quota) {
         return Err(Refusal::new("message_limit_exceeded"));
     }
@@ -232,13 +222,13 @@ fn split_off(call: &mut Call<'_>, message: &mut Message) -> Vec<Message> {
         .map(|text| {
             let mut part = Message { metadata: None, ..template.clone() };
             store_text(&mut part, &text);
-            generate_blocks(&mut part, short_id(call));
+            generate_blocks(&mut part, &short_id(call));
             part
         })
         .collect();
     if !rest.is_empty() {
         store_text(message, &first);
-        generate_blocks(message, short_id(call));
+        generate_blocks(message, &short_id(call));
     }
     rest
 }
@@ -307,7 +297,7 @@ pub(super) fn update(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     }
     let mut message = old.clone();
     // Omission overwrites what the message had (Slack docs: chat.update, "parse", "link_names").
-    message.parse = call.args.text("parse")?.map_or_else(|| "client".to_owned(), std::borrow::Cow::into_owned);
+    message.parse = Some(call.args.text("parse")?.map_or_else(|| "client".to_owned(), std::borrow::Cow::into_owned));
     message.link_names = call.args.flag("link_names", false)?;
     let (has_text, has_blocks) = (content.text.is_some(), content.blocks.is_some());
     if has_text || has_blocks {
@@ -318,7 +308,7 @@ pub(super) fn update(call: &mut Call<'_>) -> Result<Answer, Refusal> {
             message.attachments = attachments;
         }
         if let Some(metadata) = content.metadata {
-            message.metadata = metadata;
+            message.metadata = non_empty(metadata);
         }
     }
     // Only a change of the text shows "(edited)".
@@ -359,7 +349,7 @@ pub(super) fn post_ephemeral(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let content = Content::read(call, Route::Ephemeral)?;
     call.pace(&channel)?;
     let now = ts(call.now);
-    let mut message = blank(call, &channel, now.clone())?;
+    let mut message = blank(call, &channel, &now)?;
     message.thread_ts = call.args.text("thread_ts")?.map(std::borrow::Cow::into_owned);
     fill(call, &mut message, content);
     call.world.ephemerals.push(Ephemeral { user, message });

@@ -23,8 +23,8 @@ pub(in crate::slack) struct Content {
     pub(super) text: Option<String>,
     pub(super) blocks: Option<Vec<Value>>,
     pub(super) attachments: Option<Vec<Value>>,
-    /// `Some(None)` removes.
-    pub(super) metadata: Option<Option<Value>>,
+    /// An empty object removes.
+    pub(super) metadata: Option<Value>,
     pub(super) truncated: bool,
 }
 
@@ -147,13 +147,13 @@ fn limit_text(call: &mut Call<'_>, text: &mut String, route: Route) -> Result<bo
     Ok(true)
 }
 
-fn read_metadata(call: &mut Call<'_>) -> Result<Option<Option<Value>>, Refusal> {
+fn read_metadata(call: &mut Call<'_>) -> Result<Option<Value>, Refusal> {
     let Some(metadata) = call.args.structured("metadata").map_err(|()| Refusal::new("invalid_metadata_format"))? else {
         return Ok(None);
     };
     let Value::Object(map) = &metadata else { return Err(Refusal::new("invalid_metadata_format")) };
     if map.is_empty() {
-        return Ok(Some(None));
+        return Ok(Some(metadata));
     }
     let event_type = map.get("event_type").and_then(Value::as_str).filter(|name| !name.is_empty());
     let payload = map.get("event_payload").and_then(Value::as_object);
@@ -165,9 +165,9 @@ fn read_metadata(call: &mut Call<'_>) -> Result<Option<Option<Value>>, Refusal> 
     }
     if event_type.contains('.') && call.world.settings.drop_dotted_metadata {
         call.flaw("metadata with a dot in event_type is dropped");
-        return Ok(Some(None));
+        return Ok(Some(json!({})));
     }
-    Ok(Some(Some(metadata)))
+    Ok(Some(metadata))
 }
 
 /// Puts a text into a message as Slack stores it: emoji become names, plain URLs are marked as links.
@@ -177,7 +177,7 @@ pub(in crate::slack) fn store_text(message: &mut Message, text: &str) {
 }
 
 /// The `rich_text` block that Slack makes of a bot's text-only message.
-pub(in crate::slack) fn generate_blocks(message: &mut Message, block_id: String) {
+pub(in crate::slack) fn generate_blocks(message: &mut Message, block_id: &str) {
     if message.text.is_empty() {
         return;
     }

@@ -6,7 +6,7 @@ use super::{page::Page, users::need_team};
 use crate::slack::{
     call::Call,
     model::{Channel, ChannelKind, UserKind},
-    refusal::{Answer, Refusal},
+    refusal::{Answer, Refusal, set},
 };
 
 pub(super) fn info(call: &mut Call<'_>) -> Result<Answer, Refusal> {
@@ -16,7 +16,7 @@ pub(super) fn info(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let channel = call.visible_channel(&id)?;
     let mut object = channel.object(&call.caller.user);
     if count && !channel.is_im() {
-        object["num_members"] = json!(channel.members.len());
+        set(&mut object, "num_members", json!(channel.members.len()));
     }
     Ok(Answer::of(json!({"channel": object})))
 }
@@ -55,7 +55,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Answer, Refusal> {
         .map(|channel| {
             let mut object = channel.object(&call.caller.user);
             if !channel.is_im() {
-                object["num_members"] = json!(channel.members.len());
+                set(&mut object, "num_members", json!(channel.members.len()));
             }
             object
         })

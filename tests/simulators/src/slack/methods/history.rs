@@ -7,7 +7,7 @@ use crate::slack::{
     call::Call,
     clock::{parse_bound, parse_ts},
     model::{Message, Stored},
-    refusal::{Answer, Refusal},
+    refusal::{Answer, Refusal, set},
 };
 
 /// The range of time asked for, in microseconds, both ends open unless `inclusive`.
@@ -127,7 +127,7 @@ pub(super) fn replies(call: &mut Call<'_>) -> Result<Answer, Refusal> {
 fn answer(messages: &[Value], next: &str) -> Answer {
     let mut body = json!({"messages": messages, "has_more": !next.is_empty(), "pin_count": 0});
     if !next.is_empty() {
-        body["response_metadata"] = json!({"next_cursor": next});
+        set(&mut body, "response_metadata", json!({"next_cursor": next}));
     }
     Answer::of(body)
 }

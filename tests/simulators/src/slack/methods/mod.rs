@@ -1,5 +1,6 @@
 //! The catalogue of methods: names, tiers, scopes, and which of them read JSON bodies (Slack docs: methods).
 
+mod apps;
 mod auth;
 mod chat;
 mod content;
@@ -9,10 +10,12 @@ mod page;
 mod reactions;
 mod usergroups;
 mod users;
+mod views;
 
+pub(super) use self::content::{generate_blocks, store_text};
 use super::{
     call::Call,
-    limits::Tier::{self, Four, Special, Three, Two},
+    limits::Tier::{self, Four, One, Special, Three, Two},
     refusal::{Answer, Refusal},
 };
 
@@ -61,6 +64,7 @@ const fn reads(
 }
 
 static METHODS: &[Method] = &[
+    Method { takes: Takes::AppLevel, ..writes("apps.connections.open", One, &["connections:write"], apps::open) },
     writes("auth.test", Special(600), &[], auth::test),
     writes("chat.delete", Three, &["chat:write"], chat::delete),
     reads("chat.getPermalink", Special(600), &[], chat::permalink),
@@ -82,6 +86,9 @@ static METHODS: &[Method] = &[
     reads("users.info", Four, &["users:read"], users::info),
     reads("users.list", Two, &["users:read"], users::list),
     reads("users.lookupByEmail", Three, &["users:read.email"], users::lookup_by_email),
+    Method { takes: Takes::Bot, ..writes("views.open", Four, &[], views::open) },
+    Method { takes: Takes::Bot, ..writes("views.push", Four, &[], views::push) },
+    Method { takes: Takes::Bot, ..writes("views.update", Four, &[], views::update) },
 ];
 
 /// The method of this name.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::users::need_team;
 use crate::slack::{
     call::Call,
-    refusal::{Answer, Refusal},
+    refusal::{Answer, Refusal, set},
 };
 
 /// User groups are a paid feature.
@@ -29,10 +29,10 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Answer, Refusal> {
                 "prefs": {"channels": [], "groups": []},
             });
             if with_users {
-                object["users"] = json!(group.users);
+                set(&mut object, "users", json!(group.users));
             }
             if with_count {
-                object["user_count"] = json!(group.users.len());
+                set(&mut object, "user_count", json!(group.users.len()));
             }
             object
         })

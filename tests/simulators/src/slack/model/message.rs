@@ -60,8 +60,8 @@ pub struct Message {
     pub unfurl_media: bool,
     /// Text formatting on.
     pub mrkdwn: bool,
-    /// `parse` argument in force.
-    pub parse: String,
+    /// `parse` argument in force; without it only URLs are linked.
+    pub parse: Option<String>,
     /// `link_names` argument in force.
     pub link_names: bool,
     /// Customised name (`chat:write.customize`).
@@ -69,6 +69,37 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message without content, as a person writes it.
+    pub(in crate::slack) fn blank(channel: &str, ts: &str, user: &str, team: &str) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            ts: ts.to_owned(),
+            thread_ts: None,
+            broadcast: false,
+            subtype: None,
+            user: user.to_owned(),
+            bot_id: None,
+            app_id: None,
+            team: team.to_owned(),
+            text: String::new(),
+            sent_text: String::new(),
+            blocks: Vec::new(),
+            generated_blocks: false,
+            attachments: Vec::new(),
+            metadata: None,
+            client_msg_id: None,
+            edited: None,
+            reactions: Vec::new(),
+            updates: 0,
+            unfurl_links: true,
+            unfurl_media: true,
+            mrkdwn: true,
+            parse: Some("client".to_owned()),
+            link_names: true,
+            username: None,
+        }
+    }
+
     /// The API's message object (Slack docs: message event). `metadata`: the whole of it, or only its type.
     pub(in crate::slack) fn object(&self, whole_metadata: bool) -> Map<String, Value> {
         let mut map = Map::new();

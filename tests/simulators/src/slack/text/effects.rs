@@ -58,32 +58,22 @@ pub struct Effects {
 /// How a text is parsed.
 #[derive(Clone, Copy)]
 struct Rules {
-    mrkdwn: bool,
     /// Plain URLs become links.
     urls: bool,
     /// `@here` and the like become mentions.
     words: bool,
-    emoji: bool,
 }
 
 impl Effects {
     /// Of a stored message: its blocks if it was sent with blocks, its text, and its attachments.
     pub fn of(message: &Message) -> Self {
         let mut effects = Self::default();
-        let full = message.parse == "full";
-        let text = Rules {
-            mrkdwn: !full,
-            urls: message.parse != "none",
-            words: full || message.link_names,
-            // Names of emoji are drawn in any text.
-            emoji: true,
-        };
-        // The default of posts reads as "none" for names only: plain URLs are linked nevertheless.
-        let text = Rules { urls: text.urls || message.parse == "none", ..text };
+        let parse = message.parse.as_deref();
+        let text = Rules { urls: parse != Some("none"), words: parse == Some("full") || message.link_names };
         effects.text(&message.sent_text, text);
         if !message.generated_blocks {
             for block in &message.blocks {
-                effects.node(block, "");
+                effects.node(block);
             }
         }
         for attachment in &message.attachments {
@@ -97,16 +87,12 @@ impl Effects {
     /// Of one piece of mrkdwn as a section's text would show it.
     pub fn of_mrkdwn(text: &str, verbatim: bool) -> Self {
         let mut effects = Self::default();
-        effects.text(text, Rules { mrkdwn: true, urls: !verbatim, words: !verbatim, emoji: true });
+        effects.text(text, Rules { urls: !verbatim, words: !verbatim });
         effects
     }
 
     fn text(&mut self, text: &str, rules: Rules) {
         self.note_characters(text);
-        if !rules.mrkdwn {
-            self.show(text);
-            return;
-        }
         let mut line = String::new();
         for piece in pieces(text) {
             match piece {
@@ -154,9 +140,7 @@ impl Effects {
                     line.push(':');
                     line.push_str(name);
                     line.push(':');
-                    if rules.emoji {
-                        self.emoji.push(name.to_owned());
-                    }
+                    self.emoji.push(name.to_owned());
                 }
                 Piece::Flaw { what, text } => {
                     line.push_str(text);
@@ -185,10 +169,10 @@ impl Effects {
         }
     }
 
-    /// Looks for text objects, links and mentions anywhere in a block. `parent`: the key under which the node stands.
-    fn node(&mut self, node: &Value, parent: &str) {
+    /// Looks for text objects, links and mentions anywhere in a block.
+    fn node(&mut self, node: &Value) {
         match node {
-            Value::Array(list) => list.iter().for_each(|child| self.node(child, parent)),
+            Value::Array(list) => list.iter().for_each(|child| self.node(child)),
             Value::Object(map) => {
                 let kind = map.get("type").and_then(Value::as_str).unwrap_or_default();
                 let flag = |name: &str| map.get(name).and_then(Value::as_bool).unwrap_or(false);
@@ -196,7 +180,7 @@ impl Effects {
                 match kind {
                     "mrkdwn" => {
                         let parsed = !flag("verbatim");
-                        self.text(string("text"), Rules { mrkdwn: true, urls: parsed, words: parsed, emoji: true });
+                        self.text(string("text"), Rules { urls: parsed, words: parsed });
                         return;
                     }
                     "plain_text" => {
@@ -226,14 +210,14 @@ impl Effects {
                         return;
                     }
                     "markdown" => {
-                        self.text(string("text"), Rules { mrkdwn: true, urls: true, words: true, emoji: true });
+                        self.text(string("text"), Rules { urls: true, words: true });
                         return;
                     }
                     _ => {}
                 }
-                for (name, child) in map {
+                for child in map.values() {
                     if child.is_object() || child.is_array() {
-                        self.node(child, name);
+                        self.node(child);
                     }
                 }
             }
@@ -255,7 +239,7 @@ impl Effects {
     }
 
     fn attachment(&mut self, attachment: &Value) {
-        let rules = Rules { mrkdwn: true, urls: true, words: false, emoji: true };
+        let rules = Rules { urls: true, words: false };
         for name in ["pretext", "text", "title", "footer"] {
             self.text(attachment.get(name).and_then(Value::as_str).unwrap_or_default(), rules);
         }
@@ -263,7 +247,7 @@ impl Effects {
             self.links.push(Link { url: url.to_owned(), label: None, automatic: false, button: false });
         }
         if let Some(blocks) = attachment.get("blocks") {
-            self.node(blocks, "blocks");
+            self.node(blocks);
         }
     }
 
@@ -271,16 +255,14 @@ impl Effects {
     ///
     /// # Panics
     /// When hostile input got through.
-    #[expect(clippy::panic, reason = "an assertion for tests")]
     pub fn assert_harmless(&self, hosts: &[&str]) {
         let foreign: Vec<_> = self.links.iter().filter(|link| !hosts.contains(&link.host().as_str())).collect();
         let harmless = self.pings.is_empty() && self.flaws.is_empty() && self.unfurls.is_empty() && foreign.is_empty();
-        if !harmless {
-            panic!(
-                "the message is not harmless: pings {:?}, foreign links {foreign:?}, previews {:?}, flaws {:?}",
-                self.pings, self.unfurls, self.flaws
-            );
-        }
+        assert!(
+            harmless,
+            "the message is not harmless: pings {:?}, foreign links {foreign:?}, previews {:?}, flaws {:?}",
+            self.pings, self.unfurls, self.flaws
+        );
     }
 }
 
@@ -323,7 +305,6 @@ mod tests {
         let mut effects = Effects::default();
         effects.node(
             &json!({"type": "header", "text": {"type": "plain_text", "text": "<!channel> & :x:", "emoji": false}}),
-            "",
         );
         assert_eq!((effects.visible.as_str(), effects.pings.len(), effects.emoji.len()), ("<!channel> & :x:\n", 0, 0));
     }

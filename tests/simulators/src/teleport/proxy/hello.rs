@@ -62,6 +62,19 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Rewound<I> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
+    /// Passed on, because rustls has one write for an answer and the alert after it.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }

@@ -228,7 +228,7 @@ impl AuthService for Services {
                 }
                 let role = state.roles.get(&query.name);
                 role.map(super::super::role::Role::message)
-                    .ok_or_else(|| Trace::not_found(format!("role {:?} is not found", query.name)))
+                    .ok_or_else(|| Trace::not_found(format!("role {} is not found", query.name)))
             })
         })
         .await

@@ -50,12 +50,10 @@ impl Services {
         E: Into<Status>,
     {
         let (mut call, message) = self.begin(method, request)?;
-        let after = self.before(&mut call).await;
-        let result = match after {
+        let result = match self.before(&mut call, &message).await {
             Ok(after) => {
                 let result = work(&call, message).map_err(Into::into);
-                self.after(&call, after.as_ref()).await;
-                result
+                self.after(&call, after).await.and(result)
             }
             Err(status) => Err(status),
         };
@@ -77,11 +75,10 @@ impl Services {
         E: Into<Status>,
     {
         let (mut call, message) = self.begin(method, request)?;
-        let result = match self.before(&mut call).await {
+        let result = match self.before(&mut call, &message).await {
             Ok(after) => {
                 let result = work(&call, message).map_err(Into::into);
-                self.after(&call, after.as_ref()).await;
-                result
+                self.after(&call, after).await.and(result)
             }
             Err(status) => Err(status),
         };
@@ -101,6 +98,7 @@ impl Services {
             method,
             number: 0,
         };
+        call.note.tell(|told| told.reached = true);
         let number = self.core.journal.begin(self.core.millis(), &call.caller.user, method, format!("{message:?}"));
         let call = Call { number, ..call };
         let size = message.encoded_len();
@@ -115,19 +113,17 @@ impl Services {
     }
 
     /// Applies the fault that is due before the call takes effect; returns the one that is due after it.
-    async fn before(&self, call: &mut Call) -> Result<Option<Effect>, Status> {
-        let Some(effect) = self.core.faults.take_if(call.method, |effect| !is_for_streams(effect)) else {
+    async fn before(&self, call: &mut Call, message: &impl Debug) -> Result<Option<Effect>, Status> {
+        let applies = |effect: &Effect| !is_for_streams(effect);
+        let Some(effect) = self.core.faults.take_for(call.method, || format!("{message:?}"), applies) else {
             return Ok(None);
         };
         self.core.journal.fault(call.number, format!("{effect:?}"));
         match effect {
-            Effect::Error { code, message } => {
-                let code = code_named(&code).unwrap_or(Code::Unknown);
-                Err(Status::new(code, if message.is_empty() { "injected fault".to_owned() } else { message }))
-            }
+            Effect::Error { code, message } => Err(injected(&code, message)),
             Effect::RateLimited { .. } => Err(Trace::new(Kind::LimitExceeded, "rate limit exceeded").into()),
             Effect::ServerError { status } => {
-                call.note.set(Disguise::Html(status));
+                call.note.tell(|told| told.disguise = Some(Disguise::Html(status)));
                 Err(Status::unavailable("injected fault"))
             }
             Effect::Hang => {
@@ -151,15 +147,20 @@ impl Services {
     }
 
     /// Applies the fault that is due once the call has taken effect.
-    async fn after(&self, call: &Call, effect: Option<&Effect>) {
+    async fn after(&self, call: &Call, effect: Option<Effect>) -> Result<(), Status> {
         match effect {
             Some(Effect::AnswerLost) => {
                 call.connection.kill();
                 call.connection.closed().await;
             }
-            Some(Effect::Malformed) => call.note.set(Disguise::Garbage),
+            Some(Effect::Malformed) => call.note.tell(|told| told.disguise = Some(Disguise::Garbage)),
+            Some(Effect::ServerErrorAfter { status }) => {
+                call.note.tell(|told| told.disguise = Some(Disguise::Html(status)));
+            }
+            Some(Effect::ErrorAfter { code }) => return Err(injected(&code, String::new())),
             _ => {}
         }
+        Ok(())
     }
 
     fn with_stream_faults<T: Clone + Send + 'static>(&self, call: Call, answers: Answers<T>) -> Answers<T> {
@@ -202,6 +203,12 @@ impl Call {
     pub(super) fn connection(&self) -> Connection {
         self.connection.clone()
     }
+}
+
+/// The error that a fault asks for.
+fn injected(code: &str, message: String) -> Status {
+    let code = code_named(code).unwrap_or(Code::Unknown);
+    Status::new(code, if message.is_empty() { "injected fault".to_owned() } else { message })
 }
 
 fn is_for_streams(effect: &Effect) -> bool {

@@ -6,6 +6,8 @@
 mod channel;
 mod handshake;
 mod packet;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

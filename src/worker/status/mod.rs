@@ -1,0 +1,236 @@
+//! The worker's part of its object's status: what works, what does not, and what to do.
+//!
+//! Nothing here stands in the way of a notification: reports are taken from a channel that always holds the latest one, and while
+//! the Kubernetes API is away they are just not written.
+
+mod patch;
+mod turn;
+mod view;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::crd::status::{DeliveryStatus, RecipientStatus, SlackStatus, TeleportStatus};
+use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
+use crate::worker::config::StatusObject;
+use crate::worker::config::mounts::{POD_NAME_VARIABLE, REVISION_VARIABLE};
+use turn::Turns;
+pub(super) use view::view;
+
+/// The name under which workers own fields of the status.
+pub const FIELD_MANAGER: &str = "slack-access-operator/worker";
+
+/// A report is written at least this often; the promise to others is once a minute.
+const HEARTBEAT: Duration = Duration::from_secs(40);
+/// Two reports are at least this far apart.
+const GAP: Duration = Duration::from_secs(1);
+/// How long the API may take for an answer.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// How long to wait after failures in a row.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(30));
+
+/// Everything that a worker says about itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerReport {
+    /// Becomes the condition `IdentityValid`.
+    pub identity: Check,
+    /// Becomes the condition `TeleportConnected`.
+    pub teleport_connected: Check,
+    /// Becomes the condition `SlackConnected`.
+    pub slack_connected: Check,
+    /// The cluster and the identity.
+    pub teleport: TeleportStatus,
+    /// The workspace and the bot.
+    pub slack: SlackStatus,
+    /// Every recipient of the configuration. Becomes the condition `RecipientsResolved` as well.
+    pub recipients: Vec<RecipientStatus>,
+    /// Messages under way.
+    pub delivery: DeliveryStatus,
+}
+
+/// What is known of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing yet, and why.
+    Pending(String),
+    /// It works.
+    Ok {
+        /// One of [`crate::crd::reason::worker`]; usually `OK`.
+        reason: &'static str,
+        /// What works.
+        message: String,
+    },
+    /// It does not.
+    Failed {
+        /// One of [`crate::crd::reason::worker`].
+        reason: &'static str,
+        /// What is wrong and what to do, in one line and without any secret.
+        message: String,
+    },
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self::Pending("not tried yet".to_owned())
+    }
+}
+
+/// Who reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Me {
+    /// The pod's name.
+    pub pod: String,
+    /// The revision of the workload that the pod was made from.
+    pub revision: String,
+}
+
+impl Me {
+    /// As the operator told it to the pod.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).unwrap_or_default();
+        Self { pod: variable(POD_NAME_VARIABLE), revision: variable(REVISION_VARIABLE) }
+    }
+}
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("no way to the Kubernetes API is known: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    #[error("the Kubernetes API refused or failed: {0}")]
+    Kube(#[from] kube::Error),
+    #[error("the Kubernetes API did not answer in time")]
+    Late(#[from] tokio::time::error::Elapsed),
+    #[error("the status of the object is not of this version: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// How the Kubernetes API is reached.
+#[derive(Clone)]
+pub enum Access {
+    /// As the environment says: a pod's service account, or a kubeconfig. Nothing is connected before the first report.
+    Environment,
+    /// Through this client.
+    Client(Client),
+}
+
+/// Writes reports until told to stop. `view` turns whatever the channel carries into a report.
+pub async fn run<R>(
+    access: Access,
+    object: StatusObject,
+    me: Me,
+    mut reports: watch::Receiver<R>,
+    view: impl Fn(&R) -> WorkerReport,
+    stop: CancellationToken,
+) {
+    let mut writer = Writer { access, object, me, client: None, turns: Turns::default(), written: None };
+    let mut failures = 0;
+    let mut due = Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep_until(due) => {}
+        }
+        let report = view(&reports.borrow_and_update());
+        match timeout(DEADLINE, writer.write(&report)).await.map_err(Error::from).flatten() {
+            Ok(()) => {
+                if failures > 0 {
+                    tracing::info!("The status of the object can be written again");
+                }
+                failures = 0;
+            }
+            Err(error) => {
+                // Once for each time that it goes away.
+                if failures == 0 {
+                    tracing::warn!(%error, "Cannot write the status of the object; notifications go on");
+                }
+                failures += 1;
+                writer.client = None;
+            }
+        }
+        let now = Instant::now();
+        due = if failures > 0 {
+            now + BACKOFF.delay(failures, rand::random())
+        } else {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep_until(now + HEARTBEAT) => Instant::now(),
+                changed = reports.changed() => match changed {
+                    Ok(()) => now + GAP,
+                    Err(_) => return, // the worker has ended
+                },
+            }
+        };
+    }
+}
+
+struct Writer {
+    access: Access,
+    object: StatusObject,
+    me: Me,
+    /// Made at the first report, and anew after a failure: tokens and certificates may have changed.
+    client: Option<Client>,
+    turns: Turns,
+    written: Option<(WorkerReport, Instant)>,
+}
+
+impl Writer {
+    async fn write(&mut self, report: &WorkerReport) -> Result<(), Error> {
+        let now = Instant::now();
+        let is_written =
+            self.written.as_ref().is_some_and(|(last, at)| last == report && now.duration_since(*at) < HEARTBEAT);
+        if is_written {
+            return Ok(());
+        }
+        let resource = ApiResource::erase::<SlackAccessPlugin>(&());
+        let client = self.client().await?;
+        let api: Api<DynamicObject> = Api::namespaced_with(client, &self.object.namespace, &resource);
+        let Some(found) = api.get_opt(&self.object.name).await? else { return Ok(()) };
+        if self.object.uid.is_some() && self.object.uid != found.metadata.uid {
+            return Ok(()); // another object of the same name: it has workers of its own
+        }
+        let status = found.data.get("status").cloned().unwrap_or_default();
+        let seen: SlackAccessPluginStatus = serde_json::from_value::<Option<_>>(status)?.unwrap_or_default();
+        if !self.turns.is_mine(&self.me, &seen, now) {
+            return Ok(());
+        }
+        let status = patch::patch(report, &self.me, &seen, &Time(Timestamp::now()));
+        let body = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": self.object.name, "uid": found.metadata.uid},
+            "status": status,
+        });
+        api.patch_status(&self.object.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(body)).await?;
+        self.written = Some((report.clone(), now));
+        Ok(())
+    }
+
+    async fn client(&mut self) -> Result<Client, Error> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let client = match &self.access {
+            Access::Client(client) => client.clone(),
+            Access::Environment => {
+                let mut config = kube::Config::infer().await?;
+                config.connect_timeout = Some(DEADLINE);
+                config.read_timeout = Some(DEADLINE);
+                config.write_timeout = Some(DEADLINE);
+                Client::try_from(config)?
+            }
+        };
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+}

@@ -1,0 +1,115 @@
+//! What an error means for the person who reads the object's status: pure.
+
+use std::io::ErrorKind;
+
+use super::{Error, config::mounts, report::Trouble, session::ConnectError};
+use crate::{
+    crd::reason::worker as reason,
+    slack::error::{Class, Error as SlackError},
+    teleport::{
+        dial::{DialError, Refusal, StepError},
+        error::{CallError, Kind},
+        identity::IdentityError,
+    },
+};
+
+/// An identity that cannot be loaded. A managed worker names the Secret, not the file it is mounted at.
+pub(super) fn of_identity(error: &IdentityError) -> Trouble {
+    match error {
+        IdentityError::Read { path, source } if source.kind() == ErrorKind::NotFound => {
+            let message = mounts::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
+            Trouble::new(reason::IDENTITY_MISSING, message)
+        }
+        error => Trouble::new(reason::IDENTITY_MALFORMED, error.to_string()),
+    }
+}
+
+/// A token that cannot be loaded, or that was refused.
+pub(super) fn of_token(error: &Error) -> Trouble {
+    match error {
+        Error::File { path, source, .. } if source.kind() == ErrorKind::NotFound => {
+            let message = mounts::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
+            Trouble::new(reason::TOKEN_MISSING, message)
+        }
+        Error::Slack { error } => of_slack(error),
+        error => Trouble::new(reason::TOKEN_MALFORMED, error.to_string()),
+    }
+}
+
+/// A call that Slack refused, or that did not get through.
+pub(super) fn of_slack(error: &SlackError) -> Trouble {
+    let reason = match error.class {
+        Class::Auth if error.code == "missing_scope" => reason::SCOPE_MISSING,
+        Class::Auth => reason::TOKEN_REFUSED,
+        _ => reason::SLACK_UNREACHABLE,
+    };
+    Trouble::new(reason, format!("{error}; {}", error.remedy()))
+}
+
+/// A failed attempt to connect.
+pub(super) fn of_connecting(error: &ConnectError) -> Trouble {
+    let reason = match error {
+        ConnectError::Dial(DialError::Refused { refusal: Refusal::Expired, .. }) | ConnectError::Expired { .. } => {
+            reason::IDENTITY_EXPIRED
+        }
+        ConnectError::Dial(DialError::Refused { .. }) => reason::IDENTITY_REFUSED,
+        ConnectError::Dial(DialError::Unreachable { failures, .. })
+            if failures.iter().any(|failure| is_distrust(&failure.error)) =>
+        {
+            reason::TELEPORT_UNTRUSTED
+        }
+        ConnectError::Refused { .. } => reason::PERMISSION_MISSING,
+        ConnectError::Call(error) => return of_call(error),
+        ConnectError::Dial(_) => reason::TELEPORT_UNREACHABLE,
+    };
+    Trouble::new(reason, error.to_string())
+}
+
+fn is_distrust(error: &StepError) -> bool {
+    matches!(error, StepError::ForeignServer(_) | StepError::WebCertificate(_))
+}
+
+/// A failed call on a connection that stood.
+pub(super) fn of_call(error: &CallError) -> Trouble {
+    match error.kind {
+        Kind::AccessDenied => Trouble::new(
+            reason::PERMISSION_MISSING,
+            format!(
+                "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
+            ),
+        ),
+        _ => Trouble::new(reason::TELEPORT_UNREACHABLE, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::*;
+
+    #[test]
+    fn a_missing_mount_is_told_as_the_secret_that_it_stands_for() {
+        let path = mounts::Source::Secret("slack-bot-token".to_owned()).folder().join("token");
+        let error = Error::File { key: "slack.token", path, source: io::Error::from(ErrorKind::NotFound) };
+        let trouble = of_token(&error);
+        assert_eq!(trouble.reason, reason::TOKEN_MISSING);
+        assert!(trouble.message.contains("Secret `slack-bot-token` does not exist or has no key `token`"));
+    }
+
+    #[test]
+    fn a_missing_file_elsewhere_is_told_by_its_path() {
+        let path = PathBuf::from("/etc/token");
+        let error = Error::File { key: "slack.token", path, source: io::Error::from(ErrorKind::NotFound) };
+        assert!(of_token(&error).message.contains("/etc/token"));
+    }
+
+    #[test]
+    fn slack_errors_are_told_with_their_remedy() {
+        let revoked = of_slack(&SlackError::new("auth.test", "token_revoked", None));
+        assert_eq!(revoked.reason, reason::TOKEN_REFUSED);
+        assert!(revoked.message.contains("reinstall the app"), "{}", revoked.message);
+        let down = of_slack(&SlackError::new("auth.test", "connect_failed", None));
+        assert_eq!(down.reason, reason::SLACK_UNREACHABLE);
+    }
+}

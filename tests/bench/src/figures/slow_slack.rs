@@ -1,0 +1,34 @@
+//! Latency when every call to Slack takes as long as it does across the internet.
+
+use std::time::Duration;
+
+use simulators::faults::{Effect, Fault};
+
+use super::latencies;
+use crate::{
+    Failure,
+    cluster::Cluster,
+    plugin::{Plugin, Side},
+    requests::{self, Pace, Watcher},
+    slack::{self, Slack},
+    table::Measured,
+};
+
+const REQUESTS: usize = 300;
+const PACE: Pace = Pace::Every(Duration::from_millis(100));
+const CALL: Effect = Effect::Slow { millis: 100 };
+
+pub(super) async fn measure(side: &Side) -> Result<Vec<Measured>, Failure> {
+    let cluster = Cluster::start().await?;
+    let slack = Slack::start(slack::unlimited()).await?;
+    let plugin = Plugin::start(side, &cluster, &slack).await?;
+    let watcher = Watcher::start(&cluster).await?;
+    slack.server.workspace().inject(Fault::always("*", CALL))?;
+    let ids = requests::create(&cluster, REQUESTS, PACE).await?;
+    slack.settle(&ids).await;
+    let names =
+        ["  Slack takes 100 ms a call, p50", "  Slack takes 100 ms a call, p95", "  Slack takes 100 ms a call, p99"];
+    let rows = latencies(names, &watcher, &slack);
+    plugin.stop().await?;
+    Ok(rows)
+}

@@ -1,0 +1,88 @@
+//! What is refused when an object is written, and with which words.
+
+use serde_json::{Value, json};
+
+use crate::room::{Room, minimal, with};
+
+/// What the API server says when it refuses.
+async fn refusal(room: &Room, plugin: &Value) -> String {
+    match room.apply(plugin).await {
+        Err(kube::Error::Api(status)) => status.message.clone(),
+        Err(error) => panic!("not an answer: {error}"),
+        Ok(_) => panic!("accepted: {plugin}"),
+    }
+}
+
+#[tokio::test]
+async fn the_least_that_is_needed_is_accepted_and_completed() {
+    let room = Room::new().await;
+    let plugin = room.apply(&minimal()).await.unwrap();
+    assert_eq!(plugin.spec.slack.api_url, "https://slack.com/api/");
+    assert_eq!(plugin.spec.slack.token.secret_ref.key, "token");
+    assert_eq!(plugin.spec.workload.replicas, 1);
+}
+
+#[tokio::test]
+async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
+    let room = Room::new().await;
+    let identity = json!({"secretRef": {"name": "id"}});
+    let cases = [
+        (with("/spec/teleport", json!({"address": "a.example.com:443"})), "exactly one of teleport.identity"),
+        (
+            with(
+                "/spec/teleport",
+                json!({"address": "a:443", "identity": identity, "tls": {"secretRef": {"name": "t"}}}),
+            ),
+            "exactly one of teleport.identity",
+        ),
+        (with("/spec/teleport/address", json!("teleport.example.com")), "must be host:port without a scheme"),
+        (with("/spec/teleport/address", json!("https://teleport.example.com:443")), "must be host:port"),
+        (with("/spec/teleport/address", json!("teleport.example.com:0")), "between 1 and 65535"),
+        (with("/spec/teleport/address", json!("teleport.example.com:70000")), "between 1 and 65535"),
+        (with("/spec/teleport/caBundle", json!({})), "exactly one of configMapRef and secretRef"),
+        (with("/spec/slack/apiUrl", json!("ftp://slack.example.com/api/")), "must be an https:// address"),
+        (with("/spec/slack/apiUrl", json!("slack.com/api")), "must be an https:// address"),
+        (with("/spec/slack/token", json!({"secretRef": {"name": ""}})), "spec.slack.token.secretRef.name"),
+        (with("/spec/roleToRecipients", json!({})), "nobody would be told"),
+        (with("/spec/roleToRecipients", json!({"dba": []})), "a role without recipients"),
+        (with("/spec/roleToRecipients", json!({" dba": ["x"]})), "spaces around it"),
+        (with("/spec/roleToRecipients", json!({"dba": ["Not A Channel"]})), "neither a channel name"),
+        (with("/spec/roleToRecipients", json!({"dba": ["@alice"]})), "neither a channel name"),
+        (with("/spec/roleToRecipients", json!({"dba": ["alice@"]})), "neither a channel name"),
+        (with("/spec/roleToRecipients", json!({"dba": ["a, b"]})), "neither a channel name"),
+        (with("/spec/roleToRecipients", json!({"dba": "x"})), "spec.roleToRecipients.dba"),
+        (with("/spec/workload", json!({"replicas": 0})), "spec.workload.replicas"),
+        (with("/spec/workload", json!({"replicas": 11})), "spec.workload.replicas"),
+        (with("/spec/workload", json!({"env": [{"name": "A"}, {"name": "A"}]})), "duplicate entries"),
+        (with("/spec/log", json!({"severity": "loud"})), "spec.log.severity"),
+        (with("/metadata/name", json!("n".repeat(46))), "metadata.name is too long"),
+    ];
+    for (plugin, words) in &cases {
+        let said = refusal(&room, plugin).await;
+        assert!(said.contains(words), "{said}\n  should say: {words}");
+    }
+}
+
+#[tokio::test]
+async fn what_works_is_not_refused() {
+    let room = Room::new().await;
+    let cases = [
+        with("/spec/teleport/address", json!("[2001:db8::1]:3025")),
+        with("/spec/teleport/address", json!("10.0.0.1:3080")),
+        with("/spec/teleport", json!({"address": "a:443", "tls": {"secretRef": {"name": "t"}}})),
+        with("/spec/slack/apiUrl", json!("http://slack-simulator.tools:8080/api/")),
+        with("/spec/slack/apiUrl", json!("https://slack-gov.com/api/")),
+        with(
+            "/spec/roleToRecipients",
+            json!({"*": ["#general", "C024BE91L", "U024BE7LH", "alice+dba@example.com", "日本語", "a_b-c1"]}),
+        ),
+        with(
+            "/spec/workload",
+            json!({"resources": {"limits": {"cpu": 1, "memory": "64Mi"}}, "affinity": {"nodeAffinity": {}}}),
+        ),
+        with("/metadata/name", json!("n".repeat(45))),
+    ];
+    for plugin in &cases {
+        room.apply(plugin).await.unwrap_or_else(|error| panic!("{error}\n{plugin}"));
+    }
+}

@@ -1,0 +1,199 @@
+//! What must not do harm: bad objects, a second controller, an API server that goes away, nothing to do, few rights.
+
+use std::process::Command;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use slack_access_operator::crd::SlackAccessPlugin;
+
+use crate::room::{CHILD, Room, minimal, with};
+use crate::support::{Cluster, eventually};
+
+fn named(name: &str) -> Value {
+    with("/metadata/name", json!(name))
+}
+
+/// A control plane of its own: what is done to it would disturb others.
+async fn cluster_of_its_own() -> &'static Cluster {
+    Box::leak(Box::new(Cluster::start().await))
+}
+
+/// Waits until nothing was written for a while, and returns what was.
+async fn writes_until_quiet(room: &Room, user: &str) -> Vec<String> {
+    let mut before = room.cluster.writes_of(user);
+    loop {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let now = room.cluster.writes_of(user);
+        if now.len() == before.len() && !now.is_empty() {
+            return now;
+        }
+        before = now;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_twice_and_nothing_when_nothing_changed() {
+    let room = Room::new().await;
+    let controller = room.start_controller("first");
+    room.apply(&minimal()).await.unwrap();
+    room.until_ready_is("Unknown", "Starting").await;
+    let mut writes = writes_until_quiet(&room, &controller.user).await;
+    writes.sort();
+    assert_eq!(
+        writes,
+        [
+            "patch configmaps",
+            "patch deployments",
+            "patch rolebindings",
+            "patch roles",
+            "patch serviceaccounts",
+            "patch slackaccessplugins/status",
+        ]
+    );
+    controller.stop().await;
+
+    // A controller that starts where another one was finds everything as it should be.
+    let second = room.start_controller("second");
+    eventually("the second controller's watches", async || {
+        let calls = room.cluster.calls_of(&second.user);
+        (calls.iter().filter(|call| call.starts_with("list ")).count() >= 8).then_some(())
+    })
+    .await;
+    // Something to reconcile that changes nothing: a label of the user's.
+    let label = json!({"metadata": {"labels": {"team": "infra"}}});
+    room.plugins().patch("slack", &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(room.cluster.writes_of(&second.user), Vec::<String>::new());
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn two_controllers_at_once_do_no_harm() {
+    let room = Room::new().await;
+    let (one, two) = (room.start_controller("one"), room.start_controller("two"));
+    room.apply(&minimal()).await.unwrap();
+    room.report(&[]).await;
+    room.until_ready_is("True", "Working").await;
+    let deployment = room.until::<Deployment>(CHILD, "the Deployment", |_| true).await;
+    assert_eq!(deployment.metadata.generation, Some(1), "written once, or twice the same");
+    room.change(json!({"workload": {"replicas": 2}})).await;
+    room.until_pods(2).await;
+    let busy = (room.cluster.writes_of(&one.user).len(), room.cluster.writes_of(&two.user).len());
+    assert!(busy.0 + busy.1 < 40, "they write against each other: {busy:?}");
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_does_not_hold_up_the_others() {
+    let room = Room::in_cluster(cluster_of_its_own().await).await;
+    // As if it had been written under another version of the definition.
+    let definitions: Api<CustomResourceDefinition> = Api::all(room.client.clone());
+    let name = "slackaccessplugins.slackaccess.dev";
+    let strict = definitions.get(name).await.unwrap();
+    let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/roleToRecipients";
+    let anything = json!([{"op": "replace", "path": schema, "value": {"x-kubernetes-preserve-unknown-fields": true}}]);
+    let anything = Patch::<()>::Json(serde_json::from_value(anything).unwrap());
+    definitions.patch(name, &PatchParams::default(), &anything).await.unwrap();
+    let mut bad = named("bad");
+    bad["spec"]["roleToRecipients"] = json!("everybody");
+    let resource = kube::api::ApiResource::erase::<SlackAccessPlugin>(&());
+    let untyped: Api<kube::api::DynamicObject> = Api::namespaced_with(room.client.clone(), &room.namespace, &resource);
+    eventually("the loose definition to be in force", async || {
+        untyped.patch("bad", &PatchParams::apply("tester").force(), &Patch::Apply(&bad)).await.ok()
+    })
+    .await;
+    drop(strict);
+
+    let controller = room.start_controller("bad");
+    room.apply(&minimal()).await.unwrap();
+    room.until::<Deployment>(CHILD, "the good object's Deployment", |_| true).await;
+    let status =
+        eventually("a word on the bad object", async || untyped.get("bad").await.unwrap().data.get("status").cloned())
+            .await;
+    assert_eq!(status["conditions"][0]["reason"], "InvalidSpec");
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_goes_away_and_comes_back_is_survived() {
+    let room = Room::in_cluster(cluster_of_its_own().await).await;
+    let controller = room.start_controller("restart");
+    room.apply(&minimal()).await.unwrap();
+    room.until::<Deployment>(CHILD, "the Deployment", |_| true).await;
+    room.cluster.stop_api_server();
+    room.cluster.start_api_server().await;
+    room.apply(&named("another")).await.unwrap();
+    room.until::<Deployment>("slack-access-another", "a Deployment made after it", |_| true).await;
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn the_definition_may_come_later() {
+    let room = Room::in_cluster(cluster_of_its_own().await).await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(room.client.clone());
+    let name = "slackaccessplugins.slackaccess.dev";
+    let mut definition = definitions.get(name).await.unwrap();
+    definitions.delete(name, &kube::api::DeleteParams::default()).await.unwrap();
+    eventually("the definition to be gone", async || definitions.get_opt(name).await.unwrap().is_none().then_some(()))
+        .await;
+    let controller = room.start_controller("later");
+    eventually("a look for the definition", async || {
+        let calls = room.cluster.calls_of(&controller.user);
+        (!calls.is_empty()).then_some(())
+    })
+    .await;
+    definition.metadata.resource_version = None;
+    definition.metadata.uid = None;
+    definitions.create(&PostParams::default(), &definition).await.unwrap();
+    eventually("the definition to be served", async || room.apply(&minimal()).await.ok()).await;
+    room.until::<Deployment>(CHILD, "the Deployment", |_| true).await;
+    controller.stop().await;
+}
+
+/// What the chart renders for an operator that may work in one namespace: its Role and the RoleBinding.
+fn rights_in(namespace: &str) -> (Role, RoleBinding) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = Command::new(root.join("hack/kubernetes/build.sh")).arg("helm").output().unwrap();
+    assert!(built.status.success(), "hack/kubernetes/build.sh helm: {}", String::from_utf8_lossy(&built.stderr));
+    let folder = String::from_utf8(built.stdout).unwrap();
+    let rendered = Command::new(std::path::Path::new(folder.trim()).join("helm"))
+        .args(["template", "operator", "charts/slack-access-operator", "--show-only=templates/rbac.yaml"])
+        .args([
+            "--kube-version=1.34.0",
+            "--namespace",
+            namespace,
+            "--set-json",
+            &format!("watchNamespaces=[\"{namespace}\"]"),
+        ])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(rendered.status.success(), "helm template: {}", String::from_utf8_lossy(&rendered.stderr));
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&String::from_utf8(rendered.stdout).unwrap()).unwrap();
+    let [role, binding] = objects.try_into().unwrap();
+    (serde_json::from_value(role).unwrap(), serde_json::from_value(binding).unwrap())
+}
+
+#[tokio::test]
+async fn the_rights_that_the_chart_grants_in_one_namespace_are_enough() {
+    let room = Room::new().await;
+    let (role, binding) = rights_in(&room.namespace);
+    room.api::<Role>().create(&PostParams::default(), &role).await.unwrap();
+    room.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
+    let account = &binding.subjects.unwrap()[0];
+    let user = format!("system:serviceaccount:{}:{}", room.namespace, account.name);
+    let client = room.cluster.client_as(&user, &["system:serviceaccounts", "system:authenticated"]);
+    let controller = room.start_controller_with(client, user);
+    room.apply(&with("/spec/workload", json!({"replicas": 2}))).await.unwrap();
+    room.until_pods(2).await;
+    room.report(&[]).await;
+    room.until_ready_is("True", "Working").await;
+    room.change(json!({"workload": {"replicas": 1}})).await;
+    room.until_gone::<k8s_openapi::api::policy::v1::PodDisruptionBudget>(CHILD).await;
+    controller.stop().await;
+}

@@ -1,0 +1,234 @@
+//! A namespace of its own for each test, with a controller that sees nothing else.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use slack_access_operator::controller::{self, Settings};
+use slack_access_operator::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{self, Cluster, eventually};
+
+/// The name of everything that belongs to the object `slack`.
+pub const CHILD: &str = "slack-access-slack";
+
+/// A namespace, and what tests do in it.
+pub struct Room {
+    pub cluster: &'static Cluster,
+    pub client: Client,
+    pub namespace: String,
+}
+
+/// A controller in this process.
+pub struct Running {
+    /// The name under which it speaks to the API server.
+    pub user: String,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), controller::Error>>,
+}
+
+impl Running {
+    /// Ends it in good order.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+impl Room {
+    pub async fn new() -> Self {
+        Self::in_cluster(support::shared().await).await
+    }
+
+    pub async fn in_cluster(cluster: &'static Cluster) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let namespace = format!("room-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let client = cluster.client();
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let metadata = ObjectMeta {
+            name: Some(namespace.clone()),
+            // What is made here has to pass, not only to be logged.
+            labels: Some([("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        namespaces.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await.unwrap();
+        Self { cluster, client, namespace }
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn plugins(&self) -> Api<SlackAccessPlugin> {
+        self.api()
+    }
+
+    /// Starts a controller which may do everything, under a name of its own.
+    pub fn start_controller(&self, name: &str) -> Running {
+        let user = format!("{name}-{}", self.namespace);
+        let client = self.cluster.client_as(&user, &["system:masters"]);
+        self.start_controller_with(client, user)
+    }
+
+    pub fn start_controller_with(&self, client: Client, user: String) -> Running {
+        // Shown for a test that fails.
+        let _ = tracing_subscriber::fmt().with_env_filter("slack_access_operator=debug").with_test_writer().try_init();
+        let stop = CancellationToken::new();
+        let settings = Settings {
+            namespaces: vec![self.namespace.clone()],
+            worker_image: "example.com/slack-access-operator:1.0.0".into(),
+            diag_addr: None,
+            instance: user.clone(),
+        };
+        let task = tokio::spawn(controller::run_with(client, settings, stop.clone()));
+        Running { user, stop, task }
+    }
+
+    /// Writes an object as `kubectl apply --server-side` would.
+    pub async fn apply(&self, plugin: &Value) -> Result<SlackAccessPlugin, kube::Error> {
+        let name = plugin["metadata"]["name"].as_str().unwrap();
+        self.plugins().patch(name, &PatchParams::apply("tester").force(), &Patch::Apply(plugin)).await
+    }
+
+    /// Changes a part of the object `slack`.
+    pub async fn change(&self, spec: Value) -> SlackAccessPlugin {
+        let patch = json!({"spec": spec});
+        self.plugins().patch("slack", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
+    }
+
+    /// The object of this name once it is as it should be.
+    pub async fn until<K>(&self, name: &str, what: &str, mut is_so: impl FnMut(&K) -> bool) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        eventually(what, async || self.api::<K>().get_opt(name).await.unwrap().filter(&mut is_so)).await
+    }
+
+    /// Waits until there is no object of this name.
+    pub async fn until_gone<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        eventually(&format!("{name} to be gone"), async || {
+            self.api::<K>().get_opt(name).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// The status of `slack` once `Ready` has this status and reason.
+    pub async fn until_ready_is(&self, status: &str, reason: &str) -> SlackAccessPluginStatus {
+        let mut last = String::new();
+        let wait = async {
+            eventually("Ready", async || {
+                let found = self.plugins().get("slack").await.unwrap().status.unwrap_or_default();
+                last = found.condition("Ready").map(describe).unwrap_or_default();
+                let is_so =
+                    found.condition("Ready").is_some_and(|ready| ready.status == status && ready.reason == reason);
+                is_so.then_some(found)
+            })
+            .await
+        };
+        let Ok(found) = tokio::time::timeout(std::time::Duration::from_secs(40), wait).await else {
+            panic!("Ready is not {status}/{reason} but {last}")
+        };
+        found
+    }
+
+    /// The pods of `slack` once there are so many.
+    pub async fn until_pods(&self, number: usize) -> Vec<Pod> {
+        let ours = ListParams::default().labels("slackaccess.dev/plugin=slack");
+        eventually(&format!("{number} pods"), async || {
+            let pods = self.api::<Pod>().list(&ours).await.unwrap().items;
+            (pods.len() == number).then_some(pods)
+        })
+        .await
+    }
+
+    /// Says of a pod what a kubelet would.
+    pub async fn say_of_pod(&self, pod: &Pod, status: Value) {
+        let patch = json!({"status": status});
+        self.api::<Pod>().patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Reports as a worker that runs what the object asks for would; `broken` conditions are `(type, reason, message)`.
+    pub async fn report(&self, broken: &[(&str, &str, &str)]) {
+        let plugin = self
+            .until::<SlackAccessPlugin>("slack", "a workload in the status", |plugin| {
+                plugin.status.as_ref().is_some_and(|status| status.workload.is_some())
+            })
+            .await;
+        let hash = plugin.status.unwrap().workload.unwrap().config_hash;
+        self.report_of(&hash, broken).await;
+    }
+
+    pub async fn report_of(&self, hash: &str, broken: &[(&str, &str, &str)]) {
+        let conditions: Vec<Value> = ["IdentityValid", "TeleportConnected", "SlackConnected", "RecipientsResolved"]
+            .iter()
+            .map(|part| {
+                let (status, reason, message) = broken
+                    .iter()
+                    .find(|(broken, ..)| broken == part)
+                    .map_or(("True", "OK", ""), |(_, reason, message)| ("False", *reason, *message));
+                json!({"type": part, "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"})
+            })
+            .collect();
+        let patch = json!({
+            "apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "metadata": {"name": "slack"},
+            "status": {
+                "conditions": conditions,
+                "teleport": {"cluster": "example.com"},
+                "slack": {"team": "Acme"},
+                "worker": {"pod": "p", "version": "1.0.0", "configHash": hash, "lastReportTime": "2026-01-01T00:00:00Z"},
+            },
+        });
+        let manager = PatchParams::apply("slack-access-operator/worker").force();
+        self.plugins().patch_status("slack", &manager, &Patch::Apply(patch)).await.unwrap();
+    }
+
+    pub async fn delete<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        self.api::<K>().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+}
+
+fn describe(condition: &Condition) -> String {
+    format!("{}/{}: {}", condition.status, condition.reason, condition.message)
+}
+
+/// The least that a user has to write.
+pub fn minimal() -> Value {
+    json!({
+        "apiVersion": "slackaccess.dev/v1alpha1",
+        "kind": "SlackAccessPlugin",
+        "metadata": {"name": "slack"},
+        "spec": {
+            "teleport": {
+                "address": "teleport.example.com:443",
+                "identity": {"secretRef": {"name": "teleport-slack-identity"}},
+            },
+            "slack": {"token": {"secretRef": {"name": "slack-bot-token"}}},
+            "roleToRecipients": {"*": ["access-requests"]},
+        },
+    })
+}
+
+/// The least, with one value replaced or added; `path` as in a JSON pointer.
+pub fn with(path: &str, value: Value) -> Value {
+    let mut plugin = minimal();
+    let (parent, key) = path.rsplit_once('/').unwrap();
+    plugin.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.replace("~1", "/"), value);
+    plugin
+}

@@ -1,0 +1,43 @@
+// Starts every part of the page.
+
+import { byId, complain } from "./dom.js";
+import * as faults from "./faults.js";
+import * as slack from "./slack.js";
+import { connect, on, state } from "./state.js";
+import * as steps from "./steps.js";
+import * as teleport from "./teleport.js";
+import * as timeline from "./timeline.js";
+
+/** One part of the picture at the top: what it is doing, and whether that is well. */
+function part(id, text, mood) {
+  const element = byId(id);
+  element.className = mood;
+  element.querySelector("dd").textContent = text;
+}
+
+function drawPipeline() {
+  if (!state.connected) {
+    for (const id of ["part-teleport", "part-worker", "part-slack"]) part(id, "demo ended", "bad");
+    return;
+  }
+  const { slack: workspace, teleport: cluster, worker } = state;
+  if (cluster) part("part-teleport", cluster.is_up ? requests(cluster) : "away", cluster.is_up ? "good" : "bad");
+  if (worker) {
+    const watches = cluster?.watchers > 0;
+    if (worker.pid) part("part-worker", watches ? "running, watching" : "running, connecting", watches ? "good" : "warn");
+    else part("part-worker", worker.ended ? `ended: ${worker.ended}` : "starting", "bad");
+  }
+  if (workspace) {
+    const posted = workspace.channels.flatMap((channel) => channel.messages).filter(({ object }) => object.bot_id).length;
+    part("part-slack", posted === 1 ? "1 message" : `${posted} messages`, "good");
+  }
+}
+
+function requests(cluster) {
+  const pending = cluster.requests.filter((request) => request.state === "PENDING").length;
+  return pending === 1 ? "1 pending request" : `${pending} pending requests`;
+}
+
+for (const part of [slack, teleport, steps, faults, timeline]) part.start();
+on(["slack", "teleport", "worker", "connection"], drawPipeline);
+connect().catch(() => complain("The demo does not answer. Is it still running?"));

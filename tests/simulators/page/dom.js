@@ -1,0 +1,76 @@
+// Building and updating elements. Text always arrives as text nodes: what users write can never become markup.
+
+/** An element with properties, attributes (names with a dash, `role`, `for`), listeners (`onclick`) and children. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (name.includes("-") || name === "role" || name === "for") element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+/**
+ * Makes `parent`'s children those of `items`, by key. An element is built again only if its item changed; then `onchange`
+ * hears of it, and the focus stays on the control of the same `data-focus`.
+ */
+export function reconcile(parent, items, { key, build, onchange }) {
+  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  let place = parent.firstElementChild;
+  for (const item of items) {
+    const name = String(key(item));
+    const signature = JSON.stringify(item);
+    let element = known.get(name);
+    known.delete(name);
+    if (element?.signature !== signature) {
+      const old = element;
+      element = build(item);
+      element.dataset.key = name;
+      element.signature = signature;
+      if (old) {
+        keepState(old, element);
+        if (place === old) place = element;
+        const focused = old.contains(document.activeElement) && document.activeElement.dataset.focus;
+        old.replaceWith(element);
+        if (focused) element.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+        onchange?.(element, item, old);
+      } else {
+        onchange?.(element, item, null);
+      }
+    }
+    if (element === place) place = place.nextElementSibling;
+    else parent.insertBefore(element, place);
+  }
+  for (const gone of known.values()) gone.remove();
+}
+
+/** What a person opened or typed survives a rebuild. */
+function keepState(old, element) {
+  for (const part of old.querySelectorAll("details[open][data-focus], input[data-focus], select[data-focus]")) {
+    const same = element.querySelector(`[data-focus="${CSS.escape(part.dataset.focus)}"]`);
+    if (!same) continue;
+    if (part.tagName === "DETAILS") same.open = true;
+    else same.value = part.value;
+  }
+}
+
+/** Says something to screen readers. */
+export function announce(text) {
+  byId("announcer").textContent = text;
+}
+
+let toastTimer;
+
+/** Shows that something did not work. */
+export function complain(text) {
+  const toast = byId("toast");
+  toast.textContent = text;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { toast.textContent = ""; }, 6000);
+}

@@ -1,0 +1,70 @@
+// One message: author, blocks, reactions, and the way into its thread.
+
+import { blocks } from "./blocks.js";
+import { h } from "./dom.js";
+import { emoji, mrkdwn } from "./mrkdwn.js";
+import { post, state } from "./state.js";
+
+const HUES = [262, 200, 150, 25, 330, 95];
+
+/** A user by id. */
+export const user = (id) => state.slack.users.find((known) => known.id === id);
+
+export const nameOf = (id) => user(id)?.real_name || user(id)?.name || id;
+
+export const timeOf = (ts) => new Date(Number(ts) * 1000);
+
+/** A square with a letter in a colour of its own; the app's has a tick. */
+export function avatar(id) {
+  const isBot = user(id)?.kind === "bot";
+  const sum = [...id].reduce((total, letter) => total + letter.codePointAt(0), 0);
+  const square = h("span", { class: isBot ? "avatar app" : "avatar", "aria-hidden": "true" }, isBot ? "✓" : nameOf(id).slice(0, 1));
+  square.style.setProperty("--hue", HUES[sum % HUES.length]);
+  return square;
+}
+
+/**
+ * A message as an article. `replies` are those of its thread, and `open` opens it; both are left out inside a thread.
+ * `actor` is the id of the person who presses and reacts.
+ */
+export function message(shown, { replies = [], open, actor, channel, onlyFor }) {
+  const { object } = shown;
+  const time = timeOf(object.ts);
+  const clock = time.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
+  const press = (part) => post("/slack/_sim/click", { user: actor(), channel, ts: object.ts, action_id: part.action_id });
+  const body = object.blocks?.length ? blocks(object.blocks, press) : h("div", { class: "text" }, mrkdwn(object.text));
+  const author = object.username || nameOf(object.user);
+  return h("article", { class: onlyFor ? "message ephemeral" : "message", "aria-label": `${author}, ${clock}` },
+    avatar(object.user),
+    h("div", { class: "message-main" },
+      onlyFor ? h("p", { class: "only-you" }, `Only visible to ${onlyFor}`) : null,
+      h("p", { class: "byline" },
+        h("b", {}, author),
+        user(object.user)?.kind === "bot" ? h("span", { class: "badge" }, "APP") : null,
+        h("time", { dateTime: time.toISOString(), title: time.toLocaleString() }, clock)),
+      h("div", { class: "message-body" }, body, object.edited ? h("span", { class: "edited" }, "(edited)") : null),
+      reactions(object, { actor, channel }),
+      open && replies.length ? summary(replies, open) : null),
+    open ? h("div", { class: "message-actions" },
+      h("button", { class: "quiet", "data-focus": `reply-${object.ts}`, onclick: open, "aria-label": `Reply to ${author}, ${clock}` }, "Reply")) : null);
+}
+
+function reactions(object, { actor, channel }) {
+  if (!object.reactions?.length) return null;
+  return h("ul", { class: "reactions", "aria-label": "Reactions" }, object.reactions.map((reaction) => {
+    const who = reaction.users.map(nameOf).join(", ");
+    const label = `${reaction.name.replaceAll("_", " ")}, ${reaction.count}: ${who}`;
+    const react = () => post("/slack/_sim/react", { user: actor(), channel, ts: object.ts, name: reaction.name });
+    const pressed = String(reaction.users.includes(actor()));
+    const button = { class: "reaction", title: who, "aria-label": label, "aria-pressed": pressed, "data-focus": `reaction-${reaction.name}`, onclick: react };
+    return h("li", {}, h("button", button, emoji(reaction.name), ` ${reaction.count}`));
+  }));
+}
+
+function summary(replies, open) {
+  const authors = [...new Set(replies.map((reply) => reply.object.user))].slice(0, 4);
+  const count = replies.length === 1 ? "1 reply" : `${replies.length} replies`;
+  const last = timeOf(replies.at(-1).object.ts).toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
+  return h("button", { class: "thread-summary", "data-focus": `thread-${replies[0].object.thread_ts}`, onclick: open },
+    authors.map(avatar), h("b", {}, count), h("span", {}, `Last reply at ${last}`));
+}

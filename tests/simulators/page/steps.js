@@ -1,0 +1,70 @@
+// Three steps for somebody who has never seen this, each done by one press.
+
+import { byId, h, reconcile } from "./dom.js";
+import { messagesAbout, show } from "./slack.js";
+import { on, state } from "./state.js";
+import { ask, review } from "./teleport.js";
+
+const REQUEST = { user: "alice@example.com", roles: ["dba"], reason: "The index on orders is gone", suggested_reviewers: [] };
+const REVIEWER = "bob@example.com";
+
+const progress = { request: null, looked: false, reviewed: false };
+
+/** Draws the steps whenever something changes that they depend on. */
+export function start() {
+  on(["slack", "teleport"], draw);
+}
+
+function draw() {
+  const told = progress.request ? messagesAbout(progress.request) : [];
+  const requested = state.teleport?.requests.find((request) => request.id === progress.request);
+  const decided = Boolean(requested) && requested.state !== "PENDING";
+  const steps = [
+    { id: "ask", title: "Ask", text: "Alice needs the role dba and says why.", button: "Ask as Alice", done: Boolean(progress.request), ready: true },
+    { id: "look", title: "Look", text: told.length ? `Slack told ${places(told)}.` : "The right people read it in Slack.", button: "Show the message", done: progress.looked, ready: told.length > 0 },
+    { id: "decide", title: "Decide", text: decided ? "The message says so, with a reaction and a reply in its thread." : "Bob approves, and the message changes.", button: "Approve as Bob", done: decided, ready: told.length > 0 && !decided },
+    { id: "break", title: "Now break it", text: "Kill the program, ask again, start it. Nothing is lost.", button: "Show me how", done: false, ready: decided || told.length > 0 },
+  ];
+  const next = steps.find((step) => !step.done)?.id;
+  reconcile(byId("steps"), steps.map((step, index) => ({ ...step, number: index + 1, next: step.id === next })), { key: (step) => step.id, build });
+}
+
+// A hyphen at which no line breaks.
+const places = (told) => told.map(({ channel }) => (channel.kind === "im" ? nameOf(channel.user) : `#${channel.name.replaceAll("-", "\u2011")}`)).join(" and ");
+
+const nameOf = (id) => state.slack.users.find((user) => user.id === id)?.real_name ?? id;
+
+function build(step) {
+  const mark = step.done ? "✓" : step.id === "break" ? "⚡" : String(step.number);
+  return h("li", { class: `step ${step.done ? "done" : ""} ${step.next ? "next" : ""}` },
+    h("span", { class: "step-number", "aria-hidden": "true" }, mark),
+    h("div", {},
+      h("h2", {}, step.title, step.done ? h("span", { class: "unseen" }, " (done)") : null),
+      h("p", {}, step.text),
+      h("button", { class: step.next ? "primary" : "", disabled: !step.ready, "data-focus": step.id, onclick: ACTIONS[step.id] }, step.button)));
+}
+
+const ACTIONS = {
+  async ask() {
+    const id = await ask(REQUEST);
+    if (!id) return;
+    Object.assign(progress, { request: id, looked: false });
+    show("dba-oncall");
+    draw();
+  },
+  look() {
+    progress.looked = true;
+    const [first] = messagesAbout(progress.request);
+    show(first.channel.id, { focus: true });
+    byId("slack").scrollIntoView({ block: "nearest" });
+    draw();
+  },
+  async decide() {
+    progress.looked = true;
+    await review(progress.request, REVIEWER, true, "Go ahead");
+  },
+  break() {
+    byId("break").scrollIntoView({ block: "start" });
+    byId("break").focus({ preventScroll: true });
+  },
+};

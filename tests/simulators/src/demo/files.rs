@@ -1,0 +1,89 @@
+//! The worker's files on disk: configuration, identity and token, as somebody who installs it writes them.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{slack::BOT_TOKEN, teleport::Cluster};
+
+/// Who is told about which role.
+pub(super) const ROUTES: [(&str, &[&str]); 3] = [
+    ("*", &["access-requests"]),
+    ("dba", &["dba-oncall", "bob@example.com"]),
+    ("editor", &["access-requests", "security-private"]),
+];
+
+/// How long an identity is valid that nobody wants to expire.
+pub(super) const VALID: Duration = Duration::from_hours(24);
+
+/// A directory of its own, removed in the end.
+pub(super) struct Files(TempDir);
+
+impl Files {
+    pub(super) fn write(teleport: &Cluster, slack_api: &str) -> io::Result<Self> {
+        let files = Self(tempfile::Builder::new().prefix("slack-access-demo-").tempdir()?);
+        let identity = teleport.user_identity("slack-plugin", VALID).map_err(io::Error::other)?;
+        identity.write_identity_file(files.identity())?;
+        std::fs::write(files.token(), BOT_TOKEN)?;
+        let text = configuration(&teleport.addr().to_string(), &files.identity(), slack_api, &files.token());
+        std::fs::write(files.configuration(), text)?;
+        Ok(files)
+    }
+
+    pub(super) fn identity(&self) -> PathBuf {
+        self.0.path().join("auth.pem")
+    }
+
+    pub(super) fn token(&self) -> PathBuf {
+        self.0.path().join("slack-token")
+    }
+
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.0.path().join("teleport-slack.toml")
+    }
+}
+
+fn configuration(teleport: &str, identity: &Path, slack_api: &str, token: &Path) -> String {
+    // A JSON string is a TOML string.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    let routes: Vec<String> = ROUTES
+        .iter()
+        .map(|(role, to)| {
+            let to: Vec<String> = to.iter().map(|recipient| quoted(recipient)).collect();
+            format!("{} = [{}]", quoted(role), to.join(", "))
+        })
+        .collect();
+    format!(
+        "[teleport]\naddr = {}\nidentity = {}\n\n[slack]\ntoken = {}\napi_url = {}\n\n[role_to_recipients]\n{}\n\n\
+         [log]\noutput = \"stderr\"\nseverity = \"INFO\"\n",
+        quoted(teleport),
+        path(identity),
+        path(token),
+        quoted(slack_api),
+        routes.join("\n"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_has_the_sections_of_the_guide() {
+        let text = configuration("127.0.0.1:3025", Path::new("/i d"), "http://127.0.0.1/api/", Path::new("/t\"oken"));
+        let lines: Vec<_> = text.lines().collect();
+        for line in [
+            r#"addr = "127.0.0.1:3025""#,
+            r#"identity = "/i d""#,
+            r#"token = "/t\"oken""#,
+            r#""dba" = ["dba-oncall", "bob@example.com"]"#,
+        ] {
+            assert!(lines.contains(&line), "{line} is missing in\n{text}");
+        }
+    }
+}

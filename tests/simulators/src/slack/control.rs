@@ -1,0 +1,340 @@
+//! The control API under `/_sim/`, for manual work, for other languages and for the page.
+//!
+//! | call | what it does |
+//! |---|---|
+//! | `GET /_sim/state` | everything: team, apps, users, channels with their messages (`object` is the API's own form, `effects` what a client makes of it), direct messages, ephemeral messages, open modals, socket count, faults, violations, used scopes, version |
+//! | `GET /_sim/events` | server-sent events; each carries the version number after a change, at most twenty a second |
+//! | `GET /_sim/emoji` | `{name: character}` |
+//! | `GET /_sim/journal?after=SEQ` | the calls after that number |
+//! | `GET /_sim/faults` | `[{"id", …fault}]` |
+//! | `POST /_sim/faults` | injects a fault (JSON as in [`crate::faults::Fault`]), answers `{"id"}` |
+//! | `DELETE /_sim/faults` and `/_sim/faults/{id}` | removes all or one |
+//! | `POST /_sim/click` | `{user, channel, ts, action_id, stale?}`: a person clicks; `stale` counts the changes that the screen missed |
+//! | `POST /_sim/submit` | `{view_id, values}`: a person submits a modal |
+//! | `POST /_sim/close` | `{view_id}`: a person closes a modal |
+//! | `POST /_sim/react` | `{user, channel, ts, name}`: a person puts an emoji there, or takes it away |
+//! | `POST /_sim/say` | `{user, channel, text, thread_ts?}`: a person writes |
+//! | `POST /_sim/channel` | `{channel, action, user?, name?}`: `archive`, `unarchive`, `invite`, `kick`, `rename` |
+//! | `POST /_sim/user` | `{user, action}`: `deactivate` |
+//! | `POST /_sim/token` | `{token, action, scopes?}`: `revoke`, `expire`, `restore`, `scopes` |
+//! | `POST /_sim/sockets` | `{reason}`: disconnects Socket Mode connections |
+//! | `POST /_sim/advance` | `{seconds}`: skips time |
+//! | `DELETE /_sim/journal` | forgets calls and violations |
+//!
+//! Errors are HTTP 400 with `{"error": text}`.
+
+use std::{convert::Infallible, fmt::Display, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+    routing::{delete, get, post},
+};
+use futures::Stream;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    emoji,
+    handle::Handle,
+    http::Context,
+    model::{Channel, TokenState},
+    server::Connection,
+    text::Effects,
+};
+use crate::faults::Fault;
+
+/// The control API alone, to be served from another address.
+pub fn control_router(handle: Handle) -> Router {
+    router().with_state(Context { handle, connection: Connection::new() })
+}
+
+pub(super) fn router() -> Router<Context> {
+    Router::new()
+        .route("/_sim/state", get(state))
+        .route("/_sim/events", get(events))
+        .route("/_sim/emoji", get(emoji_names))
+        .route("/_sim/journal", get(journal).delete(clear_journal))
+        .route("/_sim/faults", get(faults).post(inject).delete(clear_faults))
+        .route("/_sim/faults/{id}", delete(remove_fault))
+        .route("/_sim/click", post(click))
+        .route("/_sim/submit", post(submit))
+        .route("/_sim/close", post(close))
+        .route("/_sim/react", post(react))
+        .route("/_sim/say", post(say))
+        .route("/_sim/channel", post(channel))
+        .route("/_sim/user", post(user))
+        .route("/_sim/token", post(token))
+        .route("/_sim/sockets", post(sockets))
+        .route("/_sim/advance", post(advance))
+}
+
+fn bad(error: impl Display) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({"error": error.to_string()}))).into_response()
+}
+
+fn done(result: Result<impl Into<Value>, impl Display>) -> Response {
+    match result {
+        Ok(value) => Json(value.into()).into_response(),
+        Err(error) => bad(error),
+    }
+}
+
+impl Handle {
+    /// The whole state as JSON, for drawing it. See the list in this file for its shape.
+    pub fn snapshot(&self) -> Value {
+        let version = *self.changes().borrow();
+        let faults = list_faults(self);
+        self.read(|world| {
+            let bot = world.apps.values().next().map(|app| app.bot_user.clone()).unwrap_or_default();
+            let channels: Vec<_> = world.channels.values().map(|channel| draw(channel, &bot)).collect();
+            let ephemerals: Vec<_> = world
+                .ephemerals
+                .iter()
+                .map(|shown| {
+                    json!({"user": shown.user, "channel": shown.message.channel, "object": shown.message.object(true)})
+                })
+                .collect();
+            let views: Vec<_> =
+                world.views.all().map(|(id, view)| json!({"id": id, "user": view.user, "view": view.content})).collect();
+            json!({
+                "version": version, "now": world.clock.now(), "teams": world.teams,
+                "apps": world.apps.values().collect::<Vec<_>>(), "users": world.users.values().collect::<Vec<_>>(),
+                "user_groups": world.groups.values().collect::<Vec<_>>(), "channels": channels, "ephemerals": ephemerals,
+                "views": views, "envelopes": world.sockets.envelopes(), "faults": faults, "violations": world.violations,
+                "used_scopes": world.used_scopes, "calls": world.journal.count(), "settings": world.settings,
+                "sockets": world.apps.keys().map(|app| world.sockets.of_app(app).len()).sum::<usize>(),
+            })
+        })
+    }
+}
+
+fn draw(channel: &Channel, bot: &str) -> Value {
+    let messages: Vec<_> = channel
+        .messages
+        .values()
+        .filter(|stored| stored.deleted.is_none())
+        .map(|stored| {
+            let message = &stored.now;
+            json!({
+                "object": message.object(true), "effects": Effects::of(message), "generated_blocks": message.generated_blocks,
+                "updates": message.updates, "broadcast": message.broadcast,
+            })
+        })
+        .collect();
+    let mut object = json!(channel);
+    if let Some(map) = object.as_object_mut() {
+        map.insert("messages".to_owned(), json!(messages));
+        map.insert("bot_is_member".to_owned(), json!(channel.members.contains(bot)));
+    }
+    object
+}
+
+async fn state(State(context): State<Context>) -> Json<Value> {
+    Json(context.handle.snapshot())
+}
+
+async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    /// So that a burst of changes is one event.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let changes = context.handle.changes();
+    let stream = futures::stream::unfold((changes, true), |(mut changes, first)| async move {
+        if !first {
+            changes.changed().await.ok()?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        let version = *changes.borrow_and_update();
+        Some((Ok(Event::default().data(version.to_string())), (changes, false)))
+    });
+    Sse::new(stream).keep_alive(KeepAlive::default())
+}
+
+async fn emoji_names() -> Json<Value> {
+    Json(emoji::all().map(|(name, character)| (name.to_owned(), json!(character))).collect())
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn journal(State(context): State<Context>, Query(After { after }): Query<After>) -> Json<Value> {
+    let calls: Vec<_> = context.handle.journal().into_iter().filter(|call| call.seq > after).collect();
+    Json(json!(calls))
+}
+
+async fn clear_journal(State(context): State<Context>) -> Json<Value> {
+    context.handle.clear_journal();
+    Json(json!({}))
+}
+
+fn list_faults(handle: &Handle) -> Vec<Value> {
+    let faults = handle.faults().list().into_iter();
+    faults
+        .map(|(id, fault)| {
+            let mut object = json!(fault);
+            if let Some(map) = object.as_object_mut() {
+                map.insert("id".to_owned(), json!(id));
+            }
+            object
+        })
+        .collect()
+}
+
+async fn faults(State(context): State<Context>) -> Json<Value> {
+    Json(json!(list_faults(&context.handle)))
+}
+
+async fn inject(State(context): State<Context>, Json(fault): Json<Fault>) -> Response {
+    done(context.handle.inject(fault).map(|id| json!({"id": id})))
+}
+
+async fn clear_faults(State(context): State<Context>) -> Json<Value> {
+    context.handle.faults().clear();
+    Json(json!({}))
+}
+
+async fn remove_fault(State(context): State<Context>, Path(id): Path<u64>) -> Response {
+    if context.handle.faults().remove(id) {
+        Json(json!({})).into_response()
+    } else {
+        bad("there is no fault of this number")
+    }
+}
+
+#[derive(Deserialize)]
+struct Click {
+    user: String,
+    channel: String,
+    ts: String,
+    action_id: String,
+    #[serde(default)]
+    stale: usize,
+}
+
+async fn click(State(context): State<Context>, Json(click): Json<Click>) -> Response {
+    let Click { user, channel, ts, action_id, stale } = click;
+    let sent = match stale {
+        0 => context.handle.click(&user, &channel, &ts, &action_id),
+        changes => context.handle.click_stale(&user, &channel, &ts, &action_id, changes),
+    };
+    done(sent.map(|id| json!({"envelope_id": id})))
+}
+
+#[derive(Deserialize)]
+struct Submit {
+    view_id: String,
+    #[serde(default)]
+    values: Value,
+}
+
+async fn submit(State(context): State<Context>, Json(submit): Json<Submit>) -> Response {
+    done(context.handle.submit_view(&submit.view_id, &submit.values).map(|id| json!({"envelope_id": id})))
+}
+
+async fn close(State(context): State<Context>, Json(submit): Json<Submit>) -> Response {
+    done(context.handle.close_view(&submit.view_id).map(|()| json!({})))
+}
+
+#[derive(Deserialize)]
+struct React {
+    user: String,
+    channel: String,
+    ts: String,
+    name: String,
+}
+
+async fn react(State(context): State<Context>, Json(react): Json<React>) -> Response {
+    done(context.handle.react(&react.user, &react.channel, &react.ts, &react.name).map(|()| json!({})))
+}
+
+#[derive(Deserialize)]
+struct Say {
+    user: String,
+    channel: String,
+    text: String,
+    thread_ts: Option<String>,
+}
+
+async fn say(State(context): State<Context>, Json(say): Json<Say>) -> Response {
+    let said = context.handle.say(&say.user, &say.channel, &say.text, say.thread_ts.as_deref());
+    done(said.map(|ts| json!({"ts": ts})))
+}
+
+/// What an admin does to a channel, a person or a token.
+#[derive(Deserialize)]
+struct Admin {
+    #[serde(default)]
+    channel: String,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+    action: String,
+}
+
+async fn channel(State(context): State<Context>, Json(admin): Json<Admin>) -> Response {
+    let handle = &context.handle;
+    if handle.find_channel(&admin.channel).is_none() {
+        return bad("there is no such channel");
+    }
+    match admin.action.as_str() {
+        "archive" => handle.archive(&admin.channel),
+        "unarchive" => handle.unarchive(&admin.channel),
+        "invite" => handle.invite(&admin.channel, &admin.user),
+        "kick" => handle.kick(&admin.channel, &admin.user),
+        "rename" => handle.rename(&admin.channel, &admin.name),
+        _ => return bad("action must be archive, unarchive, invite, kick or rename"),
+    }
+    Json(json!({})).into_response()
+}
+
+async fn user(State(context): State<Context>, Json(admin): Json<Admin>) -> Response {
+    match admin.action.as_str() {
+        "deactivate" => context.handle.deactivate_user(&admin.user),
+        _ => return bad("action must be deactivate"),
+    }
+    Json(json!({})).into_response()
+}
+
+async fn token(State(context): State<Context>, Json(admin): Json<Admin>) -> Response {
+    let handle = &context.handle;
+    match admin.action.as_str() {
+        "revoke" => handle.set_token_state(&admin.token, TokenState::Revoked),
+        "expire" => handle.set_token_state(&admin.token, TokenState::Expired),
+        "restore" => handle.set_token_state(&admin.token, TokenState::Active),
+        "scopes" => handle.set_scopes(&admin.token, &admin.scopes.iter().map(String::as_str).collect::<Vec<_>>()),
+        _ => return bad("action must be revoke, expire, restore or scopes"),
+    }
+    Json(json!({})).into_response()
+}
+
+#[derive(Deserialize)]
+struct Disconnect {
+    reason: String,
+}
+
+async fn sockets(State(context): State<Context>, Json(disconnect): Json<Disconnect>) -> Json<Value> {
+    context.handle.disconnect_sockets(&disconnect.reason);
+    Json(json!({}))
+}
+
+#[derive(Deserialize)]
+struct Advance {
+    seconds: u64,
+}
+
+async fn advance(State(context): State<Context>, Json(Advance { seconds }): Json<Advance>) -> Json<Value> {
+    context.handle.advance(Duration::from_secs(seconds));
+    Json(json!({}))
+}

@@ -1,0 +1,141 @@
+//! `response_url`: the door that an interaction opens (Slack docs: handling user interaction, "Message responses").
+
+use std::collections::HashMap;
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::{
+    blocks::{self, Surface},
+    clock::ts,
+    http::Context,
+    methods::{generate_blocks, store_text},
+    model::Message,
+    world::{Ephemeral, World},
+};
+
+/// Uses and life of a URL.
+const USES: u32 = 5;
+const LIFE: u64 = 30 * 60 * 1_000_000;
+
+pub(super) struct Hook {
+    /// Who clicked.
+    pub(super) user: String,
+    /// The message as it was clicked.
+    pub(super) source: Message,
+    /// Only its clicker saw the message.
+    pub(super) ephemeral: bool,
+    pub(super) created: u64,
+    pub(super) uses: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Hooks(HashMap<String, Hook>);
+
+impl Hooks {
+    /// Opens a door and returns its id.
+    pub(super) fn open(&mut self, user: &str, source: Message, ephemeral: bool, now: u64) -> String {
+        let id = format!("{:032x}", rand::random::<u128>());
+        self.0.insert(id.clone(), Hook { user: user.to_owned(), source, ephemeral, created: now, uses: 0 });
+        id
+    }
+}
+
+/// `POST /hooks/{id}`. Webhooks answer in plain text and with HTTP status codes.
+pub(super) async fn respond(State(context): State<Context>, Path(id): Path<String>, body: Bytes) -> Response {
+    let _busy = context.connection.begin();
+    let body: Value = match serde_json::from_slice(&body) {
+        Ok(Value::Object(map)) => Value::Object(map),
+        _ => return (StatusCode::BAD_REQUEST, "invalid_payload").into_response(),
+    };
+    match context.handle.write(|world| use_hook(world, &id, &body)) {
+        Ok(()) => (StatusCode::OK, "ok").into_response(),
+        Err((status, text)) => {
+            context.handle.write(|world| world.violation("response_url", text, body));
+            (status, text).into_response()
+        }
+    }
+}
+
+fn use_hook(world: &mut World, id: &str, body: &Value) -> Result<(), (StatusCode, &'static str)> {
+    let now = world.clock.now();
+    let hook = world.hooks.0.get_mut(id).ok_or((StatusCode::NOT_FOUND, "no_service"))?;
+    if now.saturating_sub(hook.created) > LIFE {
+        return Err((StatusCode::NOT_FOUND, "expired_url"));
+    }
+    if hook.uses >= USES {
+        return Err((StatusCode::NOT_FOUND, "used_url"));
+    }
+    let flag = |name: &str| {
+        matches!(body.get(name), Some(Value::Bool(true))) || body.get(name).and_then(Value::as_str) == Some("true")
+    };
+    let text = body.get("text").and_then(Value::as_str).unwrap_or_default();
+    let blocks = match body.get("blocks") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(blocks)) => blocks.clone(),
+        Some(_) => return Err((StatusCode::BAD_REQUEST, "invalid_blocks")),
+    };
+    blocks::check(&blocks, Surface::Message).map_err(|_| (StatusCode::BAD_REQUEST, "invalid_blocks"))?;
+    if !flag("delete_original") && text.trim().is_empty() && blocks.is_empty() {
+        return Err((StatusCode::BAD_REQUEST, "no_text"));
+    }
+    hook.uses += 1;
+    let (user, source, ephemeral) = (hook.user.clone(), hook.source.clone(), hook.ephemeral);
+
+    if flag("delete_original") {
+        remove(world, &source, ephemeral);
+        return Ok(());
+    }
+    let mut message = Message { metadata: None, attachments: Vec::new(), reactions: Vec::new(), ..source.clone() };
+    store_text(&mut message, text);
+    if blocks.is_empty() {
+        let id = world.new_id('b');
+        message.blocks.clear();
+        generate_blocks(&mut message, &id);
+    } else {
+        message.generated_blocks = false;
+        message.blocks = blocks::as_stored(blocks, || world.new_id('b'));
+    }
+    if flag("replace_original") {
+        replace(world, message, ephemeral);
+        return Ok(());
+    }
+    message.thread_ts = body.get("thread_ts").and_then(Value::as_str).map(str::to_owned);
+    message.updates = 0;
+    message.edited = None;
+    if body.get("response_type").and_then(Value::as_str) == Some("in_channel") {
+        message.ts = world.next_ts(&message.channel);
+        world.store(message);
+    } else {
+        message.ts = ts(now);
+        world.ephemerals.push(Ephemeral { user, message });
+    }
+    Ok(())
+}
+
+fn remove(world: &mut World, source: &Message, ephemeral: bool) {
+    if ephemeral {
+        world.ephemerals.retain(|shown| shown.message.ts != source.ts);
+    } else {
+        world.delete_message(&source.channel, &source.ts);
+    }
+}
+
+fn replace(world: &mut World, message: Message, ephemeral: bool) {
+    if ephemeral {
+        let shown = world.ephemerals.iter_mut().find(|shown| shown.message.ts == message.ts);
+        if let Some(shown) = shown {
+            shown.message = message;
+        }
+    } else if let Some(stored) = world.change_message(&message.channel, &message.ts) {
+        let kept = (std::mem::take(&mut stored.reactions), stored.metadata.take(), stored.updates);
+        *stored = message;
+        (stored.reactions, stored.metadata) = (kept.0, kept.1);
+        stored.updates = kept.2 + 1;
+    }
+}

@@ -1,0 +1,44 @@
+//! `views.*` for modals (Slack docs: views.open, views.push, views.update).
+
+use serde_json::{Map, Value, json};
+
+use crate::slack::{
+    call::Call,
+    refusal::{Answer, Refusal},
+};
+
+fn view(call: &Call<'_>) -> Result<Map<String, Value>, Refusal> {
+    match call.args.structured("view") {
+        Ok(Some(Value::Object(view))) => Ok(view),
+        Ok(None) => Err(Refusal::argument("missing required field: view")),
+        Ok(Some(_)) | Err(()) => Err(Refusal::argument("must provide an object [json-pointer:/view]")),
+    }
+}
+
+fn show(call: &mut Call<'_>, push: bool) -> Result<Answer, Refusal> {
+    let trigger = call.args.required("trigger_id")?.into_owned();
+    let view = view(call)?;
+    let app = call.caller.token.app.clone();
+    let id = call.world.views.show(&app, &trigger, view, push, call.now)?;
+    Ok(Answer::of(json!({"view": call.world.views.object(&id, call.team())})))
+}
+
+pub(super) fn open(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    show(call, false)
+}
+
+pub(super) fn push(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    show(call, true)
+}
+
+pub(super) fn update(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let view = view(call)?;
+    let external = call.args.text_or_empty("external_id")?;
+    let id = match call.world.views.by_external_id(&external).filter(|_| !external.is_empty()) {
+        Some(id) => id.to_owned(),
+        None => call.args.required("view_id")?.into_owned(),
+    };
+    let hash = call.args.text("hash")?;
+    call.world.views.update(&id, view, hash.as_deref(), call.now)?;
+    Ok(Answer::of(json!({"view": call.world.views.object(&id, call.team())})))
+}

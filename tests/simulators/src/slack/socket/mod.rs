@@ -1,0 +1,331 @@
+//! Socket Mode: tickets, connections, envelopes and their acknowledgements (Slack docs: Socket Mode).
+
+mod connection;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+pub(super) use self::connection::link;
+use super::{handle::Handle, world::World};
+
+/// What a connection is told to do.
+#[derive(Clone, Debug)]
+pub(super) enum Command {
+    /// Send this text frame.
+    Send(String),
+    /// Send these bytes in a binary frame.
+    SendBinary(Vec<u8>),
+    /// Close properly, with this code.
+    Close(u16),
+    /// Vanish.
+    Cut,
+    /// Send nothing more, read nothing more, but stay.
+    Stall,
+    /// Send the next envelope twice.
+    Duplicate,
+}
+
+pub(super) struct Connection {
+    pub(super) app: String,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Made to fail by a fault, so that what is lost on it is nobody's mistake.
+    pub(super) spoilt: bool,
+    /// The client vanished without a word; Slack has not noticed yet.
+    ghost: bool,
+}
+
+/// What was delivered and how it was acknowledged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Envelope {
+    /// UUID.
+    pub envelope_id: String,
+    /// `interactive`, `events_api`, …
+    pub kind: String,
+    /// Number of the connection that it was sent to.
+    pub connection: u64,
+    /// Payload.
+    pub payload: Value,
+    /// When it was sent, microseconds since the epoch.
+    pub sent: u64,
+    /// How long the acknowledgement took, in microseconds.
+    pub acknowledged_after: Option<u64>,
+    /// Payload of the acknowledgement.
+    pub answer: Option<Value>,
+    /// What a fault has spoilt.
+    #[serde(skip)]
+    excused: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Sockets {
+    tickets: HashMap<String, String>,
+    connections: BTreeMap<u64, Connection>,
+    last_connection: u64,
+    envelopes: Vec<Envelope>,
+}
+
+/// Why a person's click does not arrive.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ClickError {
+    /// There is no such message, or it was deleted.
+    #[error("there is no such message")]
+    NoMessage,
+    /// The message has no such button any more.
+    #[error("the message has no element with this action_id; it has {0:?}")]
+    NoAction(Vec<String>),
+    /// The person cannot see the message or is deactivated.
+    #[error("this person cannot click there")]
+    NoAccess,
+    /// Interactivity is off in the app's settings: the person sees an error mark.
+    #[error("interactivity is switched off in the app's settings")]
+    NoInteractivity,
+    /// No connection is open: the person sees an error mark.
+    #[error("the app has no connection open")]
+    NoConnection,
+}
+
+/// An acknowledgement larger than this is dropped silently.
+const ACK_LIMIT: usize = 20 * 1024;
+
+impl Sockets {
+    pub(super) fn new_ticket(&mut self, app: &str) -> String {
+        let ticket = format!("{:032x}", rand::random::<u128>());
+        self.tickets.insert(ticket.clone(), app.to_owned());
+        ticket
+    }
+
+    /// Takes the ticket, which works once.
+    fn redeem(&mut self, ticket: &str) -> Option<String> {
+        self.tickets.remove(ticket)
+    }
+
+    fn add(&mut self, app: &str) -> (u64, mpsc::UnboundedReceiver<Command>) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        self.last_connection += 1;
+        let connection = Connection { app: app.to_owned(), commands, spoilt: false, ghost: false };
+        self.connections.insert(self.last_connection, connection);
+        (self.last_connection, receiver)
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.connections.remove(&id);
+    }
+
+    /// Numbers of an app's connections, ghosts included.
+    pub(super) fn of_app(&self, app: &str) -> Vec<u64> {
+        self.connections.iter().filter(|(_, connection)| connection.app == app).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn envelopes(&self) -> &[Envelope] {
+        &self.envelopes
+    }
+
+    fn command(&self, id: u64, command: Command) {
+        if let Some(connection) = self.connections.get(&id) {
+            // A connection that is going away takes no more commands.
+            let _ = connection.commands.send(command);
+        }
+    }
+}
+
+impl World {
+    /// Sends a payload to one connection of the app, which one is chance, and returns the envelope's id.
+    pub(super) fn deliver(
+        &mut self,
+        app: &str,
+        kind: &str,
+        payload: Value,
+        retry: Option<u64>,
+    ) -> Result<String, ClickError> {
+        let connections = self.sockets.of_app(app);
+        let chosen = rand::random_range(0..connections.len().max(1));
+        let connection = *connections.get(chosen).ok_or(ClickError::NoConnection)?;
+        let random = rand::random::<u128>();
+        let hex = format!("{random:032x}");
+        let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+        let envelope_id = format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32));
+        let mut frame = json!({
+            "type": kind, "envelope_id": envelope_id, "accepts_response_payload": kind == "slash_commands", "payload": payload,
+        });
+        if let (Some(retry), Some(frame)) = (retry, frame.as_object_mut()) {
+            frame.insert("retry_attempt".to_owned(), json!(retry));
+            frame.insert("retry_reason".to_owned(), json!(if retry == 0 { "" } else { "timeout" }));
+        }
+        let excused = self.sockets.connections.get(&connection).is_some_and(|c| c.spoilt || c.ghost);
+        self.sockets.envelopes.push(Envelope {
+            envelope_id: envelope_id.clone(),
+            kind: kind.to_owned(),
+            connection,
+            payload,
+            sent: self.clock.now(),
+            acknowledged_after: None,
+            answer: None,
+            excused,
+        });
+        self.sockets.command(connection, Command::Send(frame.to_string()));
+        Ok(envelope_id)
+    }
+
+    /// A text frame from the app; the only thing it may say is an acknowledgement.
+    fn acknowledge(&mut self, connection: u64, text: &str) {
+        let now = self.clock.now();
+        let flaw = |world: &mut Self, what: &str| {
+            let start: String = text.chars().take(200).collect();
+            world.violation("socket", what, json!(start));
+        };
+        if text.is_empty() {
+            return;
+        }
+        let frame: Value = serde_json::from_str(text).unwrap_or_default();
+        let Some(id) = frame.get("envelope_id").and_then(Value::as_str) else {
+            return flaw(self, "a frame that is no acknowledgement");
+        };
+        if text.len() >= ACK_LIMIT {
+            return flaw(self, "an acknowledgement of 20 KB or more is dropped");
+        }
+        let limit = u64::try_from(self.settings.socket.ack_within.as_micros()).unwrap_or(u64::MAX);
+        let Some(envelope) = self.sockets.envelopes.iter_mut().find(|envelope| envelope.envelope_id == id) else {
+            return flaw(self, "an acknowledgement of an unknown envelope");
+        };
+        if envelope.connection != connection {
+            return flaw(self, "an acknowledgement on another connection than the envelope's");
+        }
+        let after = now.saturating_sub(envelope.sent);
+        let (twice, late) = (envelope.acknowledged_after.is_some(), after > limit);
+        if !twice && !late {
+            envelope.acknowledged_after = Some(after);
+            envelope.answer = frame.get("payload").cloned();
+        } else if twice {
+            flaw(self, "an envelope acknowledged twice");
+        } else {
+            flaw(self, "an acknowledgement after the deadline");
+        }
+    }
+
+    /// The deadline of an envelope is over. Returns true when it has to be sent again, as events are.
+    fn expire(&mut self, envelope_id: &str) -> bool {
+        let Some(envelope) = self.sockets.envelopes.iter().find(|envelope| envelope.envelope_id == envelope_id) else {
+            return false;
+        };
+        if envelope.acknowledged_after.is_some() {
+            return false;
+        }
+        let spoilt = self.sockets.connections.get(&envelope.connection).is_none_or(|connection| connection.spoilt);
+        let event = envelope.kind == "events_api";
+        if !envelope.excused && !spoilt {
+            let body = json!({"envelope_id": envelope_id, "kind": envelope.kind});
+            self.violation("socket", "an envelope was not acknowledged in time", body);
+        }
+        event
+    }
+}
+
+impl Handle {
+    /// Sends an event (Slack docs: Events API) to one connection of the first app; it is sent again up to three times while nobody
+    /// acknowledges it. Returns the first envelope's id.
+    pub fn send_event(&self, event: Value) -> Result<String, ClickError> {
+        self.deliver("events_api", event, Some(0))
+    }
+
+    /// Delivers and watches the deadline.
+    pub(super) fn deliver(&self, kind: &str, payload: Value, retry: Option<u64>) -> Result<String, ClickError> {
+        let kept = payload.clone();
+        let sent = self.write(|world| {
+            let app = world.apps.keys().next().cloned().unwrap_or_default();
+            world.deliver(&app, kind, payload, retry)
+        })?;
+        let (handle, id, kind) = (self.clone(), sent.clone(), kind.to_owned());
+        let within = self.read(|world| world.settings.socket.ack_within);
+        let stop = self.0.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(within) => {}
+            }
+            let again = handle.write(|world| world.expire(&id));
+            if let Some(attempt) = retry.filter(|attempt| again && *attempt < 3) {
+                // Nobody may be there any more.
+                let _ = handle.deliver(&kind, kept, Some(attempt + 1));
+            }
+        });
+        Ok(sent)
+    }
+
+    /// The envelopes so far, oldest first.
+    pub fn envelopes(&self) -> Vec<Envelope> {
+        self.read(|world| world.sockets.envelopes().to_vec())
+    }
+
+    /// How many Socket Mode connections are registered, ghosts included.
+    pub fn open_sockets(&self) -> usize {
+        self.read(|world| world.sockets.connections.len())
+    }
+
+    /// Tells all connections to go, as Slack does: `warning` (and the end follows), `refresh_requested`, `link_disabled` (which also
+    /// switches Socket Mode off), or any other reason.
+    pub fn disconnect_sockets(&self, reason: &str) {
+        let frame = disconnect(reason);
+        let (ids, wait) = self.write(|world| {
+            if reason == "link_disabled" {
+                world.apps.values_mut().for_each(|app| app.socket_mode = false);
+            }
+            let ids: Vec<_> = world.sockets.connections.keys().copied().collect();
+            for id in &ids {
+                world.sockets.command(*id, Command::Send(frame.clone()));
+                if reason != "warning" {
+                    world.sockets.command(*id, Command::Close(1000));
+                }
+            }
+            (ids, world.settings.socket.warning_before_end)
+        });
+        if reason == "warning" {
+            let (handle, stop) = (self.clone(), self.0.stop.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(wait) => handle.write(|world| {
+                        for id in ids {
+                            world.sockets.command(id, Command::Close(1000));
+                        }
+                    }),
+                }
+            });
+        }
+    }
+
+    /// Sends a text frame as it is to all connections: unknown types, no JSON, nothing at all, a huge one.
+    pub fn send_raw_frame(&self, text: &str) {
+        self.command_all(&Command::Send(text.to_owned()));
+    }
+
+    /// Sends a binary frame to all connections.
+    pub fn send_binary_frame(&self, bytes: &[u8]) {
+        self.command_all(&Command::SendBinary(bytes.to_vec()));
+    }
+
+    fn command_all(&self, command: &Command) {
+        self.write(|world| {
+            let ids: Vec<_> = world.sockets.connections.keys().copied().collect();
+            for id in ids {
+                world.sockets.command(id, command.clone());
+            }
+        });
+    }
+
+    /// Strict mode at shutdown: a client closes its sockets first.
+    pub(super) fn note_open_sockets(&self) {
+        self.write(|world| {
+            let open = world.sockets.connections.values().filter(|c| !c.spoilt && !c.ghost).count();
+            if open > 0 {
+                world.violation("socket", "connections were left open at shutdown", json!(open));
+            }
+        });
+    }
+}
+
+fn disconnect(reason: &str) -> String {
+    json!({"type": "disconnect", "reason": reason, "debug_info": {"host": "applink-1"}}).to_string()
+}

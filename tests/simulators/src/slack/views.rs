@@ -1,0 +1,228 @@
+//! Modals: what is open, and what opens it (Slack docs: modals).
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    blocks::{self, Problem, Refused, Surface},
+    refusal::Refusal,
+};
+
+/// A trigger works for so many microseconds, once.
+const TRIGGER_LIFE: u64 = 3_000_000;
+/// Views on top of each other.
+const STACK: usize = 3;
+/// Bytes of a view.
+const VIEW_LIMIT: usize = 250_000;
+
+/// Properties of a view.
+const KNOWN: [&str; 11] = [
+    "type",
+    "title",
+    "submit",
+    "close",
+    "private_metadata",
+    "callback_id",
+    "external_id",
+    "clear_on_close",
+    "notify_on_close",
+    "submit_disabled",
+    "blocks",
+];
+
+/// A modal that somebody has in front of them.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    pub(super) user: String,
+    pub(super) app: String,
+    pub(super) root: String,
+    pub(super) hash: String,
+    pub(super) content: Map<String, Value>,
+}
+
+struct Trigger {
+    user: String,
+    created: u64,
+    used: bool,
+    /// The view in which the click happened.
+    view: Option<String>,
+}
+
+#[derive(Default)]
+pub(super) struct Views {
+    open: BTreeMap<String, View>,
+    triggers: HashMap<String, Trigger>,
+    last: u64,
+}
+
+impl Views {
+    /// Notes an interaction, which permits to open a modal for a short time.
+    pub(super) fn new_trigger(&mut self, user: &str, view: Option<&str>, now: u64) -> String {
+        self.last += 1;
+        let id = format!("{}.{}.{:032x}", now / 1_000, self.last, rand::random::<u128>());
+        let view = view.map(str::to_owned);
+        self.triggers.insert(id.clone(), Trigger { user: user.to_owned(), created: now, used: false, view });
+        id
+    }
+
+    /// Uses a trigger up and returns whose click it was and in which view.
+    fn exchange(&mut self, id: &str, now: u64) -> Result<(String, Option<String>), Refusal> {
+        let trigger = self.triggers.get_mut(id).ok_or_else(|| Refusal::new("invalid_trigger_id"))?;
+        if trigger.used {
+            return Err(Refusal::new("exchanged_trigger_id"));
+        }
+        if now.saturating_sub(trigger.created) > TRIGGER_LIFE {
+            return Err(Refusal::new("expired_trigger_id"));
+        }
+        trigger.used = true;
+        Ok((trigger.user.clone(), trigger.view.clone()))
+    }
+
+    /// Opens a modal, or with `push` puts one on top of the modal in which the click happened.
+    pub(super) fn show(
+        &mut self,
+        app: &str,
+        trigger: &str,
+        view: Map<String, Value>,
+        push: bool,
+        now: u64,
+    ) -> Result<String, Refusal> {
+        check(&view)?;
+        self.check_external_id(&view, None)?;
+        let (user, under) = self.exchange(trigger, now)?;
+        self.last += 1;
+        let id = format!("V0SIM{:06}", self.last);
+        let root = match under.and_then(|under| self.open.get(&under)).filter(|_| push) {
+            Some(under) => under.root.clone(),
+            None if push => return Err(Refusal::argument("there is no view to push onto")),
+            None => id.clone(),
+        };
+        if self.open.values().filter(|view| view.root == root).count() >= STACK {
+            return Err(Refusal::new("push_limit_reached"));
+        }
+        let view = View { user, app: app.to_owned(), root, hash: self.new_hash(now), content: view };
+        self.open.insert(id.clone(), view);
+        Ok(id)
+    }
+
+    /// Replaces what a modal shows.
+    pub(super) fn update(
+        &mut self,
+        id: &str,
+        view: Map<String, Value>,
+        hash: Option<&str>,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        check(&view)?;
+        self.check_external_id(&view, Some(id))?;
+        let new_hash = self.new_hash(now);
+        let open = self.open.get_mut(id).ok_or_else(|| Refusal::new("not_found"))?;
+        if hash.is_some_and(|hash| hash != open.hash) {
+            return Err(Refusal::new("hash_conflict"));
+        }
+        open.content = view;
+        open.hash = new_hash;
+        Ok(())
+    }
+
+    fn check_external_id(&self, view: &Map<String, Value>, except: Option<&str>) -> Result<(), Refusal> {
+        let Some(external) = view.get("external_id").filter(|id| !id.as_str().unwrap_or_default().is_empty()) else {
+            return Ok(());
+        };
+        let taken = self
+            .open
+            .iter()
+            .any(|(id, view)| Some(id.as_str()) != except && view.content.get("external_id") == Some(external));
+        if taken { Err(Refusal::new("duplicate_external_id")) } else { Ok(()) }
+    }
+
+    pub(super) fn by_external_id(&self, external: &str) -> Option<&str> {
+        let named = |view: &View| view.content.get("external_id").and_then(Value::as_str) == Some(external);
+        self.open.iter().find(|(_, view)| named(view)).map(|(id, _)| id.as_str())
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&View> {
+        self.open.get(id)
+    }
+
+    pub(super) fn close(&mut self, id: &str) -> Option<View> {
+        self.open.remove(id)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&String, &View)> {
+        self.open.iter()
+    }
+
+    fn new_hash(&mut self, now: u64) -> String {
+        self.last += 1;
+        format!("{}.{:08x}", now / 1_000_000, self.last)
+    }
+
+    /// The API's view object.
+    pub(super) fn object(&self, id: &str, team: &str) -> Value {
+        let Some(view) = self.open.get(id) else { return Value::Null };
+        let mut object = json!({
+            "id": id, "team_id": team, "app_id": view.app, "root_view_id": view.root, "hash": view.hash, "previous_view_id": null,
+            "private_metadata": "", "callback_id": "", "external_id": "", "state": {"values": {}}, "bot_id": "",
+            "clear_on_close": false, "notify_on_close": false, "close": null, "submit": null,
+        });
+        if let Some(map) = object.as_object_mut() {
+            map.extend(view.content.clone());
+        }
+        object
+    }
+}
+
+/// Slack docs: view object.
+fn check(view: &Map<String, Value>) -> Result<(), Refusal> {
+    let mut problems: Vec<Problem> = Vec::new();
+    if view.get("type").and_then(Value::as_str) != Some("modal") {
+        problems.push(problem("must be one of: modal", "/view/type"));
+    }
+    for (name, most, required) in [("title", 24, true), ("submit", 24, false), ("close", 24, false)] {
+        blocks::check_plain(view.get(name), most, required, &format!("/view/{name}"), &mut problems);
+    }
+    for (name, most) in [("private_metadata", 3_000), ("callback_id", 255), ("external_id", 255)] {
+        match view.get(name) {
+            None => {}
+            Some(Value::String(text)) if text.chars().count() <= most => {}
+            Some(_) => {
+                let what = format!("must be less than {} characters", most + 1);
+                problems.push(problem(&what, &format!("/view/{name}")));
+            }
+        }
+    }
+    for name in ["clear_on_close", "notify_on_close", "submit_disabled"] {
+        if view.get(name).is_some_and(|value| !value.is_boolean()) {
+            problems.push(problem("must provide a boolean", &format!("/view/{name}")));
+        }
+    }
+    for name in view.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
+        problems.push(problem(&format!("invalid additional property: {name}"), &format!("/view/{name}")));
+    }
+    match view.get("blocks") {
+        Some(Value::Array(list)) => {
+            if let Err(Refused::Invalid(found)) = blocks::check_under(list, Surface::Modal, "/view/blocks") {
+                problems.extend(found);
+            }
+            let has_input = list.iter().any(|block| block.get("type").and_then(Value::as_str) == Some("input"));
+            if has_input && !view.contains_key("submit") {
+                problems.push(problem("missing required field: submit", "/view"));
+            }
+        }
+        _ => problems.push(problem("must provide an array", "/view/blocks")),
+    }
+    if Value::Object(view.clone()).to_string().len() > VIEW_LIMIT {
+        return Err(Refusal::new("view_too_large"));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let messages = problems.iter().map(|problem| format!("[ERROR] {problem}")).collect();
+    Err(Refusal { messages, ..Refusal::new("invalid_arguments") })
+}
+
+fn problem(what: &str, pointer: &str) -> Problem {
+    Problem { what: what.to_owned(), pointer: pointer.to_owned() }
+}

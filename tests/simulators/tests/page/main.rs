@@ -1,0 +1,275 @@
+//! The demo's page in a real browser, with the real worker behind it. `make test-page` runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+mod browser;
+
+use std::{
+    io::Write as _,
+    panic::{AssertUnwindSafe, resume_unwind},
+    path::{Path, PathBuf},
+};
+
+use futures::FutureExt as _;
+use serde_json::json;
+use simulators::demo::{Demo, Settings};
+
+use self::browser::{Browser, key};
+
+/// Where cargo put the worker: beside the simulators.
+fn worker() -> PathBuf {
+    let worker = Path::new(env!("CARGO_BIN_EXE_simulators")).with_file_name("slack-access-operator");
+    assert!(worker.is_file(), "no worker at {}; build it with `cargo build`", worker.display());
+    worker
+}
+
+/// A demo of its own and a browser that looks at it. Both end, whatever the test finds. Nothing may go to the console.
+async fn with_page(test: impl AsyncFnOnce(&Browser)) {
+    if !browser::is_installed() {
+        // Not `eprintln!`, which nobody sees when the test passes.
+        let _ = writeln!(std::io::stderr(), "skipped: there is no browser; apt-get install chromium chromium-driver");
+        return;
+    }
+    let demo =
+        Demo::start(Settings { listen: ([127, 0, 0, 1], 0).into(), worker: worker(), echo: false }).await.unwrap();
+    let browser = Browser::start().await;
+    let looked = AssertUnwindSafe(async {
+        browser.resize(1440, 900, false).await;
+        browser.open(&format!("http://{}/", demo.address())).await;
+        browser.until("document.querySelector('#part-worker.good') && document.querySelector('#channels li')").await;
+        test(&browser).await;
+        assert_eq!(browser.console().await, Vec::<serde_json::Value>::new());
+    });
+    let looked = looked.catch_unwind().await;
+    browser.end().await;
+    demo.end().await;
+    if let Err(panic) = looked {
+        resume_unwind(panic);
+    }
+}
+
+const REQUEST: &str = "#requests .request";
+const HEADER: &str = "document.querySelector('#messages .block-header')?.textContent";
+
+/// Fills in the form's reason and sends it.
+async fn ask(page: &Browser, reason: &str) {
+    page.run("document.querySelector('#request-form').elements.reason.value = arguments[0]", json!([reason])).await;
+    page.click("#request-form [type=submit]").await;
+}
+
+fn messages_in(channel: &str) -> String {
+    format!("document.querySelector('[data-focus=\"conversation-{channel}\"]').click()")
+}
+
+#[tokio::test]
+async fn a_request_made_in_the_form_is_told_in_slack_and_so_is_its_approval() {
+    with_page(async |page| {
+        ask(page, "The index on orders is gone").await;
+        page.until(&format!("{HEADER}?.includes('Access request waiting for review')")).await;
+        page.until("document.querySelector('#messages').innerText.includes('The index on orders is gone')").await;
+        page.until("document.querySelector('#directs .unread .count')").await;
+
+        page.click(&format!("{REQUEST} .approve")).await;
+        page.until(&format!("{HEADER}?.includes('Access request approved')")).await;
+        page.until("document.querySelector('#messages .reaction')?.textContent.includes('✅')").await;
+        page.until(&format!("document.querySelector('{REQUEST}.approved')")).await;
+
+        page.click("#messages .thread-summary").await;
+        page.until("document.querySelectorAll('#thread-messages .message').length === 2").await;
+        page.until("document.querySelector('#thread').innerText.includes('approved the request')").await;
+        page.until("document.querySelectorAll('#calls .of-slack').length && document.querySelectorAll('#calls .of-teleport').length").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_made_while_the_program_is_dead_is_told_once_when_it_is_back() {
+    with_page(async |page| {
+        page.click("#faults [data-focus='Kill it']").await;
+        page.until("document.querySelector('#part-worker.bad')").await;
+        ask(page, "Nobody listens").await;
+        page.until(&format!("document.querySelector('{REQUEST}.pending')")).await;
+        page.click("#faults [data-focus='Start it']").await;
+        page.until(&format!("{HEADER}?.includes('waiting for review')")).await;
+        page.run(&messages_in("C0DBAONCALL"), json!([])).await;
+        page.until("document.querySelector('#part-worker.good')").await;
+        let told = page.value("document.querySelectorAll('#messages .message').length").await;
+        assert_eq!(told, json!(1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_decides_is_shown_as_expired() {
+    with_page(async |page| {
+        // The shortest that the form offers is for people; a test has less patience.
+        page.run("document.querySelector('[name=ttl]').options[1].value = '4'; document.querySelector('[name=ttl]').selectedIndex = 1", json!([])).await;
+        ask(page, "Nobody looks").await;
+        page.until(&format!("{HEADER}?.includes('waiting for review')")).await;
+        page.until(&format!("{HEADER}?.includes('expired without a decision')")).await;
+        page.until(&format!("document.querySelector('{REQUEST}.gone')")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_three_steps_and_a_thread_need_no_mouse() {
+    with_page(async |page| {
+        let focused = async |name: &str| {
+            for _ in 0..80 {
+                let at = page.value("document.activeElement.dataset.focus ?? document.activeElement.id").await;
+                if at == json!(name) {
+                    return;
+                }
+                page.press(key::TAB).await;
+            }
+            panic!("Tab does not lead to {name}");
+        };
+        focused("ask").await;
+        page.press(key::ENTER).await;
+        page.until("document.querySelector('[data-focus=look]:enabled')").await;
+        focused("look").await;
+        page.press(key::ENTER).await;
+        page.until("document.activeElement.id === 'conversation-title'").await;
+        page.until("document.querySelector('#announcer').textContent.includes('Access request waiting for review')")
+            .await;
+        page.run("document.activeElement.blur(); document.querySelector('.skip').focus()", json!([])).await;
+        focused("decide").await;
+        page.press(key::ENTER).await;
+        page.until("document.querySelector('#messages .thread-summary')").await;
+        let thread = page.value("document.querySelector('#messages .thread-summary').dataset.focus").await;
+        focused(thread.as_str().unwrap()).await;
+        page.press(key::ENTER).await;
+        page.until("document.activeElement.id === 'thread-title'").await;
+        page.press(key::ESCAPE).await;
+        page.until("document.querySelector('#thread').hidden").await;
+        page.until("document.activeElement.closest('#messages')").await;
+        focused("tab-calls").await;
+        page.press(key::RIGHT).await;
+        page.until("document.activeElement.id === 'tab-log' && !document.querySelector('#log-panel').hidden").await;
+    })
+    .await;
+}
+
+/// Marks everything that needs a name, with all that was folded away opened.
+const MARK_VISIBLE: &str = r"
+    document.querySelectorAll('details').forEach((details) => { details.open = true; });
+    for (const element of document.querySelectorAll('button, input, select, textarea, a, section, nav, aside')) {
+        if (element.checkVisibility()) element.dataset.visible = '';
+    }
+";
+
+#[tokio::test]
+async fn every_control_has_a_name_and_every_part_a_landmark() {
+    with_page(async |page| {
+        page.click("[data-focus=ask]").await;
+        page.until("document.querySelector('[data-focus=decide]:enabled')").await;
+        page.click("[data-focus=decide]").await;
+        page.click("#messages .thread-summary").await;
+        page.run(MARK_VISIBLE, json!([])).await;
+        let mut nameless = Vec::new();
+        for control in page.find("[data-visible]").await {
+            if control.name().await.trim().is_empty() {
+                nameless.push(control.html().await);
+            }
+        }
+        assert_eq!(nameless, Vec::<String>::new());
+        let twice =
+            "[...document.querySelectorAll('[id]')].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)";
+        assert_eq!(page.value(twice).await, json!([]));
+        assert_eq!(page.value("document.documentElement.lang").await, json!("en"));
+        assert_eq!(page.value("document.querySelectorAll('main').length").await, json!(1));
+    })
+    .await;
+}
+
+/// The contrast of every visible text with what is behind it (WCAG 2, contrast minimum: 4.5, or 3 for large text).
+const TOO_FAINT: &str = r"
+    const rgba = (colour) => {
+        const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const luminance = ([r, g, b]) => {
+        const [x, y, z] = [r, g, b].map((part) => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+    };
+    const ground = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const colour = rgba(getComputedStyle(at).backgroundColor);
+            if (colour[3] === 255) return colour;
+        }
+        return rgba('canvas');
+    };
+    document.getAnimations().forEach((animation) => animation.finish());
+    const found = [];
+    for (const element of document.querySelectorAll('body *')) {
+        const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+        if (!own || !element.checkVisibility() || element.closest(':disabled, .emoji, option')) continue;
+        const style = getComputedStyle(element);
+        const [a, b] = [luminance(rgba(style.color)), luminance(ground(element))].sort((x, y) => y - x);
+        const size = parseFloat(style.fontSize);
+        const isLarge = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+        const contrast = (a + 0.05) / (b + 0.05);
+        if (contrast < (isLarge ? 3 : 4.5)) found.push(`${contrast.toFixed(2)} ${element.tagName}.${element.className}: ${element.textContent.slice(0, 40)}`);
+    }
+    return found;
+";
+
+#[tokio::test]
+async fn light_and_dark_are_both_readable() {
+    with_page(async |page| {
+        page.click("[data-focus=ask]").await;
+        page.until("document.querySelector('[data-focus=decide]:enabled')").await;
+        page.click("[data-focus=decide]").await;
+        page.click("#messages .thread-summary").await;
+        let ground = "getComputedStyle(document.body).backgroundColor";
+        let mut grounds = Vec::new();
+        for scheme in ["light", "dark"] {
+            page.prefer("prefers-color-scheme", scheme).await;
+            grounds.push(page.value(ground).await);
+            assert_eq!(page.run(TOO_FAINT, json!([])).await, json!([]), "{scheme}");
+        }
+        assert_ne!(grounds[0], grounds[1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_wider_than_a_phone() {
+    with_page(async |page| {
+        page.resize(360, 740, true).await;
+        page.click("[data-focus=ask]").await;
+        page.until(&format!("{HEADER}?.includes('waiting for review')")).await;
+        page.click(".jump a[href='#slack']").await;
+        page.until("document.querySelector('#slack').getBoundingClientRect().top < 60").await;
+        page.click("#messages [data-focus^=reply]").await;
+        page.until("document.querySelector('#thread-messages .message')").await;
+        let widest = "Math.max(...[...document.querySelectorAll('main, section, #thread, .message')].filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect().right))";
+        let widest = page.value(widest).await.as_f64().unwrap();
+        assert!(widest <= 360.0, "something reaches to {widest}");
+        assert_eq!(page.value("document.documentElement.scrollWidth").await, json!(360));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_users_write_stays_text() {
+    with_page(async |page| {
+        let hostile = "<img src=x onerror=\"document.title='taken'\"> <script>document.title='taken'</script> <@U0BOB000001> *bold*";
+        ask(page, hostile).await;
+        page.until(&format!("{HEADER}?.includes('waiting for review')")).await;
+        page.until("document.querySelector('#messages').textContent.includes('onerror')").await;
+        page.run("document.querySelector('#composer').elements.text.value = arguments[0]", json!([hostile])).await;
+        page.click("#composer button").await;
+        page.until("document.querySelectorAll('#messages .message').length === 2").await;
+        assert_eq!(page.value("document.querySelectorAll('img, body script').length").await, json!(0));
+        assert_ne!(page.value("document.title").await, json!("taken"));
+    })
+    .await;
+}

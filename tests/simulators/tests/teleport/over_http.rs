@@ -1,0 +1,84 @@
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use simulators::teleport::control;
+use tower::ServiceExt;
+
+use crate::support::{cluster, dba};
+
+async fn call(router: &Router, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let response = router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
+    let status = response.status();
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn a_request_lives_its_whole_life_over_http() {
+    let router = control::router(cluster().await, None);
+    let body = json!({"user": "alice@example.com", "roles": ["dba"], "reason": "why", "resources": ["node/db-1"]});
+    let (status, made) = call(&router, "POST", "/_sim/requests", body).await;
+    assert_eq!(status, StatusCode::OK);
+    let path = |action: &str| format!("/_sim/requests/{}/{action}", made["id"].as_str().unwrap());
+    let data = json!({"plugin": "slack", "set": {"messages": "C1/1.2"}});
+    assert_eq!(call(&router, "POST", &path("plugin-data"), data).await.0, StatusCode::OK);
+    let review = json!({"author": "bob@example.com", "approve": false, "reason": "no"});
+    assert_eq!(call(&router, "POST", &path("review"), review.clone()).await.1["state"], "DENIED");
+    assert_eq!(call(&router, "POST", &path("review"), review).await.0, StatusCode::CONFLICT);
+    let (_, state) = call(&router, "GET", "/_sim/state", Value::Null).await;
+    let request = &state["requests"][0];
+    assert_eq!((&request["state"], &request["resolve_reason"]), (&json!("DENIED"), &json!("no")));
+    assert_eq!(request["resources"], json!(["/teleport.example.com/node/db-1"]));
+    assert_eq!(request["plugin_data"]["slack"]["messages"], "C1/1.2");
+    assert_eq!(call(&router, "POST", &path("expire"), json!({})).await.0, StatusCode::OK);
+    assert_eq!(call(&router, "POST", &path("delete"), json!({})).await.0, StatusCode::NOT_FOUND);
+    let (_, state) = call(&router, "GET", "/_sim/state", Value::Null).await;
+    assert!(state["orphaned_plugin_data"][made["id"].as_str().unwrap()].is_object());
+}
+
+#[tokio::test]
+async fn faults_are_put_in_listed_and_taken_out_over_http() {
+    let router = control::router(cluster().await, None);
+    let fault = json!({"method": "Ping", "effect": "hang", "count": 1});
+    let (_, made) = call(&router, "POST", "/_sim/faults", fault).await;
+    let (_, list) = call(&router, "GET", "/_sim/faults", Value::Null).await;
+    assert_eq!((&list[0]["number"], &list[0]["fault"]["effect"]), (&made["number"], &json!("hang")));
+    let path = format!("/_sim/faults/{}", made["number"]);
+    assert_eq!(call(&router, "DELETE", &path, Value::Null).await.0, StatusCode::OK);
+    assert_eq!(call(&router, "DELETE", &path, Value::Null).await.0, StatusCode::NOT_FOUND);
+    let unfit = json!({"method": "Ping", "effect": "cut"});
+    let (status, answer) = call(&router, "POST", "/_sim/faults", unfit).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer["error"].as_str().unwrap().contains("it is for streams"));
+}
+
+#[tokio::test]
+async fn a_rotation_writes_the_identity_file_anew() {
+    let cluster = cluster().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auth.pem");
+    cluster.write_identity_file(&path).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap();
+    let router = control::router(cluster, Some(path.clone()));
+    let (status, _) = call(&router, "POST", "/_sim/identity", json!({"ttl_seconds": 60})).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_ne!(std::fs::read_to_string(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_page_is_told_the_state_now_and_after_every_change() {
+    let cluster = cluster().await;
+    let router = control::router(cluster.clone(), None);
+    let request = Request::get("/_sim/events").body(Body::empty()).unwrap();
+    let mut events = router.oneshot(request).await.unwrap().into_body().into_data_stream();
+    let first = events.next().await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: state"), "{first:?}");
+    let id = cluster.create_request(dba());
+    let second = String::from_utf8(events.next().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(second.contains(&id), "{second}");
+}

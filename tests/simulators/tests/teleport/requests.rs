@@ -1,0 +1,275 @@
+use std::time::Duration;
+
+use simulators::teleport::{
+    Cluster, Config, NewRequest, NewReview,
+    clock::GO_ZERO,
+    pb::{
+        proto::{AccessRequestSort, ListAccessRequestsRequest, RequestId, RequestStateSetter},
+        types::{
+            AccessCapabilitiesRequest, AccessRequestFilter, AccessRequestSpecV3, AccessRequestV3, AccessReview,
+            AccessReviewSubmission, RequestState,
+        },
+    },
+};
+use tonic::{Code, Status};
+
+use crate::support::{Auth, SOON, auth, cluster, dba, plugin};
+
+fn new(user: &str, roles: &[&str]) -> AccessRequestV3 {
+    AccessRequestV3 {
+        spec: Some(AccessRequestSpecV3 {
+            user: user.to_owned(),
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            ..AccessRequestSpecV3::default()
+        }),
+        ..AccessRequestV3::default()
+    }
+}
+
+fn said(status: &Status) -> (Code, &str) {
+    (status.code(), status.message())
+}
+
+async fn submit(client: &mut Auth, id: &str, author: &str, state: RequestState) -> Result<RequestState, Status> {
+    let review = AccessReview { author: author.to_owned(), proposed_state: state.into(), ..AccessReview::default() };
+    let submission = AccessReviewSubmission { request_id: id.to_owned(), review: Some(review) };
+    Ok(client.submit_access_review(submission).await?.into_inner().spec.unwrap().state())
+}
+
+#[tokio::test]
+async fn a_user_creates_a_request_for_itself_with_sorted_roles() {
+    let cluster = cluster().await;
+    let mut alice = auth(&cluster, "alice@example.com").await;
+    let made = alice.create_access_request_v2(new("alice@example.com", &["dba", "access", "dba"])).await.unwrap();
+    let made = made.into_inner();
+    let spec = made.spec.unwrap();
+    assert_eq!(spec.roles, ["access", "dba"]);
+    assert_eq!(spec.state(), RequestState::Pending);
+    assert_eq!(spec.session_ttl, Some(GO_ZERO), "a Go server cannot leave a time out");
+    assert!(spec.expires.unwrap().seconds > made.metadata.unwrap().expires.unwrap().seconds);
+}
+
+#[tokio::test]
+async fn what_a_user_may_not_request_is_a_bad_parameter() {
+    let cluster = cluster().await;
+    let mut alice = auth(&cluster, "alice@example.com").await;
+    let unknown = alice.create_access_request_v2(new("alice@example.com", &["nope"])).await.unwrap_err();
+    let words = "user \"alice@example.com\" can not request role \"nope\"";
+    assert_eq!(said(&unknown), (Code::InvalidArgument, words));
+    let foreign = alice.create_access_request_v2(new("bob@example.com", &["dba"])).await.unwrap_err();
+    let words = "access denied to perform action \"create\" on \"access_request\"";
+    assert_eq!(said(&foreign), (Code::PermissionDenied, words));
+    assert!(cluster.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_but_not_stored() {
+    let cluster = cluster().await;
+    let mut request = new("alice@example.com", &["dba"]);
+    request.spec.as_mut().unwrap().dry_run = true;
+    auth(&cluster, "alice@example.com").await.create_access_request_v2(request).await.unwrap();
+    assert!(cluster.requests().is_empty());
+}
+
+#[tokio::test]
+async fn reviews_resolve_a_request_at_its_threshold_and_errors_use_teleports_words() {
+    let cluster = cluster().await;
+    let id = cluster.create_request(dba().threshold(2, 1));
+    let mut bob = auth(&cluster, "bob@example.com").await;
+    let mut carol = auth(&cluster, "carol@example.com").await;
+    assert_eq!(submit(&mut bob, &id, "", RequestState::Approved).await.unwrap(), RequestState::Pending);
+    let twice = submit(&mut bob, &id, "", RequestState::Approved).await.unwrap_err();
+    assert_eq!(said(&twice), (Code::AlreadyExists, "user \"bob@example.com\" has already reviewed this request"));
+    let other = submit(&mut bob, &id, "carol@example.com", RequestState::Approved).await.unwrap_err();
+    let words = "user \"bob@example.com\" cannot submit reviews on behalf of \"carol@example.com\"";
+    assert_eq!(said(&other), (Code::PermissionDenied, words));
+    let promoted = submit(&mut carol, &id, "", RequestState::Promoted).await.unwrap_err();
+    assert_eq!(promoted.code(), Code::InvalidArgument);
+    assert_eq!(submit(&mut carol, &id, "", RequestState::Approved).await.unwrap(), RequestState::Approved);
+    let gone = submit(&mut carol, "nope", "", RequestState::Approved).await.unwrap_err();
+    assert_eq!(said(&gone), (Code::NotFound, "cannot apply review to access request \"nope\" (not found)"));
+    let mut plugin = plugin(&cluster).await;
+    let unfit = submit(&mut plugin, &id, "", RequestState::Approved).await.unwrap_err();
+    assert_eq!(said(&unfit), (Code::PermissionDenied, "user \"slack-plugin\" cannot submit reviews"));
+}
+
+#[tokio::test]
+async fn a_review_of_a_resolved_request_says_so() {
+    let cluster = cluster().await;
+    let id = cluster.create_request(dba());
+    cluster.approve(&id, "").unwrap();
+    let mut bob = auth(&cluster, "bob@example.com").await;
+    let late = submit(&mut bob, &id, "", RequestState::Denied).await.unwrap_err();
+    assert_eq!(said(&late), (Code::PermissionDenied, "the access request has been already approved"));
+}
+
+#[tokio::test]
+async fn a_plugin_with_the_right_reviews_on_behalf_of_users() {
+    let cluster = cluster().await;
+    let role = simulators::teleport::Role::access_plugin_with_review();
+    cluster.put_user(simulators::teleport::User::new("slack-plugin", &[role.name.as_str()]));
+    cluster.put_role(role);
+    let id = cluster.create_request(dba());
+    let mut plugin = plugin(&cluster).await;
+    submit(&mut plugin, &id, "bob@example.com", RequestState::Approved).await.unwrap();
+    let review = cluster.request(&id).unwrap().spec.unwrap().reviews.remove(0);
+    assert_eq!((review.author.as_str(), review.submitted_by.as_str()), ("bob@example.com", "slack-plugin"));
+    let alice = submit(&mut plugin, &id, "alice@example.com", RequestState::Approved).await.unwrap_err();
+    assert_eq!(alice.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn the_open_source_edition_takes_no_reviews() {
+    let cluster = Cluster::start(Config::old()).await.unwrap();
+    let id = cluster.create_request(dba());
+    let mut bob = auth(&cluster, "bob@example.com").await;
+    let refused = submit(&mut bob, &id, "", RequestState::Approved).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_denial_stands_and_may_be_repeated() {
+    let cluster = cluster().await;
+    let id = cluster.create_request(dba());
+    cluster.approve(&id, "yes").unwrap();
+    cluster.deny(&id, "no").unwrap();
+    cluster.deny(&id, "still no").unwrap();
+    let refused = cluster.approve(&id, "").unwrap_err();
+    assert_eq!(refused.message, "cannot set request-state \"APPROVED\" (already denied)");
+    assert_eq!(cluster.request(&id).unwrap().spec.unwrap().resolve_reason, "still no");
+}
+
+#[tokio::test]
+async fn a_state_is_set_only_with_the_right_and_only_on_what_is_there() {
+    let cluster = cluster().await;
+    let setter = |id: &str| RequestStateSetter {
+        id: id.to_owned(),
+        state: RequestState::Approved.into(),
+        ..RequestStateSetter::default()
+    };
+    let mut client = plugin(&cluster).await;
+    let denied = client.set_access_request_state(setter("x")).await.unwrap_err();
+    assert_eq!(said(&denied).1, "access denied to perform action \"update\" on \"access_request\"");
+    let rule = simulators::teleport::Rule::new("access_request", &["update", "delete"]);
+    cluster.set_permissions("slack-plugin", Some(vec![rule]));
+    let missing = client.set_access_request_state(setter("x")).await.unwrap_err();
+    assert_eq!(said(&missing), (Code::NotFound, "cannot set state of access request \"x\" (not found)"));
+    let id = cluster.create_request(dba());
+    client.set_access_request_state(setter(&id)).await.unwrap();
+    client.delete_access_request(RequestId { id: id.clone() }).await.unwrap();
+    let gone = client.delete_access_request(RequestId { id }).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_promotion_names_the_access_list() {
+    let cluster = cluster().await;
+    let id = cluster.create_request(dba());
+    cluster.promote(&id, "bob@example.com", "list-1", "Databases").unwrap();
+    let spec = cluster.request(&id).unwrap().spec.unwrap();
+    assert_eq!(spec.state(), RequestState::Promoted);
+    assert_eq!(spec.access_list.unwrap().title, "Databases");
+}
+
+#[tokio::test]
+async fn requests_expire_by_the_real_clock_and_by_an_advanced_one() {
+    let cluster = cluster().await;
+    let soon = cluster.create_request(dba().ttl(Duration::from_secs(1)));
+    let later = cluster.create_request(dba());
+    cluster.wait_for(SOON, |cluster| cluster.request(&soon).is_none()).await.unwrap();
+    assert!(cluster.request(&later).is_some());
+    cluster.advance(Duration::from_hours(2));
+    assert!(cluster.request(&later).is_none());
+}
+
+#[tokio::test]
+async fn an_approved_request_lives_as_long_as_its_access() {
+    let cluster = cluster().await;
+    let id = cluster.create_request(dba());
+    cluster.review(&id, &NewReview::approve("bob@example.com", "")).unwrap();
+    cluster.advance(Duration::from_hours(2));
+    assert!(cluster.request(&id).is_some());
+    cluster.advance(Duration::from_hours(11));
+    assert!(cluster.request(&id).is_none());
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_and_in_order() {
+    let cluster = cluster().await;
+    let mut ids: Vec<_> = (0..7).map(|_| cluster.create_request(dba())).collect();
+    let mut client = plugin(&cluster).await;
+    let mut seen = Vec::new();
+    let mut query = ListAccessRequestsRequest { limit: 3, ..ListAccessRequestsRequest::default() };
+    query.set_sort(AccessRequestSort::Created);
+    let mut pages = 0;
+    loop {
+        let page = client.list_access_requests(query.clone()).await.unwrap().into_inner();
+        pages += 1;
+        seen.extend(page.access_requests.into_iter().map(|request| request.metadata.unwrap().name));
+        if page.next_key.is_empty() {
+            break;
+        }
+        query.start_key = page.next_key;
+    }
+    assert_eq!((pages, seen), (3, ids.clone()));
+    query = ListAccessRequestsRequest::default();
+    let all = client.list_access_requests(query).await.unwrap().into_inner().access_requests;
+    ids.sort();
+    assert_eq!(all.into_iter().map(|request| request.metadata.unwrap().name).collect::<Vec<_>>(), ids);
+}
+
+#[tokio::test]
+async fn an_old_server_knows_the_streamed_list_only() {
+    let cluster = Cluster::start(Config::old()).await.unwrap();
+    let id = cluster.create_request(dba());
+    cluster.deny(&id, "").unwrap();
+    cluster.create_request(dba());
+    let mut client = plugin(&cluster).await;
+    let missing = client.list_access_requests(ListAccessRequestsRequest::default()).await.unwrap_err();
+    let words = "unknown method ListAccessRequests for service proto.AuthService";
+    assert_eq!(said(&missing), (Code::Unimplemented, words));
+    assert_eq!(
+        client.get_access_requests(AccessRequestFilter::default()).await.unwrap_err().code(),
+        Code::Unimplemented
+    );
+    let filter = AccessRequestFilter { state: RequestState::Pending.into(), ..AccessRequestFilter::default() };
+    let mut stream = client.get_access_requests_v2(filter).await.unwrap().into_inner();
+    let mut count = 0;
+    while let Some(request) = stream.message().await.unwrap() {
+        assert_eq!(request.spec.unwrap().state(), RequestState::Pending);
+        count += 1;
+    }
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_server_of_version_ten_answers_the_unary_list() {
+    let config = Config { version: "10.1.4".parse().unwrap(), ..Config::old() };
+    let cluster = Cluster::start(config).await.unwrap();
+    cluster.create_request(dba());
+    let seen = plugin(&cluster).await.get_access_requests(AccessRequestFilter::default()).await.unwrap();
+    assert_eq!(seen.into_inner().access_requests.len(), 1);
+}
+
+#[tokio::test]
+async fn a_user_learns_what_it_may_request() {
+    let cluster = cluster().await;
+    let mut alice = auth(&cluster, "alice@example.com").await;
+    let query = AccessCapabilitiesRequest { requestable_roles: true, ..AccessCapabilitiesRequest::default() };
+    let answer = alice.get_access_capabilities(query).await.unwrap().into_inner();
+    assert_eq!(answer.requestable_roles, ["access", "access-plugin", "dba", "reviewer"]);
+}
+
+#[tokio::test]
+async fn a_list_of_more_than_four_mebibytes_is_answered() {
+    let cluster = Cluster::start(Config { page_size: 10_000, ..Config::default() }).await.unwrap();
+    let reason = "x".repeat(100_000);
+    for _ in 0..50 {
+        cluster.create_request(NewRequest::new("alice@example.com", &["dba"]).reason(&reason));
+    }
+    let mut small = plugin(&cluster).await;
+    assert!(small.list_access_requests(ListAccessRequestsRequest::default()).await.is_err());
+    let mut large = plugin(&cluster).await.max_decoding_message_size(64 << 20);
+    let seen = large.list_access_requests(ListAccessRequestsRequest::default()).await.unwrap();
+    assert_eq!(seen.into_inner().access_requests.len(), 50);
+}
