@@ -68,7 +68,7 @@ async fn every_way_to_end_is_shown_and_recorded() {
     }
     assert!(shown(&world.post(&ids[0])).contains("for the night"));
     assert!(shown(&world.post(&ids[1])).contains("not today"));
-    assert!(world.record(&ids[4]).get("resolution").is_none());
+    assert!(!world.record(&ids[4]).contains_key("resolution"));
     world.end(worker).await;
 }
 
@@ -127,7 +127,7 @@ async fn a_channel_without_threads_still_sees_the_decision() {
         let workspace = std::mem::take(&mut setup.workspace);
         setup.workspace = workspace.channel(quiet);
         setup.places.push("no-threads".to_owned());
-        setup.recipients = "\"*\" = \"no-threads\"".to_owned();
+        setup.route("\"*\" = \"no-threads\"");
     })
     .await;
     let id = world.cluster.create_request(NewRequest::new(ALICE, &["dba"]).threshold(2, 1));

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 /// Whatever is waited for happens within this; the grace time of claims (20 s) and a call's deadline (10 s) are part of it.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 /// An orderly end, with nothing hanging.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -53,6 +53,13 @@ impl Default for Setup {
             places: Vec::new(),
             command: "start",
         }
+    }
+}
+
+impl Setup {
+    /// Sets the lines of `[role_to_recipients]`.
+    pub(crate) fn route(&mut self, lines: &str) {
+        lines.clone_into(&mut self.recipients);
     }
 }
 
@@ -180,9 +187,9 @@ impl World {
         let journal = || {
             let calls = self.slack().journal();
             let calls = calls.iter().rev().take(15).rev();
-            calls
-                .map(|call| format!("{} {} -> {}\n", call.method, call.args["channel"], call.answer))
-                .collect::<String>()
+            let lines: Vec<String> =
+                calls.map(|call| format!("{} {} -> {}", call.method, call.args["channel"], call.answer)).collect();
+            lines.join("\n")
         };
         assert!(
             timeout(patience, reached).await.is_ok(),
@@ -344,6 +351,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
+    #[expect(clippy::print_stderr, reason = "the harness shows it beside the failed assertion")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();
