@@ -208,22 +208,35 @@ async fn a_message_that_slack_does_not_like_is_sent_plainly() {
 
 #[tokio::test]
 async fn the_limit_of_a_lookup_is_kept_by_everybody_who_looks_somebody_up() {
-    let (world, worker) = World::start_with(|setup| {
+    let world = World::new(|setup| {
         setup.route("\"a\" = \"alice@example.com\"\n\"b\" = \"bob@example.com\"\n\"*\" = \"carol@example.com\"");
     })
     .await;
     let limited = Effect::RateLimited { retry_after: Some(3) };
     world.slack().inject(Fault::once("users.lookupByEmail", limited)).unwrap();
+    let worker = world.run().await;
     let first = world.request("a");
-    world
-        .until("the lookup is limited", |world| {
-            world.slack().calls("users.lookupByEmail").iter().any(|call| call.status == 429)
-        })
-        .await;
+    let refused = |world: &World| world.slack().calls("users.lookupByEmail").iter().any(|call| call.status == 429);
+    world.until("the lookup is limited", refused).await;
     let others = [world.request("b"), world.request("c"), world.request("a")];
     for id in others.iter().chain([&first]) {
         world.announced(id, 1).await;
     }
+    world.end(worker).await;
+}
+
+#[tokio::test]
+async fn looking_for_many_channels_keeps_to_the_limit_of_their_list() {
+    let (world, worker) = World::start_with(|setup| {
+        let names: Vec<String> = (0..30).map(|n| format!("\"nowhere-{n}\"")).collect();
+        setup.workspace = std::mem::take(&mut setup.workspace).limits(Limits::default());
+        setup.route(&format!("\"dba\" = \"general\"\n\"*\" = [{}]", names.join(", ")));
+    })
+    .await;
+    let limited = |world: &World| world.slack().calls("conversations.list").iter().any(|call| call.status == 429);
+    world.until("the list is limited", limited).await;
+    let id = world.request("dba");
+    world.announced(&id, 1).await;
     world.end(worker).await;
 }
 
