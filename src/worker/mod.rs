@@ -13,6 +13,7 @@ pub mod decide;
 mod dispatch;
 mod gojson;
 mod messages;
+mod paced;
 mod reach;
 pub mod recipients;
 pub mod record;

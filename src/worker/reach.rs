@@ -8,10 +8,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{context::Context, recipients::Recipient, report::Reporter};
+use super::{context::Context, paced, recipients::Recipient, report::Reporter};
 use crate::slack::{
     client::{Account, ChannelInfo},
     error::{Class, Error, remedy},
+    method,
 };
 
 /// Between two looks, when nothing changes in between.
@@ -76,20 +77,23 @@ async fn look(context: &Context, recipients: &[Recipient]) -> Option<BTreeMap<St
 async fn look_for(context: &Context, account: &Account, recipient: &Recipient) -> Reach {
     let name = recipient.to_string();
     match recipient {
-        Recipient::Email(email) => match context.directory.lookup(&context.slack, email).await {
+        Recipient::Email(email) => match paced::patient_lookup(context, email).await {
             Ok(user) => Reach::Reachable { id: user.to_string() },
             Err(error) => refused(&error, &name),
         },
-        Recipient::ChannelName(channel) => match context.slack.resolve_channel_name(channel).await {
-            Ok(Some(info)) => channel_reach(account, &info, &name),
-            Ok(None) if sees_private_channels(account) => {
-                Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &name) }
+        Recipient::ChannelName(channel) => {
+            match paced::patiently(context, method::LIST, context.slack.resolve_channel_name(channel)).await {
+                Ok(Some(info)) => channel_reach(account, &info, &name),
+                Ok(None) if sees_private_channels(account) => {
+                    Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &name) }
+                }
+                // It may be a private channel, which the list does not show.
+                Ok(None) => Reach::Unknown,
+                Err(error) => refused(&error, &name),
             }
-            // It may be a private channel, which the list does not show.
-            Ok(None) => Reach::Unknown,
-            Err(error) => refused(&error, &name),
-        },
-        Recipient::ChannelId(id) => match context.slack.channel_info(id).await {
+        }
+        Recipient::ChannelId(id) => match paced::patiently(context, method::INFO, context.slack.channel_info(id)).await
+        {
             Ok(info) => channel_reach(account, &info, &name),
             Err(error) => refused(&error, &name),
         },

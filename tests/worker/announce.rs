@@ -77,7 +77,7 @@ async fn what_the_identity_may_not_read_about_roles_is_left_out_of_the_message()
 async fn a_request_that_names_nobody_is_reported_and_told_once_the_map_names_somebody() {
     let (world, worker) = World::start_with(|setup| {
         setup.command = "worker";
-        setup.recipients = "\"dba\" = \"dba-oncall\"".to_owned();
+        setup.route("\"dba\" = \"dba-oncall\"");
     })
     .await;
     let id = world.request("ops");

@@ -1,6 +1,6 @@
 //! Many requests at once, with Slack's limits in force.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use simulators::{
     slack::{BOT_USER, Channel, Limits},
@@ -27,9 +27,7 @@ async fn three_hundred_requests_over_twenty_channels_are_each_told_once_within_t
         for n in 0..CHANNELS {
             let (id, name) = (format!("C0BURST{n:04}"), format!("burst-{n}"));
             workspace = workspace.channel(Channel::public(&id, &name).members([BOT_USER]));
-            for part in ["\"role-", &n.to_string(), "\" = \"", &name, "\"\n"] {
-                setup.recipients.push_str(part);
-            }
+            writeln!(setup.recipients, "\"role-{n}\" = \"{name}\"").unwrap();
             setup.places.push(name);
         }
         setup.recipients.push_str("\"*\" = \"general\"");

@@ -101,7 +101,7 @@ async fn a_request_that_the_official_plugin_claimed_and_never_told_is_told_after
 #[tokio::test]
 async fn the_official_plugin_finds_its_keys_as_it_would_have_written_them() {
     let (world, worker) = World::start_with(|setup| {
-        setup.recipients = "\"*\" = [\"access-requests\", \"bob@example.com\"]".to_owned();
+        setup.route("\"*\" = [\"access-requests\", \"bob@example.com\"]");
     })
     .await;
     let request = NewRequest::new(ALICE, &["ops", "dba"]).reason("a < b & c").resource("node/<web>");

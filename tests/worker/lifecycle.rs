@@ -127,7 +127,7 @@ async fn a_channel_without_threads_still_sees_the_decision() {
         let workspace = std::mem::take(&mut setup.workspace);
         setup.workspace = workspace.channel(quiet);
         setup.places.push("no-threads".to_owned());
-        setup.recipients = "\"*\" = \"no-threads\"".to_owned();
+        setup.route("\"*\" = \"no-threads\"");
     })
     .await;
     let id = world.cluster.create_request(NewRequest::new(ALICE, &["dba"]).threshold(2, 1));

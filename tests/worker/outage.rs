@@ -105,7 +105,7 @@ async fn restarts_in_good_order_during_a_burst_lose_and_double_nothing() {
 
 async fn a_killed_worker_in_a_burst_leaves_nothing_untold_and_doubles_nothing_that_can_be_looked_up() {
     let world = World::new(|setup| {
-        "\"*\" = [\"access-requests\", \"dba-oncall\", \"general\"]".clone_into(&mut setup.recipients);
+        setup.route("\"*\" = [\"access-requests\", \"dba-oncall\", \"general\"]");
     })
     .await;
     let mut ids = Vec::new();

@@ -22,7 +22,7 @@ async fn a_channel_at_its_limit_holds_up_no_other_and_is_not_called_in_vain() {
     let (world, worker) = World::start_with(|setup| {
         let limits = Limits { channel_burst: 1, workspace_per_minute: 10_000, ..Limits::default() };
         setup.workspace = std::mem::take(&mut setup.workspace).limits(limits);
-        setup.recipients = "\"busy\" = \"access-requests\"\n\"*\" = \"general\"".to_owned();
+        setup.route("\"busy\" = \"access-requests\"\n\"*\" = \"general\"");
     })
     .await;
     let busy: Vec<String> = (0..6).map(|_| world.request("busy")).collect();
@@ -102,7 +102,7 @@ async fn a_message_whose_answer_was_lost_is_found_instead_of_sent_again() {
 #[tokio::test]
 async fn a_call_that_hangs_holds_up_nobody_else_and_is_made_again() {
     let (world, worker) = World::start_with(|setup| {
-        setup.recipients = "\"slow\" = \"general\"\n\"*\" = \"access-requests\"".to_owned();
+        setup.route("\"slow\" = \"general\"\n\"*\" = \"access-requests\"");
     })
     .await;
     world.slack().inject(Fault::once("chat.postMessage", Effect::Hang)).unwrap();
@@ -118,9 +118,7 @@ async fn a_call_that_hangs_holds_up_nobody_else_and_is_made_again() {
 #[tokio::test]
 async fn recipients_that_do_not_work_hold_up_nobody_and_are_told_once_they_do() {
     let (world, worker) = World::start_with(|setup| {
-        setup.recipients =
-            "\"*\" = [\"random\", \"nowhere\", \"old-requests\", \"board\", \"nobody@example.com\", \"dave@example.com\", \"general\"]"
-                .to_owned();
+        setup.route("\"*\" = [\"random\", \"nowhere\", \"old-requests\", \"board\", \"nobody@example.com\", \"dave@example.com\", \"general\"]");
         setup.places.push("nowhere".to_owned());
         setup.places.push("nobody@example.com".to_owned());
     })
@@ -210,23 +208,35 @@ async fn a_message_that_slack_does_not_like_is_sent_plainly() {
 
 #[tokio::test]
 async fn the_limit_of_a_lookup_is_kept_by_everybody_who_looks_somebody_up() {
-    let (world, worker) = World::start_with(|setup| {
-        setup.recipients =
-            "\"a\" = \"alice@example.com\"\n\"b\" = \"bob@example.com\"\n\"*\" = \"carol@example.com\"".to_owned();
+    let world = World::new(|setup| {
+        setup.route("\"a\" = \"alice@example.com\"\n\"b\" = \"bob@example.com\"\n\"*\" = \"carol@example.com\"");
     })
     .await;
     let limited = Effect::RateLimited { retry_after: Some(3) };
     world.slack().inject(Fault::once("users.lookupByEmail", limited)).unwrap();
+    let worker = world.run().await;
     let first = world.request("a");
-    world
-        .until("the lookup is limited", |world| {
-            world.slack().calls("users.lookupByEmail").iter().any(|call| call.status == 429)
-        })
-        .await;
+    let refused = |world: &World| world.slack().calls("users.lookupByEmail").iter().any(|call| call.status == 429);
+    world.until("the lookup is limited", refused).await;
     let others = [world.request("b"), world.request("c"), world.request("a")];
     for id in others.iter().chain([&first]) {
         world.announced(id, 1).await;
     }
+    world.end(worker).await;
+}
+
+#[tokio::test]
+async fn looking_for_many_channels_keeps_to_the_limit_of_their_list() {
+    let (world, worker) = World::start_with(|setup| {
+        let names: Vec<String> = (0..30).map(|n| format!("\"nowhere-{n}\"")).collect();
+        setup.workspace = std::mem::take(&mut setup.workspace).limits(Limits::default());
+        setup.route(&format!("\"dba\" = \"general\"\n\"*\" = [{}]", names.join(", ")));
+    })
+    .await;
+    let limited = |world: &World| world.slack().calls("conversations.list").iter().any(|call| call.status == 429);
+    world.until("the list is limited", limited).await;
+    let id = world.request("dba");
+    world.announced(&id, 1).await;
     world.end(worker).await;
 }
 

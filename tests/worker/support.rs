@@ -56,6 +56,13 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// Sets the lines of `[role_to_recipients]`.
+    pub(crate) fn route(&mut self, lines: &str) {
+        lines.clone_into(&mut self.recipients);
+    }
+}
+
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) slack: Server,
@@ -180,8 +187,9 @@ impl World {
         let journal = || {
             let calls = self.slack().journal();
             let calls = calls.iter().rev().take(15).rev();
-            let lines = calls.map(|call| format!("{} {} -> {}", call.method, call.args["channel"], call.answer));
-            lines.collect::<Vec<_>>().join("\n")
+            let lines: Vec<String> =
+                calls.map(|call| format!("{} {} -> {}", call.method, call.args["channel"], call.answer)).collect();
+            lines.join("\n")
         };
         assert!(
             timeout(patience, reached).await.is_ok(),
@@ -342,8 +350,8 @@ impl Worker {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the runner shows it under the test that failed")]
 impl Drop for Worker {
+    #[expect(clippy::print_stderr, reason = "the harness shows it beside the failed assertion")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();

@@ -9,7 +9,7 @@ use crate::support::{ALICE, BOB, World};
 
 #[tokio::test]
 async fn two_workers_share_the_work_and_never_both_post() {
-    let world = World::new(|setup| setup.recipients = "\"*\" = [\"access-requests\", \"dba-oncall\"]".to_owned()).await;
+    let world = World::new(|setup| setup.route("\"*\" = [\"access-requests\", \"dba-oncall\"]")).await;
     let (one, two) = (world.run().await, world.run().await);
     let ids: Vec<String> =
         (0..40).map(|_| world.cluster.create_request(NewRequest::new(ALICE, &["dba"]).threshold(2, 1))).collect();

@@ -7,7 +7,7 @@ use super::{
     Task,
     fact::Fact,
     lane::{HISTORY_LAG, State},
-    send::{Failure, Outcome, Sending},
+    send::{Outcome, Sending},
 };
 use crate::{
     metrics::{Operation, Outcome as Delivered},
@@ -17,7 +17,7 @@ use crate::{
         error::{Class, Error},
         method,
     },
-    worker::{board::Problem, decide::Decision},
+    worker::{board::Problem, decide::Decision, paced::Failure},
 };
 
 /// Searching the history is given up after so many failures; the message is then sent again.

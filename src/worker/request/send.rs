@@ -13,7 +13,11 @@ use crate::{
         method,
         turn::ChannelTurn,
     },
-    worker::{context::Context, recipients::Recipient},
+    worker::{
+        context::Context,
+        paced::{self, Failure, note_limit, unless_paused},
+        recipients::Recipient,
+    },
 };
 
 /// How far back from a claim to search: the clocks of its worker and of Slack may differ.
@@ -35,21 +39,6 @@ pub(super) enum Outcome {
         /// The reaction that was to be added, and whether it was.
         reaction: Option<(&'static str, Result<(), Failure>)>,
     },
-}
-
-/// Why something was not done.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Slack would refuse it before this moment, so it was not asked.
-    Postponed(Instant),
-    /// Slack refused it, or could not be reached.
-    Refused(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
-    }
 }
 
 /// What was sent.
@@ -98,7 +87,7 @@ pub(super) async fn acquire(context: Arc<Context>, target: Target) -> Outcome {
 
 async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn, Place), Error> {
     let address = match target {
-        Target::Recipient(Recipient::Email(email)) => patient_lookup(context, &email).await?.to_string(),
+        Target::Recipient(Recipient::Email(email)) => paced::patient_lookup(context, &email).await?.to_string(),
         Target::Recipient(
             Recipient::ChannelName(text)
             | Recipient::ChannelId(text)
@@ -129,23 +118,6 @@ async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn,
         }
         tokio::time::sleep_until(ready.into()).await;
     }
-}
-
-async fn patient_lookup(context: &Context, email: &str) -> Result<UserId, Error> {
-    loop {
-        match lookup(context, email).await {
-            Ok(user) => return Ok(user),
-            Err(Failure::Refused(error)) => return Err(error),
-            Err(Failure::Postponed(until)) => tokio::time::sleep_until(until.into()).await,
-        }
-    }
-}
-
-async fn lookup(context: &Context, email: &str) -> Result<UserId, Failure> {
-    if let Some(known) = context.directory.known(email) {
-        return Ok(known?);
-    }
-    unless_paused(context, method::LOOKUP_BY_EMAIL, context.directory.lookup(&context.slack, email)).await
 }
 
 /// Posts a message, or a reply where `thread` names one.
@@ -218,7 +190,7 @@ async fn conversation(context: &Context, recipient: &Recipient) -> Result<Option
         Recipient::ChannelId(id) | Recipient::DirectMessage(id) => Some(id.clone()),
         Recipient::UserId(id) => Some(direct_messages(context, UserId::new(id)).await?),
         Recipient::Email(email) => {
-            let user = lookup(context, email).await?;
+            let user = paced::lookup(context, email).await?;
             Some(direct_messages(context, user).await?)
         }
         Recipient::ChannelName(name) => {
@@ -259,26 +231,4 @@ pub(super) async fn refresh(
         reacted = Some((name, result));
     }
     Outcome::Refreshed { show: shown, reaction: reacted }
-}
-
-/// Makes the call, unless Slack has said that it would refuse it now.
-async fn unless_paused<T>(
-    context: &Context,
-    method: &'static str,
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Failure> {
-    let permit = context.pacing().permit(method, Instant::now());
-    permit.map_err(Failure::Postponed)?;
-    let result = call.await;
-    if let Err(error) = &result {
-        note_limit(context, error, None);
-    }
-    Ok(result?)
-}
-
-fn note_limit(context: &Context, error: &Error, conversation: Option<&str>) {
-    if let Some(retry_after) = error.retry_after.filter(|_| error.is_rate_limit()) {
-        context.pacing().limited(error.method, conversation, retry_after, Instant::now());
-        context.metrics.slack_rate_limited(retry_after);
-    }
 }

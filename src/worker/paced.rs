@@ -1,0 +1,83 @@
+//! Calls to Slack that keep out of the pauses which Slack has asked for. Posts have a line of their own: see
+//! [`Turns`](crate::slack::turn::Turns).
+
+use std::time::Instant;
+
+use super::context::Context;
+use crate::slack::{client::UserId, error::Error, method};
+
+/// Why something was not done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Slack would refuse it before this moment, so it was not asked.
+    Postponed(Instant),
+    /// Slack refused it, or could not be reached.
+    Refused(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Makes the call, unless Slack has said that it would refuse it now.
+pub(super) async fn unless_paused<T>(
+    context: &Context,
+    method: &'static str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Failure> {
+    let permit = context.pacing().permit(method, Instant::now());
+    permit.map_err(Failure::Postponed)?;
+    Ok(noted(context, call).await?)
+}
+
+/// Makes the call as soon as Slack may take it.
+pub(super) async fn patiently<T>(
+    context: &Context,
+    method: &'static str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    loop {
+        let permit = context.pacing().permit(method, Instant::now());
+        match permit {
+            Ok(()) => return noted(context, call).await,
+            Err(until) => tokio::time::sleep_until(until.into()).await,
+        }
+    }
+}
+
+/// The user of an address, from memory where it was looked up before.
+pub(super) async fn lookup(context: &Context, email: &str) -> Result<UserId, Failure> {
+    match context.directory.known(email) {
+        Some(known) => Ok(known?),
+        None => unless_paused(context, method::LOOKUP_BY_EMAIL, context.directory.lookup(&context.slack, email)).await,
+    }
+}
+
+/// The same, as soon as Slack may be asked.
+pub(super) async fn patient_lookup(context: &Context, email: &str) -> Result<UserId, Error> {
+    loop {
+        match lookup(context, email).await {
+            Ok(user) => return Ok(user),
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Postponed(until)) => tokio::time::sleep_until(until.into()).await,
+        }
+    }
+}
+
+async fn noted<T>(context: &Context, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let result = call.await;
+    if let Err(error) = &result {
+        note_limit(context, error, None);
+    }
+    result
+}
+
+/// Notes the pause that Slack asks for; `conversation` is where a post was to go.
+pub(super) fn note_limit(context: &Context, error: &Error, conversation: Option<&str>) {
+    if let Some(retry_after) = error.retry_after.filter(|_| error.is_rate_limit()) {
+        context.pacing().limited(error.method, conversation, retry_after, Instant::now());
+        context.metrics.slack_rate_limited(retry_after);
+    }
+}
