@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use crate::node::{Node, project};
 use crate::outside::Outside;
 
-/// Everything that a condition in the cluster may take: generous, since machines that run tests are slow.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Everything that a condition in the cluster may take. After two minutes without an API server, Kubernetes' own parts need more than
+/// one to find each other again: until then the node counts as lost and takes no pod.
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Between two looks at the cluster.
 const LOOK: Duration = Duration::from_millis(200);
