@@ -69,7 +69,7 @@ function drawAudience() {
   const of = (role) => state.setup.routes.find((route) => route.role === role)?.to;
   const told = new Set([...roles.flatMap((role) => of(role) ?? of("*") ?? []), ...suggested]);
   const names = [...told].map((name) => (name.includes("@") ? name : `#${name}`));
-  byId("audience").textContent = names.length ? `Slack will tell ${new Intl.ListFormat("en").format(names)}.` : "";
+  byId("audience").textContent = names.length ? `Told in Slack: ${new Intl.ListFormat("en").format(names)}.` : "";
 }
 
 const reviewers = () => Object.entries(state.teleport.users).filter(([, roles]) => roles.includes("reviewer")).map(([name]) => name);

@@ -8,6 +8,8 @@
 )]
 
 mod browser;
+#[cfg(target_os = "linux")]
+mod command;
 
 use std::{
     io::Write as _,
@@ -402,6 +404,7 @@ async fn a_page_tells_that_the_demo_ended_and_follows_the_next_one() {
     let first = demo_at(([127, 0, 0, 1], 0).into()).await;
     let address = first.address();
     let page = Browser::start().await;
+    page.resize(1440, 900, false).await;
     page.open(&format!("http://{address}/")).await;
     page.until("document.querySelector('#part-worker.good')").await;
     ask(&page, "Of the first run").await;
