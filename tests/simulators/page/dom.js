@@ -1,13 +1,13 @@
 // Building and updating elements. Text always arrives as text nodes: what users write can never become markup.
 
-/** An element with properties, attributes (names with a dash, `role`, `for`), listeners (`onclick`) and children. */
+/** An element with properties, attributes (names with a dash, `role`), listeners (`onclick`) and children. */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "class") element.className = value;
-    else if (name.includes("-") || name === "role" || name === "for") element.setAttribute(name, value);
+    else if (name.includes("-") || name === "role") element.setAttribute(name, value);
     else element[name] = value;
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));

@@ -18,7 +18,7 @@ export const timeOf = (ts) => new Date(Number(ts) * 1000);
 export const isReply = (shown) => shown.object.thread_ts && shown.object.thread_ts !== shown.object.ts;
 
 /** A square with a letter in a colour of its own; the app's has a tick. */
-export function avatar(id) {
+function avatar(id) {
   const isBot = user(id)?.kind === "bot";
   const sum = [...id].reduce((total, letter) => total + letter.codePointAt(0), 0);
   const square = h("span", { class: isBot ? "avatar app" : "avatar", "aria-hidden": "true" }, isBot ? "✓" : nameOf(id).slice(0, 1));
