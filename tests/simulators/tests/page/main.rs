@@ -51,20 +51,27 @@ async fn with_page(test: impl AsyncFnOnce(&Browser)) {
         return;
     }
     let demo = demo_at(([127, 0, 0, 1], 0).into()).await;
+    let looked = looking_at(demo.address(), async |page| {
+        test(page).await;
+        assert_eq!(page.console().await, Vec::<Value>::new());
+    });
+    let looked = looked.await;
+    demo.end().await;
+    looked.unwrap_or_else(|panic| resume_unwind(panic));
+}
+
+/// A browser that looks at the page there, and ends whatever the test finds.
+async fn looking_at(address: SocketAddr, test: impl AsyncFnOnce(&Browser)) -> std::thread::Result<()> {
     let browser = Browser::start().await;
     let looked = AssertUnwindSafe(async {
         browser.resize(1440, 900, false).await;
-        browser.open(&format!("http://{}/", demo.address())).await;
+        browser.open(&format!("http://{address}/")).await;
         browser.until("document.querySelector('#part-worker.good') && document.querySelector('#channels li')").await;
         test(&browser).await;
-        assert_eq!(browser.console().await, Vec::<Value>::new());
     });
     let looked = looked.catch_unwind().await;
     browser.end().await;
-    demo.end().await;
-    if let Err(panic) = looked {
-        resume_unwind(panic);
-    }
+    looked
 }
 
 const REQUEST: &str = "#requests .request";
@@ -403,24 +410,22 @@ async fn a_page_tells_that_the_demo_ended_and_follows_the_next_one() {
     }
     let first = demo_at(([127, 0, 0, 1], 0).into()).await;
     let address = first.address();
-    let page = Browser::start().await;
-    page.resize(1440, 900, false).await;
-    page.open(&format!("http://{address}/")).await;
-    page.until("document.querySelector('#part-worker.good')").await;
-    ask(&page, "Of the first run").await;
-    page.until("document.querySelector('#messages article')").await;
-    first.end().await;
-    page.until("document.querySelector('#connection').textContent.includes('has ended')").await;
-    let second = demo_at(address).await;
-    page.until(
-        "document.querySelector('#connection').textContent === '' && document.querySelector('#part-worker.good')",
-    )
-    .await;
-    page.until("!document.querySelector('#messages article') && document.querySelector('#log').textContent.includes('Plugin is ready')").await;
-    let lines = page.value("document.querySelector('#log').textContent.match(/Plugin is ready/g).length").await;
-    page.end().await;
-    second.end().await;
-    assert_eq!(lines, json!(1));
+    let looked = looking_at(address, async |page| {
+        ask(page, "Of the first run").await;
+        page.until("document.querySelector('#messages article')").await;
+        first.end().await;
+        page.until("document.querySelector('#connection').textContent.includes('has ended')").await;
+        let second = demo_at(address).await;
+        page.until(
+            "document.querySelector('#connection').textContent === '' && document.querySelector('#part-worker.good')",
+        )
+        .await;
+        page.until("!document.querySelector('#messages article') && document.querySelector('#log').textContent.includes('Plugin is ready')").await;
+        let lines = page.value("document.querySelector('#log').textContent.match(/Plugin is ready/g).length").await;
+        second.end().await;
+        assert_eq!(lines, json!(1));
+    });
+    looked.await.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 #[tokio::test]
