@@ -161,6 +161,18 @@ fn install_yaml_is_the_chart_rendered_with_its_defaults() {
     );
 }
 
+/// `fieldRef` is one value to server-side apply, with the default that the API server fills in: left out, the second of
+/// `kubectl apply` and `kubectl apply --server-side` is refused with a conflict.
+#[test]
+fn field_references_are_written_with_their_default() {
+    let rendered = render(&[]);
+    let variables = container(&rendered)["env"].as_array().unwrap();
+    let references: Vec<&Value> =
+        variables.iter().map(|variable| &variable["valueFrom"]["fieldRef"]).filter(|field| !field.is_null()).collect();
+    assert!(!references.is_empty());
+    assert!(references.iter().all(|field| field["apiVersion"] == "v1"), "{references:?}");
+}
+
 #[test]
 fn the_kustomize_overlay_moves_everything_and_gives_workers_the_mirror_s_image() {
     let output = run("kubectl", &["kustomize", "docs/kustomize-overlay"]);
@@ -537,6 +549,26 @@ fn with_a_list_of_namespaces_there_are_no_rights_elsewhere() {
     assert_eq!(same, rules_of_the_operator(), "the same work needs the same rights, in fewer places");
     let arguments = container(&rendered)["args"].to_string();
     assert!(arguments.contains("--watch-namespace=a") && arguments.contains("--watch-namespace=b"), "{arguments}");
+}
+
+#[test]
+fn two_releases_of_one_name_in_two_namespaces_share_no_object() {
+    let of = |namespace: &str| -> BTreeSet<String> {
+        let watched = format!(r#"watchNamespaces=["{namespace}"]"#);
+        let arguments = ["template", "rel", CHART, "--namespace", namespace, "--kube-version", "1.34.0"];
+        let output =
+            run("helm", &[&arguments[..], &["--set-json", &watched, "--set-json", "crds.enabled=false"]].concat());
+        objects(&String::from_utf8(output.stdout).unwrap())
+            .iter()
+            .map(|object| {
+                let metadata = &object["metadata"];
+                format!("{} {} {}", object["kind"], metadata["namespace"], metadata["name"])
+            })
+            .collect()
+    };
+    let (a, b) = (of("a"), of("b"));
+    assert!(!a.is_empty());
+    assert_eq!(a.intersection(&b).count(), 0, "{a:?} {b:?}");
 }
 
 #[test]
