@@ -14,6 +14,8 @@
 //! | `POST /_sim/close` | `{view_id}`: a person closes a modal |
 //! | `POST /_sim/react` | `{user, channel, ts, name}`: a person puts an emoji there, or takes it away |
 //! | `POST /_sim/say` | `{user, channel, text, thread_ts?}`: a person writes |
+//! | `POST /_sim/event` | `{type, …}`: an event of the Events API happens |
+//! | `POST /_sim/command` | `{user, channel, command, text?}`: a person types a slash command |
 //! | `POST /_sim/channel` | `{channel, action, user?, name?}`: `archive`, `unarchive`, `invite`, `kick`, `rename` |
 //! | `POST /_sim/user` | `{user, action}`: `deactivate` |
 //! | `POST /_sim/token` | `{token, action, scopes?}`: `revoke`, `expire`, `restore`, `scopes` |
@@ -67,6 +69,8 @@ pub(super) fn router() -> Router<Context> {
         .route("/_sim/close", post(close))
         .route("/_sim/react", post(react))
         .route("/_sim/say", post(say))
+        .route("/_sim/event", post(event))
+        .route("/_sim/command", post(command))
         .route("/_sim/channel", post(channel))
         .route("/_sim/user", post(user))
         .route("/_sim/token", post(token))
@@ -265,6 +269,24 @@ struct Say {
 async fn say(State(context): State<Context>, Json(say): Json<Say>) -> Response {
     let said = context.handle.say(&say.user, &say.channel, &say.text, say.thread_ts.as_deref());
     done(said.map(|ts| json!({"ts": ts})))
+}
+
+async fn event(State(context): State<Context>, Json(event): Json<Value>) -> Response {
+    done(context.handle.emit_event(&event).map(|id| json!({"envelope_id": id})))
+}
+
+#[derive(Deserialize)]
+struct Command {
+    user: String,
+    channel: String,
+    command: String,
+    #[serde(default)]
+    text: String,
+}
+
+async fn command(State(context): State<Context>, Json(typed): Json<Command>) -> Response {
+    let sent = context.handle.command(&typed.user, &typed.channel, &typed.command, &typed.text);
+    done(sent.map(|id| json!({"envelope_id": id})))
 }
 
 /// What an admin does to a channel, a person or a token.
