@@ -139,7 +139,9 @@ fn check_videos(call: &mut Call<'_>, blocks: &[Value]) -> Result<(), Refusal> {
     }
     let missing: Vec<_> = NEEDED.into_iter().filter(|scope| !call.has_scope(scope)).collect();
     if missing.is_empty() {
-        NEEDED.into_iter().for_each(|scope| call.use_scope(scope));
+        for scope in NEEDED {
+            call.use_scope(scope);
+        }
         return Ok(());
     }
     let what = format!("Video validation failed: Bot scopes missing: [{}]", missing.join(", "));

@@ -32,10 +32,10 @@ pub(super) fn of_user(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     if !call.world.users.contains_key(&user) {
         return Err(Refusal::new("user_not_found"));
     }
-    listed(call, Some(user))
+    listed(call, Some(&user))
 }
 
-fn listed(call: &mut Call<'_>, member: Option<String>) -> Result<Answer, Refusal> {
+fn listed(call: &mut Call<'_>, member: Option<&str>) -> Result<Answer, Refusal> {
     let types = call.args.text("types")?.map_or_else(|| "public_channel".to_owned(), std::borrow::Cow::into_owned);
     let types: Vec<&str> = types.split(',').map(str::trim).collect();
     for kind in &types {
@@ -57,7 +57,7 @@ fn listed(call: &mut Call<'_>, member: Option<String>) -> Result<Answer, Refusal
             ChannelKind::Im { .. } => "im",
             ChannelKind::Mpim => "mpim",
         };
-        let inside = member.as_ref().is_none_or(|user| channel.members.contains(user));
+        let inside = member.is_none_or(|user| channel.members.contains(user));
         inside && types.contains(&kind) && !(exclude_archived && channel.archived)
     };
     let channels = call.world.channels.values().filter(|channel| wanted(channel) && channel.team == call.team());

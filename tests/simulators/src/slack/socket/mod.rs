@@ -64,8 +64,9 @@ impl Envelope {
     fn body(&self) -> Value {
         let payload = &self.payload;
         json!({
-            "envelope_id": self.envelope_id, "kind": self.kind, "type": payload["type"], "user": payload["user"]["id"],
-            "container": payload["container"], "actions": payload["actions"], "event": payload["event"],
+            "envelope_id": self.envelope_id, "kind": self.kind, "type": payload.get("type"),
+            "user": payload.pointer("/user/id"),
+            "container": payload.get("container"), "actions": payload.get("actions"), "event": payload.get("event"),
         })
     }
 }
@@ -170,7 +171,7 @@ impl World {
         let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
         let envelope_id = format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32));
         let answerable = kind == "slash_commands"
-            || matches!(payload["type"].as_str(), Some("view_submission" | "block_suggestion"));
+            || matches!(payload.get("type").and_then(Value::as_str), Some("view_submission" | "block_suggestion"));
         let mut frame = json!({
             "type": kind, "envelope_id": envelope_id, "accepts_response_payload": answerable, "payload": payload,
         });
@@ -222,9 +223,10 @@ impl World {
         if !twice && !late {
             envelope.acknowledged_after = Some(after);
             envelope.answer = frame.get("payload").cloned();
-            if envelope.payload["type"] == "view_submission" {
-                let (view, answer) = (envelope.payload["view"]["id"].clone(), envelope.answer.clone());
-                let result = self.views.answer(view.as_str().unwrap_or_default(), &answer.unwrap_or_default(), now);
+            if envelope.payload.get("type").and_then(Value::as_str) == Some("view_submission") {
+                let view = envelope.payload.pointer("/view/id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let answer = envelope.answer.clone().unwrap_or_default();
+                let result = self.views.answer(&view, &answer, now);
                 if let Err(refusal) = result {
                     flaw(
                         self,
