@@ -218,7 +218,8 @@ fn program_name(argument: Option<&OsString>) -> &'static str {
 /// Like Teleport's own tools: name, version, source revision, compiler. The revision is known when the build was told it.
 fn version(name: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let revision = option_env!("SOURCE_REVISION").map(|revision| format!("-{revision}")).unwrap_or_default();
+    let revision = option_env!("SOURCE_REVISION").filter(|revision| !revision.is_empty());
+    let revision = revision.map(|revision| format!("-{revision}")).unwrap_or_default();
     format!("{name} v{version} git:{name}-v{version}{revision} rust{}\n", env!("RUSTC_VERSION"))
 }
 
