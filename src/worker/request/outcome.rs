@@ -162,7 +162,7 @@ impl Task {
             }
             Some((_, Err(Failure::Refused(error)))) => {
                 // The message itself says how the request ended; the reaction is an extra.
-                warn!(request_id = %self.id, recipient = key, %error, remedy = error.remedy(), "Leaving out the reaction");
+                warn!(request_id = %self.id, recipient = key, %error, remedy = self.context.slack.remedy(&error), "Leaving out the reaction");
                 self.fact(key, Fact::ReactionGivenUp);
             }
             None => {}
@@ -173,7 +173,7 @@ impl Task {
         self.count_failure(&error);
         let lane = self.lanes.entry(key.to_owned()).or_default();
         let news = lane.problem.as_ref().is_none_or(|known| known.code != error.code);
-        let (id, remedy) = (&self.id, error.remedy());
+        let (id, remedy) = (&self.id, self.context.slack.remedy(&error));
         match error.class {
             _ if error.is_rate_limit() => {
                 debug!(request_id = %id, recipient = key, retry_after = ?error.retry_after, "Slack asks for patience");
@@ -213,7 +213,7 @@ impl Task {
                 self.lanes.get(key).and_then(|lane| lane.problem.as_ref()).filter(|error| !error.is_rate_limit());
             let problem = problem.map(|error| Problem {
                 code: error.code.clone(),
-                remedy: error.remedy(),
+                remedy: self.context.slack.remedy(error),
                 of_recipient: matches!(error.class, Class::Config | Class::Recipient),
             });
             board.set(&self.id, key, Some(problem));
