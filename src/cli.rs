@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::telemetry::{self, Logging};
 use crate::worker::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
@@ -165,7 +165,13 @@ fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
     for warning in &loaded.warnings {
         warn!("Configuration: {warning}");
     }
-    block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }))
+    let in_file = matches!(loaded.config.log.output, telemetry::Output::File(_));
+    let ended = block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }));
+    if let (Err(fatal), true) = (&ended, in_file) {
+        // Standard error may be read by nobody.
+        error!("Terminating: {}", one_line(fatal));
+    }
+    ended
 }
 
 fn run_controller(arguments: Controller) -> Result<(), Fatal> {
