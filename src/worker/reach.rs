@@ -140,7 +140,30 @@ fn tell(reporter: &Reporter, found: BTreeMap<String, Reach>) {
             warn!(recipient = name, remedy, "A configured recipient cannot be reached");
         }
     }
+    for (one, other, id) in same(&found) {
+        let both_new = !(known.contains_key(one) && known.contains_key(other));
+        if both_new {
+            warn!(
+                id,
+                "Recipients {one} and {other} are one and the same: a request that concerns both is announced there twice; keep one"
+            );
+        }
+    }
     reporter.change(|report| report.recipients = Some(found));
+}
+
+/// Pairs of recipients that are two names of one place, with its id.
+fn same(found: &BTreeMap<String, Reach>) -> Vec<(&str, &str, &str)> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut pairs = Vec::new();
+    for (name, reach) in found {
+        if let Reach::Reachable { id } = reach
+            && let Some(other) = first.insert(id, name)
+        {
+            pairs.push((other, name.as_str(), id.as_str()));
+        }
+    }
+    pairs
 }
 
 #[cfg(test)]
@@ -178,6 +201,18 @@ mod tests {
         assert_eq!(channel_reach(&account, &info(), "#dba"), Reach::Reachable { id: "C1".to_owned() });
         let private = ChannelInfo { is_private: true, ..info() };
         assert!(matches!(channel_reach(&account, &private, "#dba"), Reach::Unreachable { .. }));
+    }
+
+    #[test]
+    fn two_names_of_one_channel_are_noticed() {
+        let reachable = |id: &str| Reach::Reachable { id: id.to_owned() };
+        let found = BTreeMap::from([
+            ("#dba".to_owned(), reachable("C1")),
+            ("#ops".to_owned(), reachable("C2")),
+            ("C1".to_owned(), reachable("C1")),
+            ("C3".to_owned(), Reach::Unknown),
+        ]);
+        assert_eq!(same(&found), [("#dba", "C1", "C1")]);
     }
 
     #[test]
