@@ -123,7 +123,7 @@ pub enum TokenError {
     Malformed,
     /// It is a token, but not a bot's.
     #[error(
-        "a {0} was given as the Slack bot token: copy the Bot User OAuth Token (xoxb-...) from the app's OAuth & Permissions page"
+        "the Slack bot token is of another kind, {0}: copy the Bot User OAuth Token (xoxb-...) from the app's OAuth & Permissions page"
     )]
     WrongKind(Kind),
 }

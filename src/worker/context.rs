@@ -13,6 +13,7 @@ use super::{
     recipients::{Recipient, RoleToRecipients},
     record::Record,
     roles::RoleLogins,
+    spelling,
 };
 use crate::{
     metrics::Metrics,
@@ -34,6 +35,10 @@ pub(super) struct Context {
     pub directory: Directory,
     /// Names of channels, ids and addresses of users to the conversations' ids, as Slack's answers showed them.
     conversations: Mutex<HashMap<String, String>>,
+    /// Channels' and users' ids by recipient, as the look for the configured recipients found them.
+    ids: Mutex<HashMap<String, String>>,
+    /// Whether that look was taken once.
+    looked: watch::Sender<bool>,
     /// Logins of roles.
     pub roles: RoleLogins,
     /// Who is to be told of what. Replaced when the configuration or the token changes, which wakes every task.
@@ -88,6 +93,8 @@ impl Context {
             pacing: Mutex::default(),
             turns: Turns::default(),
             conversations: Mutex::default(),
+            ids: Mutex::default(),
+            looked: watch::Sender::default(),
             roles: RoleLogins::default(),
             instance: format!("{:016x}", rand::random::<u64>()),
         })
@@ -124,6 +131,33 @@ impl Context {
     /// Forgets which addresses lead to the conversation `id`.
     pub(super) fn forget_conversation(&self, id: &str) {
         self.conversations().retain(|_, known| known != id);
+    }
+
+    /// Notes the id of a recipient.
+    pub(super) fn identify(&self, key: String, id: String) {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(key, id);
+    }
+
+    /// Notes that all configured recipients were looked for: what is not identified now cannot be.
+    pub(super) fn note_look(&self) {
+        self.looked.send_replace(true);
+    }
+
+    /// Waits until it is known which of the configured recipients are one, if any can be.
+    pub(super) async fn spellings_known(&self) {
+        let recipients = self.routes.borrow().all();
+        if spelling::are_mixed(&recipients) {
+            // Whoever looks lives as long as the tasks do.
+            let _ = self.looked.subscribe().wait_for(|looked| *looked).await;
+        }
+    }
+
+    /// Of the `wanted` recipients one for each place.
+    pub(super) fn one_each<'a>(&self, wanted: impl IntoIterator<Item = &'a String>, record: &Record) -> Vec<String> {
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        spelling::one_each(wanted, record, |key| {
+            ids.get(key).cloned().or_else(|| spelling::written_id(&Recipient::parse(key)?).map(str::to_owned))
+        })
     }
 
     fn conversations(&self) -> MutexGuard<'_, HashMap<String, String>> {

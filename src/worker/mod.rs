@@ -22,6 +22,7 @@ mod request;
 mod resync;
 mod roles;
 mod session;
+mod spelling;
 pub mod status;
 mod trouble;
 

@@ -69,8 +69,13 @@ async fn look(context: &Context, recipients: &[Recipient]) -> Option<BTreeMap<St
     let account = context.slack.account().await.ok()?;
     let mut found = BTreeMap::new();
     for recipient in recipients {
-        found.insert(recipient.to_string(), look_for(context, &account, recipient).await);
+        let reach = look_for(context, &account, recipient).await;
+        if let Reach::Reachable { id } | Reach::Unreachable { id: Some(id), .. } = &reach {
+            context.identify(recipient.to_string(), id.clone());
+        }
+        found.insert(recipient.to_string(), reach);
     }
+    context.note_look();
     Some(found)
 }
 
@@ -140,30 +145,7 @@ fn tell(reporter: &Reporter, found: BTreeMap<String, Reach>) {
             warn!(recipient = name, remedy, "A configured recipient cannot be reached");
         }
     }
-    for (one, other, id) in same(&found) {
-        let both_new = !(known.contains_key(one) && known.contains_key(other));
-        if both_new {
-            warn!(
-                id,
-                "Recipients {one} and {other} are one and the same: a request that concerns both is announced there twice; keep one"
-            );
-        }
-    }
     reporter.change(|report| report.recipients = Some(found));
-}
-
-/// Pairs of recipients that are two names of one place, with its id.
-fn same(found: &BTreeMap<String, Reach>) -> Vec<(&str, &str, &str)> {
-    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut pairs = Vec::new();
-    for (name, reach) in found {
-        if let Reach::Reachable { id } = reach
-            && let Some(other) = first.insert(id, name)
-        {
-            pairs.push((other, name.as_str(), id.as_str()));
-        }
-    }
-    pairs
 }
 
 #[cfg(test)]
@@ -201,18 +183,6 @@ mod tests {
         assert_eq!(channel_reach(&account, &info(), "#dba"), Reach::Reachable { id: "C1".to_owned() });
         let private = ChannelInfo { is_private: true, ..info() };
         assert!(matches!(channel_reach(&account, &private, "#dba"), Reach::Unreachable { .. }));
-    }
-
-    #[test]
-    fn two_names_of_one_channel_are_noticed() {
-        let reachable = |id: &str| Reach::Reachable { id: id.to_owned() };
-        let found = BTreeMap::from([
-            ("#dba".to_owned(), reachable("C1")),
-            ("#ops".to_owned(), reachable("C2")),
-            ("C1".to_owned(), reachable("C1")),
-            ("C3".to_owned(), Reach::Unknown),
-        ]);
-        assert_eq!(same(&found), [("#dba", "C1", "C1")]);
     }
 
     #[test]

@@ -34,6 +34,26 @@ async fn everybody_whom_the_map_and_the_requester_name_is_told_once() {
 }
 
 #[tokio::test]
+async fn two_spellings_of_one_place_are_told_once_and_so_they_stay_over_a_restart() {
+    let (world, worker) = World::start_with(|setup| {
+        setup.recipients = format!("\"*\" = [\"dba-oncall\", \"C0DBAONCALL\", \"U0BOB000001\", \"{BOB}\"]");
+    })
+    .await;
+    let id = world.request("dba");
+    world.announced(&id, 2).await;
+    worker.kill().await;
+    let missed = world.request("ops");
+    let worker = world.run().await;
+    world.announced(&missed, 2).await;
+    world.cluster.approve(&id, BOB).unwrap();
+    world.closed(&id, "APPROVED").await;
+    for id in [&id, &missed] {
+        assert_eq!(world.posts(id).len(), 2, "a channel and a person");
+    }
+    world.end(worker).await;
+}
+
+#[tokio::test]
 async fn the_message_tells_all_that_a_reviewer_needs() {
     let (world, worker) = World::start_with(|setup| setup.cluster = Config::default().with_proxy()).await;
     let request = NewRequest::new(ALICE, &["dba", "access"]).reason("the index is gone").resource("node/web-1");

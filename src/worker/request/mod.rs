@@ -294,7 +294,7 @@ impl Task {
     }
 
     fn decide(&self, record: &Record) -> Decision {
-        let wanted: Vec<String> = self.wanted.keys().cloned().collect();
+        let wanted = self.context.one_each(self.wanted.keys(), record);
         decide(Situation {
             observed: &self.mail.observed,
             record,
@@ -342,7 +342,8 @@ pub(super) fn needs_work(context: &Context, observed: &Observation, record: &Rec
         Observation::Present(request) => {
             let routes = context.routes.borrow().clone();
             let selection = routes.select(&request.roles, &request.suggested_reviewers);
-            selection.recipients.iter().map(ToString::to_string).collect()
+            let keys: Vec<String> = selection.recipients.iter().map(ToString::to_string).collect();
+            context.one_each(&keys, record)
         }
         Observation::Gone(_) => Vec::new(),
     };

@@ -95,6 +95,9 @@ pub(super) async fn acquire(context: Arc<Context>, target: Target) -> Outcome {
 }
 
 async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn, Place), Error> {
+    if matches!(target, Target::Recipient(Recipient::ChannelName(_) | Recipient::Email(_))) {
+        context.spellings_known().await;
+    }
     let address = match target {
         Target::Recipient(Recipient::Email(email)) => paced::patient_lookup(context, &email).await?.to_string(),
         Target::Recipient(

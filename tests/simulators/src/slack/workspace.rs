@@ -137,6 +137,7 @@ pub mod scopes {
         "channels:history",
         "groups:history",
         "im:history",
+        "im:write",
     ];
 }
 
