@@ -60,6 +60,8 @@ pub struct Role {
     pub denied: Vec<Rule>,
     /// `allow.request.roles`: what its holders may request; `*` for every role.
     pub requestable: Vec<String>,
+    /// `allow.request.search_as_roles`: what a request for resources of its holders is for.
+    pub search_as: Vec<String>,
     /// `allow.request.thresholds` of those requests; without any, one approval or one denial.
     pub thresholds: Vec<Threshold>,
     /// `allow.request.annotations`.
@@ -70,7 +72,7 @@ pub struct Role {
     pub reviewable: Vec<String>,
     /// `allow.review_requests.submit_for_users`: for whom its holders may review; `*` for every user.
     pub submit_for_users: Vec<String>,
-    /// `allow.review_requests.preview_as_roles` or `allow.request.search_as_roles`: sees names of resources.
+    /// `allow.review_requests.preview_as_roles`: sees names of resources, as who has `search_as` does.
     pub preview_resources: bool,
     /// `options.max_session_ttl`.
     pub max_session_ttl: Option<Duration>,
@@ -109,6 +111,13 @@ impl Role {
     #[must_use]
     pub fn may_request(mut self, roles: &[&str]) -> Self {
         self.requestable = owned(roles);
+        self
+    }
+
+    /// Its holders may request resources that these roles give access to.
+    #[must_use]
+    pub fn may_search_as(mut self, roles: &[&str]) -> Self {
+        self.search_as = owned(roles);
         self
     }
 

@@ -1,4 +1,6 @@
-//! The cluster over HTTP: what a page or a script needs to watch it and to make it fail.
+//! The cluster over HTTP: what a page or a script needs to watch it, to fill it and to make it fail.
+
+mod catalog;
 
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
@@ -77,11 +79,14 @@ pub fn router(cluster: Cluster, identity: Option<PathBuf>) -> Router {
         .route("/_sim/journal", get(journal))
         .route("/_sim/violations", get(violations))
         .route("/_sim/streams/cut", post(cut))
+        .route("/_sim/streams/end", post(end))
+        .route("/_sim/streams/reset", post(reset))
         .route("/_sim/advance", post(advance))
         .route("/_sim/stop", post(stop))
         .route("/_sim/terminate", post(terminate))
         .route("/_sim/resume", post(resume))
         .route("/_sim/restart", post(restart))
+        .merge(catalog::routes())
         .with_state(Control { cluster, identity })
 }
 
@@ -169,22 +174,24 @@ struct Rotation {
     user: String,
     ttl_seconds: u64,
     expired: bool,
+    /// Answer with the identity, and leave the file alone.
+    show: bool,
 }
 
 impl Default for Rotation {
     fn default() -> Self {
-        Self { user: "slack-plugin".to_owned(), ttl_seconds: 3600, expired: false }
+        Self { user: "slack-plugin".to_owned(), ttl_seconds: 3600, expired: false, show: false }
     }
 }
 
-/// Signs a new identity into the file that the plugin uses; without such a file, answers with it.
+/// Signs a new identity into the file that the plugin uses; without such a file, or if told to, answers with it.
 async fn rotate(State(control): State<Control>, Json(rotation): Json<Rotation>) -> Answer {
     let duration = Duration::from_secs(rotation.ttl_seconds);
     let validity = if rotation.expired { Validity::ExpiredSince(duration) } else { Validity::For(duration) };
     let failed = |error: String| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error);
     let identity =
         control.cluster.user_identity(&rotation.user, validity).map_err(|error| failed(error.to_string()))?;
-    match &control.identity {
+    match control.identity.as_ref().filter(|_| !rotation.show) {
         None => Ok(Json(json!({"identity": identity.identity_file()}))),
         Some(path) => {
             let written = identity.write_identity_file(path);
@@ -236,6 +243,16 @@ async fn violations(State(control): State<Control>) -> Json<Vec<Violation>> {
 
 async fn cut(State(control): State<Control>) -> Json<Value> {
     control.cluster.cut_streams();
+    done()
+}
+
+async fn end(State(control): State<Control>) -> Json<Value> {
+    control.cluster.end_streams();
+    done()
+}
+
+async fn reset(State(control): State<Control>) -> Json<Value> {
+    control.cluster.reset_streams();
     done()
 }
 
