@@ -24,6 +24,9 @@ const PAGED: [&str; 8] = [
     "windows_desktop_service",
 ];
 
+/// Resources in a page whose size is not asked for.
+const PAGE: usize = 1000;
+
 /// A server with a host name.
 pub fn node(name: &str, hostname: &str) -> PaginatedResource {
     PaginatedResource {
@@ -120,8 +123,10 @@ pub(crate) fn list(
     };
     rows.sort_by_key(|resource| name(resource));
     let total = i32::try_from(rows.len()).unwrap_or(i32::MAX);
-    let limit = usize::try_from(query.limit).ok().filter(|limit| *limit > 0);
-    let limit = limit.ok_or_else(|| Trace::bad("nonpositive parameter limit"))?;
+    let limit = match usize::try_from(query.limit).map_err(|_| Trace::bad("negative parameter limit"))? {
+        0 => PAGE,
+        limit => limit,
+    };
     let next_key = rows.get(limit).map(|resource| name(resource)).unwrap_or_default();
     let resources = rows.into_iter().take(limit).cloned().collect();
     Ok(ListResourcesResponse { resources, next_key, total_count: if query.need_total_count { total } else { 0 } })

@@ -190,7 +190,7 @@ async fn resources_are_found_by_name_for_whoever_may_preview_them() {
     let mut alice = auth(&cluster, "alice@example.com").await;
     assert!(alice.list_resources(query("node", "0002")).await.unwrap().into_inner().resources.is_empty());
     let unlimited = ListResourcesRequest { limit: 0, ..query("node", "0001") };
-    assert_eq!(client.list_resources(unlimited).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(client.list_resources(unlimited).await.unwrap().into_inner().resources.len(), 1);
 }
 
 fn rule(name: &str, plugin: &str) -> AccessMonitoringRule {
