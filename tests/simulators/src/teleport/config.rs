@@ -39,6 +39,7 @@ impl ServerVersion {
     pub const NEW: Self = Self { major: 18, minor: 2, patch: 1 };
 
     /// The oldest client that is not turned away, if it says its version: of the previous major version.
+    #[must_use]
     pub fn oldest_client(self) -> Self {
         Self { major: self.major.saturating_sub(1), minor: 0, patch: 0 }
     }
