@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Renders the chart with its defaults for those without Helm: manifests/install.yaml. tests/packaging.rs fails when it is old.
+# Renders the chart with its defaults for those without Helm: manifests/install.yaml. tests/packaging fails when it is old.
 # usage: manifests.sh >manifests/install.yaml      (HELM names the helm to use)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -136,9 +136,17 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `HOST:PORT`.
+    /// Binds `HOST:PORT`, or `:PORT` for all addresses of the machine, as Teleport's own daemons take it.
     pub async fn bind(address: &str) -> Result<Self, BindError> {
-        match TcpListener::bind(address).await {
+        let bound = match address.strip_prefix(':') {
+            None => TcpListener::bind(address).await,
+            Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+                // A machine without IPv6.
+                Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+                bound => bound,
+            },
+        };
+        match bound {
             Ok(listener) => Ok(Self { listener }),
             Err(source) => Err(BindError { address: address.to_owned(), source }),
         }
@@ -217,6 +225,13 @@ mod tests {
         let error = Listener::bind(&address).await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot listen on {address} ")), "{error}");
         assert!(!error.contains('\n'));
+    }
+
+    #[tokio::test]
+    async fn a_port_alone_means_every_address() {
+        let listener = Listener::bind(":0").await.unwrap();
+        assert!(listener.local_addr().unwrap().ip().is_unspecified());
+        assert!(Listener::bind(":http?").await.is_err());
     }
 
     #[tokio::test]

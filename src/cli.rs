@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::telemetry::{self, Logging};
 use crate::worker::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
@@ -165,7 +165,13 @@ fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
     for warning in &loaded.warnings {
         warn!("Configuration: {warning}");
     }
-    block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }))
+    let in_file = matches!(loaded.config.log.output, telemetry::Output::File(_));
+    let ended = block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }));
+    if let (Err(fatal), true) = (&ended, in_file) {
+        // Standard error may be read by nobody.
+        error!("Terminating: {}", one_line(fatal));
+    }
+    ended
 }
 
 fn run_controller(arguments: Controller) -> Result<(), Fatal> {
@@ -218,7 +224,8 @@ fn program_name(argument: Option<&OsString>) -> &'static str {
 /// Like Teleport's own tools: name, version, source revision, compiler. The revision is known when the build was told it.
 fn version(name: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let revision = option_env!("SOURCE_REVISION").map(|revision| format!("-{revision}")).unwrap_or_default();
+    let revision = option_env!("SOURCE_REVISION").filter(|revision| !revision.is_empty());
+    let revision = revision.map(|revision| format!("-{revision}")).unwrap_or_default();
     format!("{name} v{version} git:{name}-v{version}{revision} rust{}\n", env!("RUSTC_VERSION"))
 }
 

@@ -209,6 +209,12 @@ impl Metrics {
             plugin_data_conflicts: Counter::default(),
         };
         inner.register();
+        for outcome in [Reload::Ok, Reload::Failed] {
+            // There from the start: an alert on the increase would miss a first value out of nothing.
+            let outcome = OutcomeLabel { outcome: outcome.label() };
+            drop(inner.identity_reloads.get_or_create(&outcome));
+            drop(inner.token_reloads.get_or_create(&outcome));
+        }
         Self { inner: Arc::new(inner) }
     }
 
@@ -408,6 +414,9 @@ mod tests {
         assert!(text.contains(&format!("slack_access_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
         assert!(text.contains("\nslack_access_oldest_undelivered_seconds 0.0\n"));
         assert!(text.contains("\nslack_access_teleport_connected 0\n"));
+        for reload in ["identity_reloads_total{outcome=\"failed\"}", "token_reloads_total{outcome=\"failed\"}"] {
+            assert!(text.contains(&format!("\nslack_access_{reload} 0\n")), "an alert sees the first failure: {text}");
+        }
         assert!(text.ends_with("# EOF\n"));
     }
 

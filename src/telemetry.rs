@@ -37,15 +37,15 @@ pub enum Output {
     File(PathBuf),
 }
 
-/// The names that the official plugin accepts; anything else is a file.
+/// The names that the official plugin accepts, in any case; anything else is a file.
 impl FromStr for Output {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text {
+        Ok(match text.to_lowercase().as_str() {
             "" | "stderr" | "error" | "2" => Self::Stderr,
             "stdout" | "out" | "1" => Self::Stdout,
-            path => Self::File(path.into()),
+            _ => Self::File(text.into()),
         })
     }
 }

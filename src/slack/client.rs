@@ -187,6 +187,12 @@ impl Client {
         }
     }
 
+    /// What to do about an error, with the bot's own name where it is known.
+    pub fn remedy(&self, error: &Error) -> String {
+        let known = self.shared.account.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map_or_else(|| error.remedy(), |account| error.remedy_for(&account.user))
+    }
+
     /// `chat.postMessage`. An error of class [`Class::Ambiguous`] may have posted: see [`Client::find_posted`].
     pub async fn post_message(&self, post: &Post) -> Result<Posted, Error> {
         let mut body = arguments(&post.content);

@@ -70,6 +70,11 @@ impl CallError {
         Self { method, kind: Kind::Unavailable, message: format!("no answer within {} s", after.as_secs()) }
     }
 
+    /// Whether Teleport refuses a record of plugin data for its size (`MaxResourceSize` of its `lib/services`).
+    pub fn is_too_large(&self) -> bool {
+        self.kind == Kind::BadParameter && self.message.contains("size limit")
+    }
+
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Unavailable | Kind::LimitExceeded | Kind::CompareFailed)

@@ -139,7 +139,9 @@ impl Identity {
             let blocks = file::blocks(file.content).map_err(|problem| problem.at(file.origin))?;
             blocks.into_iter().find(|block| file::label(block).ends_with(wanted)).ok_or_else(|| missing.at(file.origin))
         };
-        let key_pem = first(key, "PRIVATE KEY", Problem::NoPrivateKey)?;
+        let is_certificate = first(key, "CERTIFICATE", Problem::NoPrivateKey).is_ok();
+        let no_key = if is_certificate { Problem::KeyIsCertificate } else { Problem::NoPrivateKey };
+        let key_pem = first(key, "PRIVATE KEY", no_key)?;
         let certificate_pem = first(certificate, "CERTIFICATE", Problem::NoCertificate)?;
         let authorities = file::blocks(cas.content).map_err(|problem| problem.at(cas.origin))?;
         Self::assemble(
@@ -159,6 +161,9 @@ impl Identity {
         }
         let pieces = file::split(content).map_err(|problem| problem.at(origin))?;
         let key = pieces.key.ok_or_else(|| Problem::NoPrivateKey.at(origin))?;
+        if file::label(&key).ends_with("CERTIFICATE") {
+            return Err(Problem::OnlyCertificates.at(origin));
+        }
         let certificate = pieces.certificate.ok_or_else(|| Problem::NoCertificate.at(origin))?;
         let ssh_certificate =
             pieces.ssh_certificate.or_else(|| beside.map(|content| String::from_utf8_lossy(content).trim().to_owned()));

@@ -10,7 +10,7 @@ pub mod identity;
 pub mod request;
 pub(crate) mod ssh;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod watch;
 
 /// Generated from `proto/`; stops at this module's edge.

@@ -8,7 +8,12 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{board::Board, recipients::RoleToRecipients, roles::RoleLogins};
+use super::{
+    board::Board,
+    recipients::{Recipient, RoleToRecipients},
+    record::Record,
+    roles::RoleLogins,
+};
 use crate::{
     metrics::Metrics,
     slack::{self, directory::Directory, pacing::Pacing, turn::Turns},
@@ -27,7 +32,7 @@ pub(super) struct Context {
     pub turns: Turns,
     /// E-mail addresses to users.
     pub directory: Directory,
-    /// Names of channels and ids of users to the conversations' ids, as Slack's answers showed them.
+    /// Names of channels, ids and addresses of users to the conversations' ids, as Slack's answers showed them.
     conversations: Mutex<HashMap<String, String>>,
     /// Logins of roles.
     pub roles: RoleLogins,
@@ -103,6 +108,16 @@ impl Context {
         if address != id {
             self.conversations().insert(address.to_owned(), id.to_owned());
             self.pacing().rename(address, id);
+        }
+    }
+
+    /// Notes where earlier direct messages went: without the scope im:write Slack does not say it before the next one, and
+    /// nothing can be looked for there. (Channels may have been renamed since; direct messages stay where they are.)
+    pub(super) fn learn_direct_messages(&self, record: &Record) {
+        for (key, delivery) in &record.deliveries {
+            if let (Some(Recipient::Email(email)), Some(message)) = (Recipient::parse(key), &delivery.message) {
+                self.learn_conversation(&email, &message.channel);
+            }
         }
     }
 

@@ -82,7 +82,7 @@ pub enum Error {
     #[error(transparent)]
     SlackSettings(#[from] SettingsError),
     /// Slack does not take the token.
-    #[error("Slack refuses the bot token: {error}; {}", error.remedy())]
+    #[error("slack.token: Slack refuses the bot token: {error}; {}", error.remedy())]
     Slack {
         /// Slack's answer.
         error: SlackError,
@@ -102,8 +102,8 @@ pub enum Error {
 pub struct Gate;
 
 impl Gate {
-    /// The configuration and the credentials are there.
-    pub const CONFIGURATION: &'static str = "configuration";
+    /// An identity and a token are there.
+    pub const CREDENTIALS: &'static str = "credentials";
     /// Teleport answers.
     pub const TELEPORT: &'static str = "teleport";
     /// All requests have been listed once.
@@ -138,7 +138,7 @@ pub(crate) struct Shared {
 pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::Signals)?;
     let stop = CancellationToken::new();
-    let health = Health::with_gates([Gate::CONFIGURATION, Gate::TELEPORT, Gate::FIRST_LIST]);
+    let health = Health::with_gates([Gate::CREDENTIALS, Gate::TELEPORT, Gate::FIRST_LIST]);
     let metrics = Metrics::new();
     if let Some(address) = &config.diag_addr {
         let listener = Listener::bind(address).await?;
@@ -193,7 +193,7 @@ async fn run_once(
     options: &RunOptions,
     signals: &mut Signals,
 ) -> Result<Option<Session>, Error> {
-    let stop = session.stop();
+    let (stop, config) = (session.stop(), session.config());
     let mut running = std::pin::pin!(session.run());
     let (mut next, mut ending) = (None, false);
     loop {
@@ -208,7 +208,7 @@ async fn run_once(
             }
             Wish::End => (next, ending) = (None, true),
             Wish::Reload if ending => continue,
-            Wish::Reload => match load_again(options, &renew) {
+            Wish::Reload => match load_again(options, &config, &renew) {
                 Some(renewed) => next = Some(renewed),
                 None => continue,
             },
@@ -218,7 +218,11 @@ async fn run_once(
 }
 
 /// Reads the configuration anew; a broken one is reported, and the old one stays in use.
-fn load_again(options: &RunOptions, renew: impl Fn(Arc<Config>) -> Result<Session, Error>) -> Option<Session> {
+fn load_again(
+    options: &RunOptions,
+    old: &Config,
+    renew: impl Fn(Arc<Config>) -> Result<Session, Error>,
+) -> Option<Session> {
     let loaded = match options.origin.load() {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -228,6 +232,9 @@ fn load_again(options: &RunOptions, renew: impl Fn(Arc<Config>) -> Result<Sessio
     };
     for warning in &loaded.warnings {
         warn!("Configuration: {warning}");
+    }
+    for setting in only_at_start(old, &loaded.config) {
+        warn!("Configuration: {setting} has changed and is used from the next start on; restart the process");
     }
     if let Err(error) = options.logging.apply(&loaded.config.log) {
         error!(%error, "Cannot change the log: leaving it as it was");
@@ -242,6 +249,12 @@ fn load_again(options: &RunOptions, renew: impl Fn(Arc<Config>) -> Result<Sessio
             None
         }
     }
+}
+
+/// The settings that differ and are looked at only once.
+fn only_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differs = [("diag.addr", old.diag_addr != new.diag_addr), ("log.format", old.log.format != new.log.format)];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
 }
 
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
@@ -282,5 +295,24 @@ impl Signals {
     /// Waits for the wish to end; there is nothing to reload yet.
     async fn end(&mut self) {
         while self.next().await != Wish::End {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        config::{Environment, Wildcard},
+        *,
+    };
+
+    #[test]
+    fn settings_that_need_a_restart_are_named_when_they_change() {
+        let config = |rest: &str| {
+            let text = format!("[teleport]\nidentity = \"/id\"\n[slack]\ntoken = \"xoxb-1\"\n{rest}");
+            Config::parse("f", &text, Wildcard::Optional, &Environment::default()).unwrap().config
+        };
+        let old = config("[diag]\naddr = \"127.0.0.1:3000\"\n");
+        assert_eq!(only_at_start(&old, &config("[diag]\naddr = \"127.0.0.1:3000\"\n")), [] as [&str; 0]);
+        assert_eq!(only_at_start(&old, &config("[log]\nformat = \"json\"\n")), ["diag.addr", "log.format"]);
     }
 }

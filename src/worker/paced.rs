@@ -29,7 +29,7 @@ pub(super) async fn unless_paused<T>(
 ) -> Result<T, Failure> {
     let permit = context.pacing().permit(method, Instant::now());
     permit.map_err(Failure::Postponed)?;
-    Ok(noted(context, call).await?)
+    Ok(noted(context, method, call).await?)
 }
 
 /// Makes the call as soon as Slack may take it.
@@ -41,7 +41,7 @@ pub(super) async fn patiently<T>(
     loop {
         let permit = context.pacing().permit(method, Instant::now());
         match permit {
-            Ok(()) => return noted(context, call).await,
+            Ok(()) => return noted(context, method, call).await,
             Err(until) => tokio::time::sleep_until(until.into()).await,
         }
     }
@@ -66,13 +66,26 @@ pub(super) async fn patient_lookup(context: &Context, email: &str) -> Result<Use
     }
 }
 
-async fn noted<T>(context: &Context, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn noted<T>(
+    context: &Context,
+    method: &'static str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let result = call.await;
+    count(context, method, &result);
     if let Err(error) = &result {
         note_limit(context, error, None);
     }
     result
 }
+
+/// Counts a call by what came of it.
+pub(super) fn count<T>(context: &Context, method: &'static str, result: &Result<T, Error>) {
+    context.metrics.slack_call(method, result.as_ref().map_or_else(|error| error.class.as_str(), |_| OK));
+}
+
+/// The label of a call that worked.
+const OK: &str = "ok";
 
 /// Notes the pause that Slack asks for; `conversation` is where a post was to go.
 pub(super) fn note_limit(context: &Context, error: &Error, conversation: Option<&str>) {

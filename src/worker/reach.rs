@@ -79,23 +79,23 @@ async fn look_for(context: &Context, account: &Account, recipient: &Recipient) -
     match recipient {
         Recipient::Email(email) => match paced::patient_lookup(context, email).await {
             Ok(user) => Reach::Reachable { id: user.to_string() },
-            Err(error) => refused(&error, &name),
+            Err(error) => refused(account, &error, &name),
         },
         Recipient::ChannelName(channel) => {
             match paced::patiently(context, method::LIST, context.slack.resolve_channel_name(channel)).await {
                 Ok(Some(info)) => channel_reach(account, &info, &name),
                 Ok(None) if sees_private_channels(account) => {
-                    Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &name) }
+                    Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &name, &account.user) }
                 }
                 // It may be a private channel, which the list does not show.
                 Ok(None) => Reach::Unknown,
-                Err(error) => refused(&error, &name),
+                Err(error) => refused(account, &error, &name),
             }
         }
         Recipient::ChannelId(id) => match paced::patiently(context, method::INFO, context.slack.channel_info(id)).await
         {
             Ok(info) => channel_reach(account, &info, &name),
-            Err(error) => refused(&error, &name),
+            Err(error) => refused(account, &error, &name),
         },
         Recipient::UserId(_) | Recipient::DirectMessage(_) => Reach::Unknown,
     }
@@ -107,7 +107,8 @@ fn sees_private_channels(account: &Account) -> bool {
 
 fn channel_reach(account: &Account, info: &ChannelInfo, name: &str) -> Reach {
     let may_post_anywhere = !info.is_private && account.scopes.iter().any(|scope| scope == POST_ANYWHERE);
-    let unreachable = |code| Reach::Unreachable { id: Some(info.id.clone()), remedy: remedy(code, name) };
+    let unreachable =
+        |code| Reach::Unreachable { id: Some(info.id.clone()), remedy: remedy(code, name, &account.user) };
     if info.is_archived {
         unreachable("is_archived")
     } else if info.is_member || may_post_anywhere {
@@ -117,9 +118,11 @@ fn channel_reach(account: &Account, info: &ChannelInfo, name: &str) -> Reach {
     }
 }
 
-fn refused(error: &Error, name: &str) -> Reach {
+fn refused(account: &Account, error: &Error, name: &str) -> Reach {
     match error.class {
-        Class::Config | Class::Recipient => Reach::Unreachable { id: None, remedy: remedy(&error.code, name) },
+        Class::Config | Class::Recipient => {
+            Reach::Unreachable { id: None, remedy: remedy(&error.code, name, &account.user) }
+        }
         // An address needs the scope to be found at all; a channel can be written to without being looked up.
         Class::Auth if error.code == "missing_scope" && name.contains('@') => {
             Reach::Unreachable { id: None, remedy: error.remedy() }
@@ -137,7 +140,30 @@ fn tell(reporter: &Reporter, found: BTreeMap<String, Reach>) {
             warn!(recipient = name, remedy, "A configured recipient cannot be reached");
         }
     }
+    for (one, other, id) in same(&found) {
+        let both_new = !(known.contains_key(one) && known.contains_key(other));
+        if both_new {
+            warn!(
+                id,
+                "Recipients {one} and {other} are one and the same: a request that concerns both is announced there twice; keep one"
+            );
+        }
+    }
     reporter.change(|report| report.recipients = Some(found));
+}
+
+/// Pairs of recipients that are two names of one place, with its id.
+fn same(found: &BTreeMap<String, Reach>) -> Vec<(&str, &str, &str)> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut pairs = Vec::new();
+    for (name, reach) in found {
+        if let Reach::Reachable { id } = reach
+            && let Some(other) = first.insert(id, name)
+        {
+            pairs.push((other, name.as_str(), id.as_str()));
+        }
+    }
+    pairs
 }
 
 #[cfg(test)]
@@ -149,7 +175,11 @@ mod tests {
     }
 
     fn account(scopes: &[&str]) -> Account {
-        Account { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(), ..Account::default() }
+        Account {
+            user: "gatekeeper".to_owned(),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            ..Account::default()
+        }
     }
 
     fn remedy_of(reach: Reach) -> String {
@@ -162,7 +192,7 @@ mod tests {
     #[test]
     fn a_bot_that_is_not_in_the_channel_is_to_be_invited() {
         let text = remedy_of(channel_reach(&account(&[]), &info(), "#dba"));
-        assert!(text.contains("invite @teleport to #dba"), "{text}");
+        assert!(text.contains("invite @gatekeeper to #dba"), "{text}");
     }
 
     #[test]
@@ -174,10 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn two_names_of_one_channel_are_noticed() {
+        let reachable = |id: &str| Reach::Reachable { id: id.to_owned() };
+        let found = BTreeMap::from([
+            ("#dba".to_owned(), reachable("C1")),
+            ("#ops".to_owned(), reachable("C2")),
+            ("C1".to_owned(), reachable("C1")),
+            ("C3".to_owned(), Reach::Unknown),
+        ]);
+        assert_eq!(same(&found), [("#dba", "C1", "C1")]);
+    }
+
+    #[test]
     fn a_scope_that_only_serves_this_look_is_not_demanded_for_channels() {
         let error = Error::new("conversations.list", "missing_scope", None);
-        assert_eq!(refused(&error, "#dba"), Reach::Unknown);
+        assert_eq!(refused(&account(&[]), &error, "#dba"), Reach::Unknown);
         let error = Error::new("users.lookupByEmail", "missing_scope", None);
-        assert!(matches!(refused(&error, "alice@example.com"), Reach::Unreachable { .. }));
+        assert!(matches!(refused(&account(&[]), &error, "alice@example.com"), Reach::Unreachable { .. }));
     }
 }

@@ -177,6 +177,17 @@ impl Record {
         };
     }
 
+    /// Leaves out what serves only to show a request that is gone, for a record that is too large: other plugins share its
+    /// limit. Returns whether there was any of it.
+    pub fn shed(&mut self) -> bool {
+        let RequestMemory { resources, reason, resolve_reason, .. } = &mut self.request;
+        let any = !(resources.is_empty() && reason.is_empty() && resolve_reason.is_empty());
+        resources.clear();
+        reason.clear();
+        resolve_reason.clear();
+        any
+    }
+
     /// The write that turns what is stored into this record: the keys to set, and the values that the guarded keys must
     /// still have. Nothing to set means that nothing changed.
     pub fn update(&self) -> (PluginData, PluginData) {

@@ -31,6 +31,7 @@ use self::{
 };
 use super::{
     Error, Gate, Shared,
+    config::Config,
     context::{Context, Parts, Teleport},
     decide::Observation,
     dispatch::Dispatcher,
@@ -43,7 +44,10 @@ use super::{
 use crate::{
     files::Watched,
     metrics::RequestState as StateLabel,
-    slack::error::{self, Class},
+    slack::{
+        error::{self, Class},
+        token::Token,
+    },
     teleport::{
         dial::DialOptions,
         error::CallError,
@@ -147,8 +151,7 @@ impl Session {
         if let Some(path) = &shared.config.teleport.ca_bundle {
             dial.web_authorities = authorities(path)?;
         }
-        shared.health.open(Gate::CONFIGURATION);
-        Ok(Self {
+        let session = Self {
             dispatcher: Dispatcher::new(context.clone()),
             shared,
             context,
@@ -178,12 +181,28 @@ impl Session {
             listed_before: false,
             strict,
             warned_of_expiry: false,
-        })
+        };
+        session.count_credentials();
+        Ok(session)
+    }
+
+    /// Whether they work is another question: an outage makes nobody unready.
+    fn count_credentials(&self) {
+        if self.identity.is_some() && !self.context.slack.has_token(&Token::new("")) {
+            self.shared.health.open(Gate::CREDENTIALS);
+        } else {
+            self.shared.health.close(Gate::CREDENTIALS);
+        }
     }
 
     /// Stops [`Session::run`].
     pub(super) fn stop(&self) -> CancellationToken {
         self.shared.stop.clone()
+    }
+
+    /// What it runs with.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.shared.config.clone()
     }
 
     /// In a strict start: tries Teleport and Slack once, and what only a person can mend is an error.
@@ -198,7 +217,7 @@ impl Session {
         };
         let attempt = connect(&self.shared.config, identity.clone(), &self.dial);
         let (connection, account) = tokio::join!(attempt, self.context.slack.auth_test());
-        match account {
+        match account.and_then(token::able) {
             Err(error) if token::is_fatal(&error) => return Err(Error::Slack { error }),
             account => self.slack_tested(account.map_or_else(Tested::Fails, Tested::Works)),
         }
@@ -339,9 +358,10 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let pem = read_file(KEY, path)?;
     let unusable = |reason: String| Error::Unusable { key: KEY, path: path.to_owned(), reason };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates.map_err(|error| unusable(format!("not a PEM file of certificates: {error}")))?;
+    let certificates =
+        certificates.map_err(|error| unusable(format!("not a PEM file of certificates ({error}); name another")))?;
     if certificates.is_empty() {
-        return Err(unusable("no certificate in it".to_owned()));
+        return Err(unusable("no certificate in it; name a PEM file of certificates".to_owned()));
     }
     Ok(certificates)
 }

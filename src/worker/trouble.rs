@@ -52,7 +52,7 @@ pub(super) fn of_connecting(error: &ConnectError) -> Trouble {
         ConnectError::Dial(DialError::Refused { refusal: Refusal::Expired, .. }) | ConnectError::Expired { .. } => {
             reason::IDENTITY_EXPIRED
         }
-        ConnectError::Dial(DialError::Refused { .. }) => reason::IDENTITY_REFUSED,
+        ConnectError::Dial(DialError::Refused { .. }) | ConnectError::TooEarly { .. } => reason::IDENTITY_REFUSED,
         ConnectError::Dial(DialError::Unreachable { failures, .. })
             if failures.iter().any(|failure| is_distrust(&failure.error)) =>
         {

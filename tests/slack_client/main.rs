@@ -278,6 +278,16 @@ async fn the_account_names_the_scopes_granted() {
 }
 
 #[tokio::test]
+async fn whom_to_invite_is_named_as_slack_names_the_bot() {
+    let account = Reply::json(&json!({"ok": true, "user": "gatekeeper", "user_id": "U1", "team_id": "T1"}));
+    let server = Server::new([account, refused("not_in_channel")]).await;
+    let client = client(&server);
+    client.auth_test().await.unwrap();
+    let error = client.post_message(&post("dba")).await.unwrap_err();
+    assert!(client.remedy(&error).starts_with("invite @gatekeeper to #dba"), "{}", client.remedy(&error));
+}
+
+#[tokio::test]
 async fn an_address_is_looked_up_by_get_with_its_plus_intact_and_once() {
     let found = json!({"ok": true, "user": {"id": "U7", "profile": {}}, "surprise": 1});
     let server = Server::new([Reply::json(&found)]).await;

@@ -42,6 +42,42 @@ async fn a_channel_at_its_limit_holds_up_no_other_and_is_not_called_in_vain() {
 }
 
 #[tokio::test]
+async fn a_message_whose_answer_was_lost_at_the_beginning_of_an_outage_is_found_after_it() {
+    let (world, worker) = World::start().await;
+    world.slack().inject(Fault::once("chat.postMessage", Effect::AnswerLost)).unwrap();
+    // What is sent meanwhile certainly does not arrive, so that nothing has to be looked for but the first.
+    world.slack().inject(Fault::always("chat.postMessage", Effect::RateLimited { retry_after: Some(1) })).unwrap();
+    world.slack().inject(Fault::always("*", Effect::ServerError { status: 503 })).unwrap();
+    let id = world.request("dba");
+    // More often than the search is tried while Slack takes other calls.
+    let calls = |world: &World, method| world.slack().calls(method).len();
+    world
+        .until("it was tried in vain for a while", |world| {
+            calls(world, "conversations.list") + calls(world, "chat.postMessage") > 7
+        })
+        .await;
+    world.slack().faults().clear();
+    world.announced(&id, 1).await;
+    world.end(worker).await;
+}
+
+#[tokio::test]
+async fn a_direct_message_whose_answer_was_lost_is_found_where_the_earlier_ones_are() {
+    let (world, worker) = World::start_with(|setup| setup.route(&format!("\"*\" = \"{ALICE}\""))).await;
+    // Enough to read what is there, not to ask where that would be.
+    world.slack().set_scopes(BOT_TOKEN, &["chat:write", "users:read.email", "im:history"]);
+    let earlier = world.request("dba");
+    world.announced(&earlier, 1).await;
+    worker.end().await;
+    let worker = world.run().await;
+    world.slack().inject(Fault::once("chat.postMessage", Effect::AnswerLost)).unwrap();
+    let id = world.request("dba");
+    world.announced(&id, 1).await;
+    worker.end().await;
+    world.cluster.assert_no_violations();
+}
+
+#[tokio::test]
 async fn passing_troubles_of_slack_pass() {
     let effects = [
         Effect::ServerError { status: 500 },

@@ -41,15 +41,25 @@ async fn what_only_a_person_can_mend_ends_the_start_with_one_line() {
     world.slack().set_token_state(BOT_TOKEN, TokenState::Active);
     std::fs::remove_file(world.path("token")).unwrap();
     says(&refusal(&world).await, &["slack.token", "cannot read", "token"]);
-    world.write_token("  \n");
-    says(&refusal(&world).await, &["slack.token"]);
+    for (content, told) in [("  \n", "empty"), ("xapp-1-secret", "app-level token"), ("xoxb-1\nxoxb-2", "line breaks")]
+    {
+        world.write_token(content);
+        says(&refusal(&world).await, &["slack.token", "token: ", told]);
+    }
     world.write_token(BOT_TOKEN);
+    world.slack().set_scopes(BOT_TOKEN, &["users:read"]);
+    says(&refusal(&world).await, &["slack.token", "missing_scope", "add the scope chat:write"]);
+    world.slack().set_scopes(BOT_TOKEN, &["chat:write"]);
 
     let expired = world.cluster.user_identity("slack-plugin", Validity::ExpiredSince(Duration::from_hours(1))).unwrap();
     expired.write_identity_file(world.path("auth.pem")).unwrap();
     says(&refusal(&world).await, &["expired", "tctl auth sign"]);
     std::fs::write(world.path("auth.pem"), "not an identity").unwrap();
     says(&refusal(&world).await, &["auth.pem"]);
+    let identity = world.cluster.user_identity("slack-plugin", Duration::from_hours(1)).unwrap();
+    identity.write_tls_files(world.path("auth")).unwrap();
+    std::fs::copy(world.path("auth.crt"), world.path("auth.pem")).unwrap();
+    says(&refusal(&world).await, &["auth.pem", "no private key", "client_crt"]);
     std::fs::remove_file(world.path("auth.pem")).unwrap();
     says(&refusal(&world).await, &["auth.pem"]);
     let foreign = Cluster::start(Config::default()).await.unwrap();
@@ -75,7 +85,8 @@ async fn a_worker_waits_for_what_is_missing_and_begins_when_it_is_there() {
     std::fs::remove_file(world.path("token")).unwrap();
     std::fs::remove_file(world.path("auth.pem")).unwrap();
     world.cluster.stop().await;
-    let worker = world.spawn(&[]);
+    let worker = world.spawn(&["--diag-addr", "127.0.0.1:0"]);
+    let address = diagnostics(&worker).await;
     worker.said("There is no Slack token: waiting for one").await;
     worker.said("There is no usable identity: waiting for one").await;
     std::fs::write(world.path("auth.pem"), "not an identity").unwrap();
@@ -85,9 +96,11 @@ async fn a_worker_waits_for_what_is_missing_and_begins_when_it_is_there() {
     worker.said("Cannot reach Teleport").await;
     world.cluster.resume().await.unwrap();
     worker.said("Plugin is ready").await;
+    assert_eq!(get(&address, "/readyz").await.1.lines().last(), Some("waiting for credentials"));
     let id = world.request("dba");
-    world.write_token(BOT_TOKEN);
+    world.write_token(&format!("\u{feff}{BOT_TOKEN}\n"));
     world.announced(&id, 1).await;
+    assert_eq!(get(&address, "/readyz").await.0, 200);
     worker.end().await;
     world.cluster.assert_no_violations();
 }

@@ -176,3 +176,17 @@ async fn a_request_that_may_not_be_recorded_is_told_once_it_may() {
     world.announced(&id, 1).await;
     world.end(worker).await;
 }
+
+#[tokio::test]
+async fn a_record_that_other_plugins_have_nearly_filled_keeps_no_request_from_being_announced() {
+    let world = World::new(|_| {}).await;
+    let request = NewRequest { reason: "x".repeat(60_000), ..NewRequest::new(ALICE, &["dba"]) };
+    let id = world.cluster.create_request(request);
+    world.cluster.set_plugin_data(&id, "jira", &[("issue", &"y".repeat(970_000))]).unwrap();
+    let worker = world.run().await;
+    world.announced(&id, 1).await;
+    assert!(!world.record(&id).contains_key("request_reason"));
+    world.cluster.approve(&id, "").unwrap();
+    world.closed(&id, "APPROVED").await;
+    world.end(worker).await;
+}

@@ -17,9 +17,16 @@
 
 {{- /* What the controller's pods are selected by. Not for the test pod: it must not answer for the Service. */}}
 {{- define "slack-access-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "slack-access-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "slack-access-operator.name" . | toYaml }}
+app.kubernetes.io/instance: {{ toYaml .Release.Name }}
 app.kubernetes.io/component: controller
+{{- end }}
+
+{{- /* The pod of `helm test`. */}}
+{{- define "slack-access-operator.testLabels" -}}
+app.kubernetes.io/name: {{ include "slack-access-operator.name" . | toYaml }}
+app.kubernetes.io/instance: {{ toYaml .Release.Name }}
+app.kubernetes.io/component: test
 {{- end }}
 
 {{- /* What the workers' pods are selected by: set in src/controller/build/mod.rs. */}}
@@ -30,8 +37,8 @@ app.kubernetes.io/managed-by: slack-access-operator
 
 {{- define "slack-access-operator.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "slack-access-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "slack-access-operator.name" . | toYaml }}
+app.kubernetes.io/instance: {{ toYaml .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.commonLabels }}
@@ -79,15 +86,22 @@ true
   {{- end }}
 {{- end }}
 
-{{- /* Who may read the diagnostics port, shared by both network policies. Takes a list: the root context and the port. */}}
+{{- /* Who may read the diagnostics port, shared by both network policies. */}}
 {{- define "slack-access-operator.metricsIngress" -}}
-{{- $root := index . 0 }}
 - ports:
-    - {protocol: TCP, port: {{ index . 1 }}}
-  {{- with $root.Values.networkPolicy.metricsFrom }}
+    - {protocol: TCP, port: diag}
+  {{- with .Values.networkPolicy.metricsFrom }}
   from:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end }}
+
+{{- /* Egress to the API server, shared by both network policies. Its addresses are known to the cluster alone. */}}
+{{- define "slack-access-operator.apiServerEgress" -}}
+- ports:
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
 {{- end }}
 
 {{- /* How /metrics is scraped, by either monitor. */}}

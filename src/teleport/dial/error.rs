@@ -50,6 +50,8 @@ impl DialError {
         let any = |wanted: fn(&StepError) -> bool| failures.iter().any(|failure| wanted(&failure.error));
         let advice = if any(|error| matches!(error, StepError::WebCertificate(_))) {
             "check that address and identity are of the same cluster; if this is a Proxy whose web certificate is signed by an authority of your own, name that authority's certificate in teleport.ca_bundle or SSL_CERT_FILE"
+        } else if any(|error| matches!(error, StepError::HttpProxy { .. })) {
+            "check HTTPS_PROXY; NO_PROXY names hosts that are reached without it"
         } else if failures.iter().all(|failure| matches!(failure.error, StepError::Connect { .. })) {
             "check the address, the network and that Teleport is running"
         } else if any(|error| matches!(error, StepError::ForeignServer(_))) {
@@ -261,6 +263,10 @@ fn certificate_text(reason: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired".to_owned(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "made for another name".to_owned()
+        }
+        // Known by its name only.
+        CertificateError::Other(reason) if reason.to_string().contains("CaUsedAsEndEntity") => {
+            "self-signed, with the marks of an authority".to_owned()
         }
         other => other.to_string(),
     }

@@ -1,17 +1,23 @@
 //! TCP connections, through the HTTP proxy of the environment where there is one.
 
+use std::{io, net::SocketAddr, time::Duration};
+
 use http::{Method, Request, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::{client::proxy::matcher::Intercept, rt::TokioIo};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 
 use super::{
     address::Address,
     error::StepError,
     options::HttpProxySettings,
+    race::race,
     tls::{self, BoxedStream, WebTrust},
 };
+
+/// The head start of one address of a name before the next, as RFC 8305 has it.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 /// Connects to an address. `web` is the trust for proxies that are spoken to by TLS.
 pub(super) async fn connect(
@@ -33,10 +39,25 @@ fn proxy_for(address: &Address, settings: &HttpProxySettings) -> Option<Intercep
 }
 
 async fn tcp(address: &Address) -> Result<TcpStream, StepError> {
-    let failed = |source| StepError::Connect { address: address.clone(), source };
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
-    Ok(stream)
+    let connected = async {
+        let found = lookup_host((address.host.as_str(), address.port)).await?;
+        let stream = first_of(found).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    connected.await.map_err(|source| StepError::Connect { address: address.clone(), source })
+}
+
+/// Connects to whichever address of a name answers first: the one behind a route that swallows packets shall not keep
+/// from the others.
+async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let attempts = addresses.map(|address| Box::pin(TcpStream::connect(address)));
+    let failures = match race(attempts, NEXT_ADDRESS, |_| false).await {
+        Ok(stream) => return Ok(stream),
+        Err(failures) => failures,
+    };
+    let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    Err(failures.into_iter().next().unwrap_or_else(none))
 }
 
 /// Asks the proxy for a tunnel with CONNECT.
@@ -82,4 +103,31 @@ async fn tunnel(address: &Address, proxy: &Intercept, web: &WebTrust) -> Result<
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(|error| failed(error.to_string()))?;
     Ok(Box::new(TokioIo::new(upgraded)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn port() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn one_address_that_answers_is_enough() {
+        let (closed, closed_address) = port().await;
+        drop(closed);
+        let (_open, open_address) = port().await;
+        let stream = first_of([closed_address, open_address].into_iter()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open_address);
+        let refused = first_of([closed_address, closed_address].into_iter()).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first_of(std::iter::empty()).await.unwrap_err().to_string().contains("no address"));
+    }
 }

@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The file is not there, or may not be read.
-    #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
+    #[error("cannot read {}: {source}; {}", path.display(), unreadable_remedy(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -35,6 +35,12 @@ pub enum Problem {
     /// No private key where one belongs.
     #[error("there is no private key in it")]
     NoPrivateKey,
+    /// An identity file that does not start with the private key: most likely one of the three TLS files.
+    #[error("there is no private key at its start, where an identity file has it")]
+    OnlyCertificates,
+    /// Certificate and key stand in each other's place.
+    #[error("a certificate stands where the private key belongs")]
+    KeyIsCertificate,
     /// The key is of a kind that no software can use without its hardware, or that is not spoken here.
     #[error("private keys of the kind '{0}' are not supported: use an RSA, ECDSA or Ed25519 key kept in the file")]
     UnsupportedKey(String),
@@ -58,10 +64,22 @@ pub enum Problem {
     KeyMismatch,
 }
 
+fn unreadable_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "put what `tctl auth sign` wrote there, or correct the path in the configuration",
+        io::ErrorKind::PermissionDenied => "let the user that runs this process read it",
+        _ => "name a file that `tctl auth sign` wrote",
+    }
+}
+
 impl Problem {
     /// What to do about it.
     fn remedy(&self) -> &'static str {
         match self {
+            Self::OnlyCertificates => {
+                "an identity file starts with a private key, see `tctl auth sign --format=file`; files of --format=tls belong into client_crt, client_key and root_cas"
+            }
+            Self::KeyIsCertificate => "client_key is the private key (auth.key), client_crt the certificate (auth.crt)",
             Self::UnsupportedKey(_) => "sign an identity whose key lies in a file: `tctl auth sign --format=file`",
             _ => "make a new one with `tctl auth sign --user=<user> --format=file --out=auth.pem` (or --format=tls)",
         }

@@ -3,6 +3,8 @@
 //! Layout and tolerance as in Teleport's `api/identityfile`: line based; the first PEM block is the private key, the
 //! second the client certificate, all further ones are certificate authorities; SSH lines may stand anywhere between.
 
+use std::borrow::Cow;
+
 use super::error::Problem;
 
 /// The pieces of an identity file, as text.
@@ -22,7 +24,7 @@ pub(super) struct Pieces {
 
 /// Splits the text of an identity file.
 pub(super) fn split(content: &[u8]) -> Result<Pieces, Problem> {
-    let text = String::from_utf8_lossy(content);
+    let text = text(content);
     let mut pieces = Pieces::default();
     let mut blocks = 0;
     let mut lines = text.lines().map(str::trim);
@@ -46,7 +48,7 @@ pub(super) fn split(content: &[u8]) -> Result<Pieces, Problem> {
 
 /// All PEM blocks of a file, in order.
 pub(super) fn blocks(content: &[u8]) -> Result<Vec<String>, Problem> {
-    let text = String::from_utf8_lossy(content);
+    let text = text(content);
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
@@ -55,6 +57,11 @@ pub(super) fn blocks(content: &[u8]) -> Result<Vec<String>, Problem> {
         }
     }
     Ok(found)
+}
+
+/// The content without the byte order mark that some shells and editors put in front.
+fn text(content: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content))
 }
 
 /// What stands between `-----BEGIN ` and `-----`.
@@ -124,6 +131,13 @@ mod tests {
     fn carriage_returns_and_trailing_spaces_do_not_matter() {
         let text = pem("PRIVATE KEY", "k").replace('\n', " \t\r\n");
         assert_eq!(split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_does_not_hide_the_key() {
+        let text = format!("\u{feff}{}", pem("PRIVATE KEY", "k"));
+        assert_eq!(split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
+        assert_eq!(blocks(text.as_bytes()).unwrap().len(), 1);
     }
 
     #[test]

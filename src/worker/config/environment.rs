@@ -84,10 +84,11 @@ impl Environment {
 
     /// Variables that look like a misspelt override, each with the right name. Others with our prefix are left alone:
     /// Kubernetes sets `TELEPORT_SLACK_SERVICE_HOST` and the like for a Service of that name.
-    pub(super) fn misspelt(&self) -> impl Iterator<Item = (&str, &'static str)> {
+    pub(super) fn misspelt(&self) -> impl Iterator<Item = (&str, Override)> {
         self.variables.keys().filter(|name| name.starts_with(PREFIX)).filter_map(|name| {
             let known = closest(name, OVERRIDES.iter().map(|over| over.variable))?;
-            (known != name).then_some((name.as_str(), known))
+            let over = OVERRIDES.iter().find(|over| over.variable == known)?;
+            (known != name).then_some((name.as_str(), *over))
         })
     }
 }
@@ -130,7 +131,7 @@ mod tests {
             ("TELEPORT_SLACK_PORT_443_TCP_ADDR", "10.0.0.1"),
             ("TELEPORT_SLACK_LOG_SEVERITY", "debug"),
         ]);
-        let found: Vec<_> = environment.misspelt().collect();
+        let found: Vec<_> = environment.misspelt().map(|(name, over)| (name, over.variable)).collect();
         assert_eq!(found, [("TELEPORT_SLACK_SLACK_TOKN", "TELEPORT_SLACK_SLACK_TOKEN")]);
     }
 }

@@ -46,8 +46,6 @@ pub(super) struct Slack {
     pub(super) token: Option<String>,
     #[serde(skip_serializing)]
     pub(super) recipients: Option<OneOrMany>,
-    // The official key has no name of its own: it is the Go field's, in any of these spellings.
-    #[serde(alias = "APIURL", alias = "apiurl", alias = "ApiUrl", alias = "apiUrl")]
     pub(super) api_url: Option<String>,
     pub(super) ca_bundle: Option<String>,
 }
@@ -113,7 +111,7 @@ impl<'de> Deserialize<'de> for OneOrMany {
     }
 }
 
-/// Every section with its keys in the spelling that is suggested when another one is close.
+/// Every section with its keys.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     (
         "teleport",

@@ -189,8 +189,12 @@ fn unreadable_remedy(error: &io::Error) -> &'static str {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path, wildcard: Wildcard, environment: &Environment) -> Result<Loaded, Error> {
-        let text = read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&path.display().to_string(), &text, wildcard, environment)
+        let bytes = read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        let file = path.display().to_string();
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(&file, text, wildcard, environment),
+            Err(error) => Err(Error::Invalid(Problem::not_text(&file, &bytes, &error))),
+        }
     }
 
     /// Checks a file's text; `file` is its name in messages.
@@ -204,9 +208,9 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_string(&mut text)?;
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = std::fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read > FILE_LIMIT) {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
     }

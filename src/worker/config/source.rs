@@ -24,6 +24,15 @@ pub enum Place {
     Variable(String),
 }
 
+impl Place {
+    /// The position in a file behind this text.
+    fn after(file: &str, before: &str) -> Self {
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Self::Position { file: file.to_owned(), line, column }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,6 +54,18 @@ pub struct Problem {
     pub remedy: String,
 }
 
+impl Problem {
+    /// The file has bytes that are no UTF-8, which TOML has to be.
+    pub(super) fn not_text(file: &str, bytes: &[u8], error: &std::str::Utf8Error) -> Self {
+        let before = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
+        Self {
+            place: Place::after(file, &before),
+            what: "not UTF-8 text".to_owned(),
+            remedy: "save the file as UTF-8, or name another with --config".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; {}", self.place, self.what, self.remedy)
@@ -55,28 +76,56 @@ impl fmt::Display for Problem {
 pub(super) struct Source<'a> {
     file: &'a str,
     text: &'a str,
-    table: DeTable<'a>,
+    table: Spanned<DeTable<'a>>,
 }
 
 impl<'a> Source<'a> {
-    /// Fails when the text is not TOML.
-    pub(super) fn new(file: &'a str, text: &'a str) -> Result<Self, Problem> {
-        match DeTable::parse(text) {
-            Ok(table) => Ok(Self { file, text, table: table.into_inner() }),
-            Err(error) => {
-                let empty = Self { file, text, table: DeTable::new() };
-                Err(Problem {
-                    place: empty.position(error.span()),
-                    what: format!("not valid TOML: {}", one_line(error.message())),
-                    remedy: "correct the line; text values stand in double quotes".into(),
-                })
+    /// Fails when the text is not TOML, or has one of the settings twice.
+    ///
+    /// `known` names the sections with their keys. These are found in any case: go-toml v1, with which the official plugin
+    /// reads its file, takes `TOKEN` for `token`.
+    pub(super) fn new(
+        file: &'a str,
+        text: &'a str,
+        known: &'static [(&'static str, &'static [&'static str])],
+    ) -> Result<Self, Problem> {
+        let mut source = Self { file, text, table: Spanned::new(0..0, DeTable::new()) };
+        source.table = DeTable::parse(text).map_err(|error| source.not_toml(&error))?;
+        let table = source.table.get_mut();
+        let mut doubled = fold(table, "", known.iter().map(|(section, _)| *section));
+        for (section, keys) in known {
+            if let Some(DeValue::Table(table)) = table.get_mut(*section).map(Spanned::get_mut) {
+                doubled = doubled.or_else(|| fold(table, section, keys.iter().copied()));
             }
         }
+        match doubled {
+            None => Ok(source),
+            Some((setting, span)) => Err(Problem {
+                place: source.position(Some(span)),
+                what: format!("{setting} is set twice"),
+                remedy: "keep one of the two".into(),
+            }),
+        }
+    }
+
+    fn not_toml(&self, error: &toml::de::Error) -> Problem {
+        let what = one_line(error.message());
+        let remedy = if what.contains("duplicate") {
+            "keep one of the two"
+        } else {
+            "correct the line; text values stand in double quotes"
+        };
+        Problem { place: self.position(error.span()), what: format!("not valid TOML: {what}"), remedy: remedy.into() }
+    }
+
+    /// The file's content, to be deserialized.
+    pub(super) fn content(&self) -> Spanned<DeTable<'a>> {
+        self.table.clone()
     }
 
     /// The place of a key, by its path; of the nearest enclosing section, or of the file, when it is not there.
     pub(super) fn place(&self, path: &[&str]) -> Place {
-        let mut table = &self.table;
+        let mut table = self.table.get_ref();
         let mut found = None;
         for name in path {
             let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
@@ -87,11 +136,6 @@ impl<'a> Source<'a> {
             }
         }
         self.position(found)
-    }
-
-    /// Whether a key is there.
-    pub(super) fn has(&self, section: &str, key: &str) -> bool {
-        self.entries(section).any(|(found, _)| found.get_ref() == key)
     }
 
     /// Whether a key is there and says `false`.
@@ -105,23 +149,21 @@ impl<'a> Source<'a> {
     }
 
     fn entries(&self, section: &str) -> impl Iterator<Item = (&Spanned<DeString<'a>>, &Spanned<DeValue<'a>>)> {
-        let found = self.table.iter().find(|(key, _)| key.get_ref() == section);
+        let found = self.table.get_ref().iter().find(|(key, _)| key.get_ref() == section);
         found.and_then(|(_, value)| value.get_ref().as_table()).into_iter().flat_map(|table| table.iter())
     }
 
     /// The dotted path of the setting whose value covers an error's span.
     pub(super) fn setting_at(&self, span: &Range<usize>) -> Option<String> {
-        covering(&self.table, span).map(|path| path.join("."))
+        covering(self.table.get_ref(), span).map(|path| path.join("."))
     }
 
     /// A place in the text; the file when the span is unknown.
     pub(super) fn position(&self, span: Option<Range<usize>>) -> Place {
-        let Some(before) = span.and_then(|span| self.text.get(..span.start)) else {
-            return Place::File(self.file.to_owned());
-        };
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Place::Position { file: self.file.to_owned(), line, column }
+        match span.and_then(|span| self.text.get(..span.start)) {
+            Some(before) => Place::after(self.file, before),
+            None => Place::File(self.file.to_owned()),
+        }
     }
 }
 
@@ -136,6 +178,34 @@ fn covering<'t>(table: &'t DeTable<'_>, span: &Range<usize>) -> Option<Vec<&'t s
         Some(path)
     })
 }
+
+/// Gives every key that is a known one in another case, or in an official spelling, its own spelling. Returns a setting
+/// that is then there twice, with the place of the second.
+fn fold(
+    table: &mut DeTable<'_>,
+    section: &str,
+    known: impl Iterator<Item = &'static str>,
+) -> Option<(String, Range<usize>)> {
+    for name in known {
+        let is_meant =
+            |key: &str| key.eq_ignore_ascii_case(name) || (name == API_URL && key.eq_ignore_ascii_case("APIURL"));
+        let mut found: Vec<_> = table.keys().filter(|key| is_meant(key.get_ref())).cloned().collect();
+        found.sort_by_key(|key| key.span().start);
+        if let [_, second, ..] = found.as_slice() {
+            let setting = [section, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+            return Some((setting, second.span()));
+        }
+        if let Some(key) = found.pop().filter(|key| key.get_ref() != name)
+            && let Some(value) = table.remove(&key)
+        {
+            table.insert(Spanned::new(key.span(), DeString::Borrowed(name)), value);
+        }
+    }
+    None
+}
+
+/// The official key has no name of its own: it is that of the Go field, `APIURL`.
+const API_URL: &str = "api_url";
 
 /// The parser puts what it expected on a second line.
 pub(super) fn one_line(message: &str) -> String {
@@ -176,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_key_is_found_by_line_and_column() {
-        let source = Source::new("f", "# é\n[slack]\n  token = \"x\"\n").unwrap();
+        let source = Source::new("f", "# é\n[slack]\n  token = \"x\"\n", &[]).unwrap();
         assert_eq!(source.place(&["slack", "token"]).to_string(), "f:3:3");
         assert_eq!(source.place(&["slack", "api_url"]).to_string(), "f:2:2");
         assert_eq!(source.place(&["log"]).to_string(), "f");
@@ -184,13 +254,13 @@ mod tests {
 
     #[test]
     fn columns_count_characters() {
-        let source = Source::new("f", "\"éé\" = 1\nlog = { \"日本\" = 1, output = 2 }").unwrap();
+        let source = Source::new("f", "\"éé\" = 1\nlog = { \"日本\" = 1, output = 2 }", &[]).unwrap();
         assert_eq!(source.place(&["log", "output"]).to_string(), "f:2:19");
     }
 
     #[test]
     fn text_that_is_not_toml_is_told_in_one_line() {
-        let problem = Source::new("f", "[slack]\ntoken = xoxb-1\n").err().unwrap();
+        let problem = Source::new("f", "[slack]\ntoken = xoxb-1\n", &[]).err().unwrap();
         assert!(problem.to_string().starts_with("f:2:9: not valid TOML: "), "{problem}");
         assert!(!problem.to_string().contains('\n'));
         assert!(!problem.to_string().contains("xoxb"), "{problem}");

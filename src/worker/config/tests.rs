@@ -106,14 +106,84 @@ fn a_rendered_configuration_is_read_back_as_the_same() {
 
 #[test]
 fn the_official_spellings_of_the_api_url_are_known() {
-    for key in ["api_url", "APIURL", "apiurl", "ApiUrl", "apiUrl"] {
+    for key in ["api_url", "APIURL", "apiurl", "ApiUrl", "aPIURL", "API_URL"] {
         let config = config(&with("[slack]", &format!("{key} = \"http://127.0.0.1:8080/api\"")));
         assert_eq!(config.slack.api_url, "http://127.0.0.1:8080/api/");
     }
+    for wrong in ["slack.com", "ftp://slack.com/", "http://h:99999/", "http://h/?a=b", "http://user:secret-1@h/api/"] {
+        assert_eq!(
+            error(&with("[slack]", &format!("APIURL = \"{wrong}\""))),
+            "slack.toml:4:1: slack.api_url is no base URL of a Web API; write it like https://slack.com/api/, without \
+             user, password and query"
+        );
+    }
+}
+
+#[test]
+fn sections_and_settings_are_known_in_any_case() {
+    let (sections, roles) = MINIMAL.split_once("[role_to_recipients]").unwrap();
+    let text = format!("{}[Role_To_Recipients]{roles}\"DBA\" = \"dba\"\n", sections.to_uppercase());
+    let config = config(&text.replace("/ID", "/id").replace("XOXB", "xoxb"));
+    assert_eq!(config.teleport.credentials, Credentials::IdentityFile("/id".into()));
+    // Roles are names of Teleport's: there DBA and dba are two.
+    assert_eq!(config.role_to_recipients.select(&["dba"], &[] as &[&str]).recipients.len(), 1);
+    assert!(config.role_to_recipients.iter().any(|(role, _)| role == "DBA"));
+}
+
+#[test]
+fn a_setting_in_two_spellings_is_set_twice() {
+    let url = "\"http://127.0.0.1:1/\"";
     assert_eq!(
-        error(&with("[slack]", "APIURL = \"slack.com\"")),
-        "slack.toml:4:1: slack.APIURL: 'slack.com' is no URL; write a base URL such as https://slack.com/api/"
+        error(&with("[slack]", &format!("APIURL = {url}\napi_url = {url}"))),
+        "slack.toml:5:1: slack.api_url is set twice; keep one of the two"
     );
+    assert_eq!(error(&format!("{MINIMAL}[LOG]\n[log]\n")), "slack.toml:8:2: log is set twice; keep one of the two");
+    let twice = error(&with("[slack]", "token = \"xoxb-2\""));
+    assert!(twice.ends_with("; keep one of the two"), "{twice}");
+}
+
+#[test]
+fn what_is_missing_because_it_is_misspelt_is_pointed_at() {
+    for (right, wrong, told) in [
+        (
+            "[teleport]",
+            "[teleprot]",
+            "1:2: missing required value teleport.identity; did you mean teleport by teleprot?",
+        ),
+        (
+            "identity",
+            "identiy",
+            "2:1: missing required value teleport.identity; did you mean teleport.identity by teleport.identiy?",
+        ),
+        ("token", "tokn", "4:1: missing required value slack.token; did you mean slack.token by slack.tokn?"),
+        ("[slack]", "[log]", "4:1: missing required value slack.token; did you mean slack.token by log.token?"),
+        (
+            "[role_to_recipients]",
+            "[role_to_recipient]",
+            "5:2: missing required value role_to_recipients.; did you mean role_to_recipients by role_to_recipient?",
+        ),
+    ] {
+        assert_eq!(error(&MINIMAL.replacen(right, wrong, 1)), format!("slack.toml:{told}"));
+    }
+    let text = MINIMAL.replace("token = \"xoxb-1\"", "");
+    let error = parse_with(&text, &[("TELEPORT_SLACK_SLACK_TOKN", "xoxb-1")]).unwrap_err().to_string();
+    assert!(error.starts_with("environment variable TELEPORT_SLACK_SLACK_TOKN: missing required value"), "{error}");
+}
+
+#[test]
+fn a_token_that_slack_would_refuse_in_any_case_is_told_with_its_place() {
+    for (token, what) in [
+        ("xapp-1", "slack.token holds the wrong kind of token: app-level token (xapp-)"),
+        ("xoxp-1", "slack.token holds the wrong kind of token: user token (xoxp-)"),
+        ("xoxb-1\\nxoxb-2", "slack.token has spaces or other characters that no token has"),
+        ("Bearer xoxb-1", "slack.token has spaces or other characters that no token has"),
+        ("xoxb\u{2013}1", "slack.token has spaces or other characters that no token has"),
+    ] {
+        let error = error(&MINIMAL.replace("xoxb-1", token));
+        assert!(error.starts_with(&format!("slack.toml:4:1: {what}; ")), "{error}");
+    }
+    let warned = warnings(&MINIMAL.replace("xoxb-1", "token.txt"));
+    assert!(warned[0].contains("does not look like a bot token") && warned[0].contains("absolute path"), "{warned:?}");
 }
 
 #[test]
@@ -124,9 +194,14 @@ fn a_token_that_is_an_absolute_path_is_a_file() {
 
 #[test]
 fn logger_names_are_the_official_ones() {
-    for (word, output) in
-        [("2", Output::Stderr), ("error", Output::Stderr), ("out", Output::Stdout), ("1", Output::Stdout)]
-    {
+    for (word, output) in [
+        ("2", Output::Stderr),
+        ("error", Output::Stderr),
+        ("STDERR", Output::Stderr),
+        ("out", Output::Stdout),
+        ("1", Output::Stdout),
+        ("./Out", Output::File("./Out".into())),
+    ] {
         assert_eq!(config(&with("[log]", &format!("output = \"{word}\""))).log.output, output);
     }
     for (word, severity) in
@@ -171,6 +246,9 @@ fn the_three_tls_files_come_together_and_not_with_an_identity() {
     );
     let both = error(&with("[teleport]", "client_crt = \"/c\""));
     assert!(both.contains("mutually exclusive"), "{both}");
+    let variable = "TELEPORT_SLACK_TELEPORT_CLIENT_CRT";
+    let both = parse_with(MINIMAL, &[(variable, "/c")]).unwrap_err().to_string();
+    assert!(both.starts_with(&format!("environment variable {variable}: ")), "{both}");
 }
 
 #[test]
@@ -180,7 +258,7 @@ fn a_wrong_type_is_told_with_its_setting_and_place() {
             .starts_with("slack.toml:8:10: log.output: invalid type: integer `2`, expected a string; ")
     );
     assert!(error("log = 1").starts_with("slack.toml:1:7: log: invalid type: integer `1`, expected a table; "));
-    assert!(error("slack = \"xoxb\"").starts_with("slack.toml:1:9: slack: not of the expected type; "));
+    assert!(error("slack = \"xoxb\"").starts_with("slack.toml:1:9: slack: not of the expected type, a table; "));
     let nested = error(&format!("{MINIMAL}db.admin = \"x\"\n"));
     assert!(nested.contains("expected a string or a list of strings"), "{nested}");
     assert!(nested.contains("a role's name that has a dot in quotes"), "{nested}");
@@ -248,7 +326,7 @@ fn addresses_are_host_and_port() {
     for good in ["teleport.example.com:443", "[::1]:3025", "10.0.0.1:3080"] {
         assert_eq!(config(&with("[teleport]", &format!("addr = \"{good}\""))).teleport.addr, good);
     }
-    for bad in ["teleport.example.com", ":443", "::1", "a b:443", "host:port", "user@host:443"] {
+    for bad in ["teleport.example.com", ":443", "::1", "a b:443", "host:port", "host:0", "user@host:443"] {
         let error = error(&with("[teleport]", &format!("addr = \"{bad}\"")));
         assert!(error.starts_with(&format!("slack.toml:2:1: teleport.addr: '{bad}' is no address; ")), "{error}");
     }
@@ -319,7 +397,11 @@ fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
     assert!(load(&huge).contains("larger than 1 MiB"));
     let binary = directory.path().join("binary.toml");
     std::fs::write(&binary, [0xff, 0xfe]).unwrap();
-    assert!(load(&binary).contains("UTF-8"));
+    let place = format!("{}:1:1: not UTF-8 text; ", binary.display());
+    assert!(load(&binary).starts_with(&place), "{}", load(&binary));
+    std::fs::write(&binary, b"# \xc3\xa4\n\"*\" = \"zug\xe4nge\"").unwrap();
+    let place = format!("{}:2:11: not UTF-8 text; ", binary.display());
+    assert!(load(&binary).starts_with(&place), "{}", load(&binary));
 }
 
 /// The example with the commented-out settings switched on.
@@ -345,11 +427,11 @@ fn the_printed_example_shows_every_setting() {
     for text in [&with_identity, &with_tls] {
         assert_eq!(config(text).diag_addr.as_deref(), Some("127.0.0.1:3000"));
     }
-    let source = source::Source::new("example", &everything).unwrap();
+    let source = source::Source::new("example", &everything, format::KEYS).unwrap();
     let left_out = ["auth_server", "recipients"];
     for (section, keys) in format::KEYS.iter().filter(|(section, _)| *section != "kubernetes") {
         for key in keys.iter().filter(|key| !left_out.contains(key)) {
-            assert!(source.has(section, key), "{section}.{key}");
+            assert!(source.keys(section).any(|(found, _)| found == *key), "{section}.{key}");
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, Slack, StatusObject, Teleport, TokenSource,
     Wildcard,
 };
+use crate::slack::token::{Token, TokenError};
 use crate::telemetry::Log;
 use crate::teleport::identity::Credentials;
 use crate::worker::recipients::{Recipient, RoleToRecipients, WILDCARD};
@@ -22,11 +23,20 @@ struct Judge<'a> {
     source: Source<'a>,
     environment: &'a Environment,
     warnings: Vec<Problem>,
+    misspelt: Vec<Misspelt>,
+}
+
+/// A setting or a section that nobody knows, and the one that it was probably meant to be.
+struct Misspelt {
+    place: Place,
+    written: String,
+    meant: String,
 }
 
 pub(super) fn parse(file: &str, text: &str, wildcard: Wildcard, environment: &Environment) -> Result<Loaded, Problem> {
-    let mut judge = Judge { source: Source::new(file, text)?, environment, warnings: Vec::new() };
-    let mut sections = judge.read(text)?;
+    let source = Source::new(file, text, KEYS)?;
+    let mut judge = Judge { source, environment, warnings: Vec::new(), misspelt: Vec::new() };
+    let mut sections = judge.read()?;
     judge.apply_overrides(&mut sections);
     let format::File { teleport, slack, role_to_recipients, log, diag, kubernetes } = sections;
     let config = Config {
@@ -42,12 +52,11 @@ pub(super) fn parse(file: &str, text: &str, wildcard: Wildcard, environment: &En
 
 impl Judge<'_> {
     /// Types are checked here; unknown keys become warnings.
-    fn read(&mut self, text: &str) -> Result<format::File, Problem> {
+    fn read(&mut self) -> Result<format::File, Problem> {
         let mut unknown = Vec::new();
-        let sections = toml::de::Deserializer::parse(text).and_then(|deserializer| {
-            let mut ignored = |path: serde_ignored::Path<'_>| unknown.push(segments(&path));
-            format::File::deserialize(serde_ignored::Deserializer::new(deserializer, &mut ignored))
-        });
+        let mut ignored = |path: serde_ignored::Path<'_>| unknown.push(segments(&path));
+        let deserializer = toml::de::Deserializer::from(self.source.content());
+        let sections = format::File::deserialize(serde_ignored::Deserializer::new(deserializer, &mut ignored));
         let sections = sections.map_err(|error| self.wrong_type(&error))?;
         for path in unknown {
             self.unknown(&path);
@@ -58,10 +67,10 @@ impl Judge<'_> {
     fn wrong_type(&self, error: &toml::de::Error) -> Problem {
         let setting = error.span().and_then(|span| self.source.setting_at(&span)).unwrap_or_default();
         // The parser quotes the value: not where it may be a secret.
-        let what = if matches!(setting.as_str(), "slack" | "slack.token") {
-            "not of the expected type".to_owned()
-        } else {
-            one_line(error.message())
+        let what = match setting.as_str() {
+            "slack" => "not of the expected type, a table".to_owned(),
+            "slack.token" => "not of the expected type, a string in double quotes".to_owned(),
+            _ => one_line(error.message()),
         };
         let remedy = if setting.starts_with("role_to_recipients") {
             "write a role's recipients as \"x\" or [\"x\", \"y\"], and a role's name that has a dot in quotes"
@@ -83,23 +92,16 @@ impl Judge<'_> {
             }
             return;
         }
-        let meant = match path.as_slice() {
-            [section] => closest(section, KEYS.iter().map(|(name, _)| *name)).map(str::to_owned),
-            [section, key] => KEYS
-                .iter()
-                .find(|(name, _)| name == section)
-                .and_then(|(_, keys)| closest(key, keys.iter().copied()))
-                .map(|key| format!("{section}.{key}")),
-            _ => None,
-        };
+        let (place, written) = (self.source.place(&path), path.join("."));
         self.warnings.push(Problem {
-            place: self.source.place(&path),
-            what: format!("unknown setting {} is ignored", path.join(".")),
-            remedy: meant.map_or_else(
+            place: place.clone(),
+            what: format!("unknown setting {written} is ignored"),
+            remedy: meant(&path).map_or_else(
                 || "remove it, or compare with the output of the `configure` command".to_owned(),
                 |meant| format!("did you mean {meant}?"),
             ),
         });
+        self.misspelt.extend(meant(&path).map(|meant| Misspelt { place, written, meant }));
     }
 
     /// Reviews from within Slack are the official plugin's of 2026.
@@ -123,11 +125,14 @@ impl Judge<'_> {
             }
         }
         for (name, known) in self.environment.misspelt() {
+            let place = Place::Variable(name.to_owned());
             self.warnings.push(Problem {
-                place: Place::Variable(name.to_owned()),
+                place: place.clone(),
                 what: "unknown setting is ignored".to_owned(),
-                remedy: format!("did you mean {known}?"),
+                remedy: format!("did you mean {}?", known.variable),
             });
+            let meant = format!("{}.{}", known.section, known.key);
+            self.misspelt.push(Misspelt { place, written: name.to_owned(), meant });
         }
     }
 
@@ -182,9 +187,10 @@ impl Judge<'_> {
             None => (text, None),
         };
         let remedy = "write HOST:PORT, with port 3025 for an Auth Service and 443 or 3080 for a Proxy Service";
-        match (is_host_and_port(&host_and_port), default_port) {
+        let is_address = |text: &str| is_host_and_port(text) && !text.ends_with(":0");
+        match (is_address(&host_and_port), default_port) {
             (true, _) => Ok(host_and_port),
-            (false, Some(port)) if is_host_and_port(&format!("{host_and_port}:{port}")) => {
+            (false, Some(port)) if is_address(&format!("{host_and_port}:{port}")) => {
                 Ok(format!("{host_and_port}:{port}"))
             }
             _ => Err(self.problem(place, format!("teleport.{key}: '{host_and_port}' is no address"), remedy)),
@@ -201,14 +207,14 @@ impl Judge<'_> {
             (None, Some(certificate), Some(key), Some(cas)) => {
                 Ok(Credentials::TlsFiles { certificate: certificate.into(), key: key.into(), cas: cas.into() })
             }
-            (None, None, None, None) => Err(self.problem(
+            (None, None, None, None) => Err(self.missing(
                 ("teleport", "identity"),
                 "missing required value teleport.identity".to_owned(),
                 "set it to the file written by `tctl auth sign`, or set client_crt, client_key and root_cas to those \
                  of `tctl auth sign --format=tls`",
             )),
             (Some(_), ..) => Err(self.problem(
-                ("teleport", "identity"),
+                ("teleport", self.overridden("teleport", &["identity", "client_crt", "client_key", "root_cas"])),
                 "configuration setting(s) identity and client_crt, client_key, root_cas are mutually exclusive"
                     .to_owned(),
                 "keep the one form that you have files for",
@@ -236,18 +242,14 @@ impl Judge<'_> {
 
     fn slack(&mut self, section: format::Slack) -> Result<Slack, Problem> {
         let Some(token) = given(section.token) else {
-            return Err(self.problem(
+            return Err(self.missing(
                 ("slack", "token"),
                 "missing required value slack.token".to_owned(),
                 "set it to the app's bot token (xoxb-…) or to the absolute path of a file that holds it",
             ));
         };
-        if token.starts_with("xapp-") {
-            return Err(self.problem(
-                ("slack", "token"),
-                "slack.token is an app-level token".to_owned(),
-                "use the bot token (xoxb-…) of the app's page \"OAuth & Permissions\"",
-            ));
+        if !token.starts_with('/') {
+            self.inline_token(&token)?;
         }
         Ok(Slack {
             token: if token.starts_with('/') { TokenSource::File(token.into()) } else { TokenSource::Inline(token) },
@@ -259,19 +261,42 @@ impl Judge<'_> {
         })
     }
 
+    /// A token in the file; what Slack would refuse in any case is told with its place.
+    fn inline_token(&mut self, token: &str) -> Result<(), Problem> {
+        let place = ("slack", "token");
+        let wrong = match Token::new(token).check_bot_slot() {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => {
+                let remedy = "use the Bot User OAuth Token of the app's page \"OAuth & Permissions\", or the absolute path of a file that holds it";
+                self.warn(place, "slack.token does not look like a bot token (xoxb-…)".to_owned(), remedy);
+                return Ok(());
+            }
+            Err(TokenError::WrongKind(kind)) => format!("slack.token holds the wrong kind of token: {kind}"),
+            Err(TokenError::Empty | TokenError::Malformed) => {
+                "slack.token has spaces or other characters that no token has".to_owned()
+            }
+        };
+        Err(self.problem(
+            place,
+            wrong,
+            "use the Bot User OAuth Token (xoxb-…) of the app's page \"OAuth & Permissions\"",
+        ))
+    }
+
     fn api_url(&self, mut url: String) -> Result<String, Problem> {
-        let is_http = url.parse::<http::Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+        let is_base = url.parse::<http::Uri>().is_ok_and(|uri| {
+            let plain = uri.authority().is_some_and(|authority| {
+                let has_sane_port = authority.as_str() == authority.host() || authority.port().is_some();
+                has_sane_port && !authority.as_str().contains('@')
+            });
+            matches!(uri.scheme_str(), Some("http" | "https")) && plain && uri.query().is_none()
         });
-        if !is_http {
-            let spelling = ["api_url", "APIURL", "apiurl", "ApiUrl", "apiUrl"]
-                .into_iter()
-                .find(|key| self.source.has("slack", key))
-                .unwrap_or("api_url");
+        if !is_base {
+            // It is not shown: it may hold a password.
             return Err(self.problem(
-                ("slack", spelling),
-                format!("slack.{spelling}: '{url}' is no URL"),
-                "write a base URL such as https://slack.com/api/",
+                ("slack", "api_url"),
+                "slack.api_url is no base URL of a Web API".to_owned(),
+                "write it like https://slack.com/api/, without user, password and query",
             ));
         }
         if !url.ends_with('/') {
@@ -302,7 +327,7 @@ impl Judge<'_> {
             Wildcard::Required if !map.has_wildcard() => "missing required value role_to_recipients[*].",
             _ => return Ok(map),
         };
-        Err(self.problem(
+        Err(self.missing(
             ("role_to_recipients", WILDCARD),
             missing.to_owned(),
             "add \"*\" = \"some-channel\" under [role_to_recipients] for roles without an entry of their own",
@@ -345,7 +370,7 @@ impl Judge<'_> {
 
     fn diag(&self, section: format::Diag) -> Result<Option<String>, Problem> {
         match given(section.addr) {
-            Some(addr) if !is_host_and_port(&addr) => Err(self.problem(
+            Some(addr) if !is_host_and_port(&addr) && !is_host_and_port(&format!("all{addr}")) => Err(self.problem(
                 ("diag", "addr"),
                 format!("diag.addr: '{addr}' is no address"),
                 "write HOST:PORT, for instance 127.0.0.1:3000",
@@ -379,12 +404,46 @@ impl Judge<'_> {
         self.warnings.push(problem);
     }
 
+    /// A setting is not there. If something looks like a misspelling of it, that is pointed at.
+    fn missing(&self, (section, key): (&str, &str), what: String, remedy: &str) -> Problem {
+        let setting = format!("{section}.{key}");
+        match self.misspelt.iter().find(|found| found.meant == section || found.meant == setting) {
+            Some(Misspelt { place, written, meant }) => {
+                Problem { place: place.clone(), what, remedy: format!("did you mean {meant} by {written}?") }
+            }
+            None => self.problem((section, key), what, remedy),
+        }
+    }
+
+    /// The first of the keys that the environment sets; the first of all when it sets none.
+    fn overridden<'k>(&self, section: &str, keys: &[&'k str]) -> &'k str {
+        let set = keys.iter().find(|key| self.environment.origin(section, key).is_some());
+        set.or(keys.first()).copied().unwrap_or_default()
+    }
+
     fn problem(&self, (section, key): (&str, &str), what: String, remedy: &str) -> Problem {
         let place = match self.environment.origin(section, key) {
             Some(variable) => Place::Variable(variable.to_owned()),
             None => self.source.place(&[section, key]),
         };
         Problem { place, what, remedy: remedy.to_owned() }
+    }
+}
+
+/// The setting or section that an unknown one was probably meant to be: a close one, or one that stands in the wrong section.
+fn meant(path: &[&str]) -> Option<String> {
+    let of_section = |section: &str| KEYS.iter().find(|(name, _)| *name == section).map_or(&[][..], |(_, keys)| *keys);
+    let elsewhere = |key: &str| {
+        // What the operator writes is nobody's typing mistake.
+        let (section, _) = KEYS.iter().find(|(section, keys)| *section != "kubernetes" && keys.contains(&key))?;
+        Some(format!("{section}.{key}"))
+    };
+    match path {
+        [name] => closest(name, KEYS.iter().map(|(name, _)| *name)).map(str::to_owned).or_else(|| elsewhere(name)),
+        [section, key] => closest(key, of_section(section).iter().copied())
+            .map(|key| format!("{section}.{key}"))
+            .or_else(|| elsewhere(key)),
+        _ => None,
     }
 }
 

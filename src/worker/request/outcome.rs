@@ -7,7 +7,7 @@ use super::{
     Task,
     fact::Fact,
     lane::{HISTORY_LAG, State},
-    send::{Outcome, Sending},
+    send::{NotSearched, Outcome, Sending, may_pass},
 };
 use crate::{
     metrics::{Operation, Outcome as Delivered},
@@ -20,11 +20,9 @@ use crate::{
     worker::{board::Problem, decide::Decision, paced::Failure},
 };
 
-/// Searching the history is given up after so many failures; the message is then sent again.
+/// Searching the history is given up after so many failures while Slack took other calls; the message is then sent again.
+/// An outage does not count: whatever was sent just before it is found once it is over.
 const MOST_LOOK_BACKS: u32 = 5;
-/// The label of a call that worked.
-const OK: &str = "ok";
-
 impl Task {
     pub(super) fn handle(&mut self, key: &str, outcome: Outcome) {
         let lane = self.lanes.entry(key.to_owned()).or_default();
@@ -44,7 +42,6 @@ impl Task {
     }
 
     fn sent(&mut self, key: &str, sending: Sending, posted: &Posted) {
-        self.context.metrics.slack_call(method::POST_MESSAGE, OK);
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.succeeded();
         }
@@ -96,7 +93,7 @@ impl Task {
         }
     }
 
-    fn looked_back(&mut self, key: &str, result: Result<Option<MessageRef>, Failure>) {
+    fn looked_back(&mut self, key: &str, result: Result<Option<MessageRef>, NotSearched>) {
         let replies = self
             .record
             .as_ref()
@@ -111,12 +108,11 @@ impl Task {
             }
             (Ok(Some(_)), Some(replies)) => self.fact(key, Fact::Replied(replies + 1)),
             (Ok(None), _) => self.release(key),
-            (Err(Failure::Postponed(until)), _) => self.postponed(key, until),
-            (Err(Failure::Refused(error)), _) => {
+            (Err(NotSearched { failure: Failure::Postponed(until), .. }), _) => self.postponed(key, until),
+            (Err(NotSearched { failure: Failure::Refused(error), alone }), _) => {
                 let lane = self.lanes.entry(key.to_owned()).or_default();
-                lane.look_backs += 1;
-                let passes = matches!(error.class, Class::Transient | Class::Ambiguous);
-                if passes && lane.look_backs < MOST_LOOK_BACKS {
+                lane.look_backs += u32::from(alone);
+                if may_pass(&error) && lane.look_backs < MOST_LOOK_BACKS {
                     self.failed(key, error);
                 } else {
                     debug!(request_id = %self.id, recipient = key, %error, "Cannot tell whether it was sent: sending again");
@@ -140,7 +136,6 @@ impl Task {
     ) {
         match show {
             Some((name, Ok(()))) => {
-                self.context.metrics.slack_call(method::UPDATE, OK);
                 self.context.metrics.delivery(Operation::Update, Delivered::Ok);
                 info!(request_id = %self.id, recipient = key, state = name, "Updated the message");
                 self.fact(key, Fact::Shown(name));
@@ -158,7 +153,6 @@ impl Task {
         }
         match reaction {
             Some((name, Ok(()))) => {
-                self.context.metrics.slack_call(method::ADD_REACTION, OK);
                 self.context.metrics.delivery(Operation::Reaction, Delivered::Ok);
                 self.fact(key, Fact::Reacted(name));
             }
@@ -168,7 +162,7 @@ impl Task {
             }
             Some((_, Err(Failure::Refused(error)))) => {
                 // The message itself says how the request ended; the reaction is an extra.
-                warn!(request_id = %self.id, recipient = key, %error, remedy = error.remedy(), "Leaving out the reaction");
+                warn!(request_id = %self.id, recipient = key, %error, remedy = self.context.slack.remedy(&error), "Leaving out the reaction");
                 self.fact(key, Fact::ReactionGivenUp);
             }
             None => {}
@@ -179,7 +173,7 @@ impl Task {
         self.count_failure(&error);
         let lane = self.lanes.entry(key.to_owned()).or_default();
         let news = lane.problem.as_ref().is_none_or(|known| known.code != error.code);
-        let (id, remedy) = (&self.id, error.remedy());
+        let (id, remedy) = (&self.id, self.context.slack.remedy(&error));
         match error.class {
             _ if error.is_rate_limit() => {
                 debug!(request_id = %id, recipient = key, retry_after = ?error.retry_after, "Slack asks for patience");
@@ -209,7 +203,6 @@ impl Task {
             _ => Delivered::Refused,
         };
         self.context.metrics.delivery(operation, outcome);
-        self.context.metrics.slack_call(error.method, error.class.as_str());
     }
 
     /// Tells people what is left.
@@ -220,7 +213,7 @@ impl Task {
                 self.lanes.get(key).and_then(|lane| lane.problem.as_ref()).filter(|error| !error.is_rate_limit());
             let problem = problem.map(|error| Problem {
                 code: error.code.clone(),
-                remedy: error.remedy(),
+                remedy: self.context.slack.remedy(error),
                 of_recipient: matches!(error.class, Class::Config | Class::Recipient),
             });
             board.set(&self.id, key, Some(problem));

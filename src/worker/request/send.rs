@@ -31,7 +31,7 @@ pub(super) enum Outcome {
     /// A message or reply was sent.
     Sent(Sending, Result<Posted, Error>),
     /// The history was searched; `None` when the message is not there.
-    LookedBack(Result<Option<MessageRef>, Failure>),
+    LookedBack(Result<Option<MessageRef>, NotSearched>),
     /// Message and reaction were brought up to date, as far as each was asked for.
     Refreshed {
         /// What the message was to show, and whether it does.
@@ -39,6 +39,15 @@ pub(super) enum Outcome {
         /// The reaction that was to be added, and whether it was.
         reaction: Option<(&'static str, Result<(), Failure>)>,
     },
+}
+
+/// Why a search did not tell anything.
+#[derive(Debug)]
+pub(super) struct NotSearched {
+    /// What went wrong.
+    pub failure: Failure,
+    /// Whether it was the search alone: Slack takes other calls.
+    pub alone: bool,
 }
 
 /// What was sent.
@@ -132,6 +141,7 @@ pub(super) async fn post(
     let Place { address, conversation } = place;
     let post = Post { channel: address, content: message, thread_ts: thread.map(|parent| parent.ts) };
     let result = context.slack.post_message(&post).await;
+    paced::count(&context, method::POST_MESSAGE, &result);
     match &result {
         Ok(posted) => {
             context.learn_conversation(&post.channel, &posted.message.channel);
@@ -160,9 +170,17 @@ pub(super) async fn look_back(
     since: Timestamp,
     wanted: Metadata,
 ) -> Outcome {
-    Outcome::LookedBack(match &thread {
+    let found = match &thread {
         Some(parent) => unless_paused(&context, method::REPLIES, context.slack.find_reply(parent, &wanted)).await,
         None => find_posted(&context, target, since - SEARCH_MARGIN, &wanted).await,
+    };
+    Outcome::LookedBack(match found {
+        Ok(found) => Ok(found),
+        Err(failure) => {
+            let passes = matches!(&failure, Failure::Refused(error) if may_pass(error));
+            let alone = passes && unless_paused(&context, method::AUTH_TEST, context.slack.auth_test()).await.is_ok();
+            Err(NotSearched { failure, alone })
+        }
     })
 }
 
@@ -184,12 +202,20 @@ async fn find_posted(
     }
 }
 
+/// Whether the same call may work later without anybody's help.
+pub(super) fn may_pass(error: &Error) -> bool {
+    matches!(error.class, Class::Transient | Class::Ambiguous)
+}
+
 /// The id of the conversation in which a recipient's messages are; none when there is no such channel.
 async fn conversation(context: &Context, recipient: &Recipient) -> Result<Option<String>, Failure> {
     Ok(match recipient {
         Recipient::ChannelId(id) | Recipient::DirectMessage(id) => Some(id.clone()),
         Recipient::UserId(id) => Some(direct_messages(context, UserId::new(id)).await?),
         Recipient::Email(email) => {
+            if let known @ Some(_) = context.conversation_of(email) {
+                return Ok(known);
+            }
             let user = paced::lookup(context, email).await?;
             Some(direct_messages(context, user).await?)
         }

@@ -30,19 +30,28 @@ impl Task {
     }
 
     pub(super) async fn store(&mut self, teleport: &Teleport, mut next: Record) -> Result<(), Stop> {
-        let (set, expect): (PluginData, PluginData) = next.update();
-        if !set.is_empty() {
-            match teleport.client.update_plugin_data(&self.id, set.clone(), expect).await {
-                Ok(()) => {
-                    self.failures = 0;
-                    next.written(set);
-                }
-                Err(error) => return Err(self.store_failed(&error)),
-            }
+        let mut written = self.write(teleport, &mut next).await;
+        if let Err(error) = &written
+            && error.is_too_large()
+            && next.shed()
+        {
+            debug!(request_id = %self.id, %error, "Leaving out of the record what can be done without");
+            written = self.write(teleport, &mut next).await;
         }
+        written.map_err(|error| self.store_failed(&error))?;
         self.read_at = Instant::now();
         self.facts.clear();
         self.record = Some(next);
+        Ok(())
+    }
+
+    async fn write(&mut self, teleport: &Teleport, next: &mut Record) -> Result<(), CallError> {
+        let (set, expect): (PluginData, PluginData) = next.update();
+        if !set.is_empty() {
+            teleport.client.update_plugin_data(&self.id, set.clone(), expect).await?;
+            self.failures = 0;
+            next.written(set);
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     teleport::{
         client::Client,
-        dial::{DialError, DialOptions, Route, dial},
+        dial::{DialError, DialOptions, Refusal, Route, dial},
         error::{CallError, Kind},
         identity::Identity,
         watch::Watch,
@@ -51,12 +51,32 @@ pub enum ConnectError {
         /// When it expired.
         expires: String,
     },
+    /// The identity's time has not come.
+    #[error(
+        "Teleport refuses the identity of user {user:?}, which is not valid before {from}; check the clocks of this machine, of Teleport, and of where it was signed"
+    )]
+    TooEarly {
+        /// The identity's user.
+        user: String,
+        /// When it becomes valid.
+        from: String,
+    },
     /// Teleport broke off.
     #[error("{0}")]
     Call(#[from] CallError),
 }
 
 impl ConnectError {
+    /// No connection came about. TLS has one word for both ends of a certificate's time: `now` tells them apart.
+    fn dial(error: DialError, identity: &Identity, now: jiff::Timestamp) -> Self {
+        let out_of_time = matches!(error, DialError::Refused { refusal: Refusal::Expired, .. });
+        if out_of_time && now < identity.not_before() {
+            let (user, from) = (identity.user().to_owned(), identity.not_before().to_string());
+            return Self::TooEarly { user, from };
+        }
+        Self::Dial(error)
+    }
+
     /// Teleport turns the identity down.
     pub(super) fn refused(identity: Option<&Identity>, error: CallError) -> Self {
         let user = identity.map(|identity| identity.user().to_owned()).unwrap_or_default();
@@ -80,7 +100,8 @@ pub(super) async fn connect(
         Kind::AccessDenied | Kind::BadParameter => ConnectError::refused(Some(&identity), error),
         _ => ConnectError::Call(error),
     };
-    let (channel, route) = dial(&config.teleport.addr, identity.clone(), options).await?;
+    let dialed = dial(&config.teleport.addr, identity.clone(), options).await;
+    let (channel, route) = dialed.map_err(|error| ConnectError::dial(error, &identity, jiff::Timestamp::now()))?;
     let client = Client::new(channel, &config.teleport.plugin_name);
     let server = client.ping().await.map_err(&refused)?;
     let watch = client.watch().await.map_err(|error| match error.kind {
@@ -89,4 +110,28 @@ pub(super) async fn connect(
         _ => refused(error),
     })?;
     Ok(Connection { teleport: Teleport { client, server }, watch, route })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::teleport::{
+        dial::Address,
+        testing::{Cluster, Validity},
+    };
+
+    #[test]
+    fn an_identity_whose_time_has_not_come_is_not_called_expired() {
+        let file = Cluster::new("example").identity_file("plugin", Validity::Valid);
+        let identity = Identity::from_identity_file(file.as_bytes(), "auth.pem").unwrap();
+        let refused = || DialError::Refused { address: Address::new("auth", 3025), refusal: Refusal::Expired };
+        let second = jiff::SignedDuration::from_secs(1);
+        let early = ConnectError::dial(refused(), &identity, identity.not_before() - second).to_string();
+        assert!(
+            early.contains("not valid before") && early.contains("clocks") && !early.contains("expired"),
+            "{early}"
+        );
+        let late = ConnectError::dial(refused(), &identity, identity.not_after() + second).to_string();
+        assert!(late.contains("expired"), "{late}");
+    }
 }

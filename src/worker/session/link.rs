@@ -68,6 +68,7 @@ impl Session {
         );
         self.shared.reporter.teleport_connected(server, &connection.route);
         self.identity = Some(identity);
+        self.count_credentials();
         self.teleport.send_replace(Some(connection.teleport.clone()));
         self.shared.metrics.teleport_connected(true);
         self.shared.health.open(Gate::TELEPORT);

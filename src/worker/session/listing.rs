@@ -62,6 +62,7 @@ impl Session {
         let touched = std::mem::take(&mut self.touched);
         self.open.retain(|id| touched.contains(id));
         for Listed { id, observed, record } in listed {
+            self.context.learn_direct_messages(&record);
             let unseen = !touched.contains(&id);
             if unseen {
                 self.count_open(&id, &observed);

@@ -59,6 +59,7 @@ impl Session {
 
     pub(super) fn slack_works(&mut self, account: &Account, renewed: bool) {
         self.shared.reporter.slack_connected(account);
+        self.count_credentials();
         self.test_at = None;
         if std::mem::take(&mut self.test_failures) > 0 || renewed {
             self.wake_all();

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     files::Watched,
     slack::{
-        client::{Account, Client, Settings},
+        client::{Account, Client, Settings, SettingsError},
         error::{Class, Error as SlackError},
-        token::Token,
+        method,
+        token::{Token, TokenError},
     },
     worker::{
         Error, Shared,
@@ -19,13 +20,19 @@ use crate::{
 };
 
 const KEY: &str = "slack.token";
+const CA_BUNDLE: &str = "slack.ca_bundle";
 
 /// A client for the configured workspace. Without a strict start a token that is not there yet is waited for: Slack
 /// refuses every call until then.
 pub(super) fn client(shared: &Shared, strict: bool) -> Result<Client, Error> {
     let config = &shared.config;
     match read(config) {
-        Ok(token) => client_with(config, token),
+        Ok(token) => {
+            if let (TokenSource::File(path), Ok(Some(warning))) = (&config.slack.token, token.check_bot_slot()) {
+                warn!(file = %path.display(), "{KEY}: {warning}");
+            }
+            client_with(config, token)
+        }
         Err(error) if strict => Err(error),
         Err(error) => {
             error!(%error, "There is no Slack token: waiting for one");
@@ -39,9 +46,14 @@ fn client_with(config: &Config, token: Token) -> Result<Client, Error> {
     let mut settings = Settings::new(token);
     settings.api_url.clone_from(&config.slack.api_url);
     if let Some(path) = &config.slack.ca_bundle {
-        settings.ca_bundle = Some(read_file("slack.ca_bundle", path)?);
+        settings.ca_bundle = Some(read_file(CA_BUNDLE, path)?);
     }
-    Ok(Client::new(&settings)?)
+    Client::new(&settings).map_err(|error| match (error, &config.slack.ca_bundle) {
+        (error @ SettingsError::CaBundle { .. }, Some(path)) => {
+            Error::Unusable { key: CA_BUNDLE, path: path.clone(), reason: error.to_string() }
+        }
+        (error, _) => error.into(),
+    })
 }
 
 fn read(config: &Config) -> Result<Token, Error> {
@@ -53,11 +65,13 @@ fn read(config: &Config) -> Result<Token, Error> {
     bytes.truncate(TOKEN_FILE_LIMIT);
     let unusable = |reason: &str| Error::Unusable { key: KEY, path: path.clone(), reason: reason.to_owned() };
     let text = std::str::from_utf8(&bytes).map_err(|_| unusable("not text; put the bot token (xoxb-...) into it"))?;
-    let token = Token::new(text);
-    if token.is_empty() {
-        return Err(unusable("empty; put the bot token (xoxb-...) into it"));
+    // Some editors put a byte order mark in front.
+    let token = Token::new(text.trim_start_matches('\u{feff}'));
+    match token.check_bot_slot() {
+        Ok(_) => Ok(token),
+        Err(TokenError::Empty) => Err(unusable("empty; put the bot token (xoxb-...) into it")),
+        Err(error) => Err(unusable(&error.to_string())),
     }
-    Ok(token)
 }
 
 /// Tells when the token's file changes; never, if it is not in a file.
@@ -72,6 +86,20 @@ pub(super) fn watched(config: &Config) -> Watched {
 pub(super) fn is_fatal(error: &SlackError) -> bool {
     error.class == Class::Auth
 }
+
+/// An account whose token may post, as far as Slack says which scopes it has: the others each serve a part of the work
+/// only, and are asked for when that fails.
+pub(super) fn able(account: Account) -> Result<Account, SlackError> {
+    // Classic apps have `bot`, or `chat:write:bot`.
+    let posts = |scope: &String| matches!(scope.as_str(), POST | "bot") || scope.starts_with("chat:write:");
+    if account.scopes.is_empty() || account.scopes.iter().any(posts) {
+        return Ok(account);
+    }
+    Err(SlackError { needed: Some(POST.into()), ..SlackError::new(method::AUTH_TEST, "missing_scope", None) })
+}
+
+/// The scope without which nothing can be told to anybody.
+const POST: &str = "chat:write";
 
 /// How a test of the token ended.
 pub(super) enum Tested {
@@ -92,13 +120,13 @@ pub(super) async fn test(config: Arc<Config>, client: Client) -> Tested {
         Err(error) => return Tested::NewFails(error),
     };
     let Some(token) = fresh else {
-        return client.auth_test().await.map_or_else(Tested::Fails, Tested::Works);
+        return client.auth_test().await.and_then(able).map_or_else(Tested::Fails, Tested::Works);
     };
     let trial = match client_with(&config, token.clone()) {
         Ok(trial) => trial,
         Err(error) => return Tested::NewFails(error),
     };
-    match trial.auth_test().await {
+    match trial.auth_test().await.and_then(able) {
         Ok(account) => {
             client.set_token(token);
             Tested::Renewed(account)

@@ -2,6 +2,7 @@
 
 import { byId, complain } from "./dom.js";
 import * as faults from "./faults.js";
+import * as news from "./news.js";
 import * as slack from "./slack.js";
 import { connect, on, state } from "./state.js";
 import * as steps from "./steps.js";
@@ -17,7 +18,7 @@ function part(id, text, mood) {
 
 function drawPipeline() {
   if (!state.connected) {
-    for (const id of ["part-teleport", "part-worker", "part-slack"]) part(id, "demo ended", "bad");
+    for (const id of ["part-teleport", "part-worker", "part-slack"]) part(id, "not reachable", "bad");
     return;
   }
   const { slack: workspace, teleport: cluster, worker } = state;
@@ -38,6 +39,12 @@ function requests(cluster) {
   return pending === 1 ? "1 pending request" : `${pending} pending requests`;
 }
 
-for (const part of [slack, teleport, steps, faults, timeline]) part.start();
+/** Says that the demo is gone, and that it is back. */
+function drawConnection() {
+  byId("connection").textContent = state.connected ? "" : "The demo has ended, or cannot be reached. This page goes on as soon as it runs again.";
+}
+
+for (const part of [slack, news, teleport, steps, faults, timeline]) part.start();
 on(["slack", "teleport", "worker", "connection"], drawPipeline);
+on(["connection"], drawConnection);
 connect().catch(() => complain("The demo does not answer. Is it still running?"));

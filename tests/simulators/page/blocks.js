@@ -1,7 +1,9 @@
 // Block Kit, drawn as Slack draws it.
 
 import { h } from "./dom.js";
-import { channelLink, emoji, groupMention, link, mention, mrkdwn, plainText } from "./mrkdwn.js";
+import { element, image } from "./elements.js";
+import { markdown } from "./markdown.js";
+import { channelLink, emoji, groupMention, link, mention, mrkdwn, text } from "./mrkdwn.js";
 
 /** Blocks as elements. `press(action)` is called when somebody presses a button that is not a link. */
 export function blocks(list, press) {
@@ -13,64 +15,54 @@ export function blocks(list, press) {
 
 const unknown = (block) => h("p", { class: "unknown" }, `A “${block.type}” block, which this page does not draw.`);
 
-/** A text object. */
-export function text(object) {
-  if (!object) return [];
-  return object.type === "mrkdwn" ? mrkdwn(object.text) : plainText(object.text, object.emoji !== false);
-}
+const words = (object) => h("div", { class: "text" }, text(object));
 
 const BLOCKS = {
   header: (block) => h("h4", {}, text(block.text)),
   divider: () => h("hr"),
   section: (block, press) => [
     h("div", { class: "section-main" },
-      block.text ? h("div", { class: "text" }, text(block.text)) : null,
-      block.fields ? h("div", { class: "fields" }, block.fields.map((field) => h("div", { class: "text" }, text(field)))) : null),
+      block.text ? words(block.text) : null,
+      block.fields ? h("div", { class: "fields" }, block.fields.map(words)) : null),
     block.accessory ? h("div", { class: "accessory" }, element(block.accessory, press)) : null,
   ],
   context: (block) => block.elements.map((part) => (part.type === "image" ? image(part) : h("span", { class: "text" }, text(part)))),
   actions: (block, press) => block.elements.map((part) => element(part, press)),
+  context_actions: (block, press) => block.elements.map((part) => element(part, press)),
   image: (block) => [block.title ? h("p", {}, text(block.title)) : null, image(block)],
-  markdown: (block) => h("div", { class: "text" }, plainText(block.text)),
+  video: (block) => [h("p", {}, h("b", {}, block.title_url ? link(block.title_url, text(block.title)) : text(block.title))), image(block)],
+  markdown: (block) => markdown(block.text),
   rich_text: (block) => block.elements.map(richText),
-  input: (block) => [
-    h("label", { for: `input-${block.block_id}` }, text(block.label), block.optional ? h("small", {}, " (optional)") : null),
-    input(block),
-    block.hint ? h("small", {}, text(block.hint)) : null,
-  ],
+  table: (block) => h("table", {}, block.rows.map((row, index) => h("tr", {}, row.map((cell) => h(index ? "td" : "th", {}, tableCell(cell)))))),
+  alert: (block) => h("div", { class: `alert ${block.level ?? ""}` }, words(block.text)),
+  card: (block, press) => h("div", { class: "kit-card" },
+    block.title ? h("b", {}, text(block.title)) : null,
+    block.subtitle ? h("small", {}, text(block.subtitle)) : null,
+    block.body ? words(block.body) : null,
+    block.actions ? h("div", { class: "block-actions" }, block.actions.map((part) => element(part, press))) : null),
+  input: (block, press) => h("label", {},
+    text(block.label), block.optional ? h("small", {}, " (optional)") : null,
+    element(block.element, press),
+    block.hint ? h("small", {}, text(block.hint)) : null),
 };
 
-// Images live on the internet, which this page does without.
-const image = (part) => h("span", { class: "picture", role: "img", "aria-label": part.alt_text }, `🖼 ${part.alt_text ?? ""}`);
+const tableCell = (cell) => (cell.type === "rich_text" ? cell.elements.map(richText) : String(cell.text ?? cell.value));
 
-function input(block) {
-  const part = block.element;
-  const common = { id: `input-${block.block_id}`, name: `${block.block_id}|${part.action_id}`, required: !block.optional };
-  if (part.type === "plain_text_input" && part.multiline) return h("textarea", { ...common, value: part.initial_value ?? "", rows: 4 });
-  if (part.options) return h("select", common, part.options.map((option) => h("option", { value: option.value }, text(option.text))));
-  return h("input", { ...common, value: part.initial_value ?? "" });
-}
-
-function element(part, press) {
-  if (part.type === "image") return image(part);
-  if (part.type !== "button") return h("button", { class: "slack-button", disabled: true }, text(part.placeholder ?? { text: part.type }));
-  const looks = `slack-button ${part.style ?? ""}`;
-  if (part.url) return h("span", { class: looks }, link(part.url, part.text.text));
-  const name = part.accessibility_label;
-  const press_ = () => (part.confirm ? confirm(part.confirm, () => press(part)) : press(part));
-  return h("button", { class: looks, type: "button", "aria-label": name, "data-focus": part.action_id, onclick: press_ }, text(part.text));
-}
-
-function confirm(question, then) {
-  const close = () => dialog.remove();
-  const dialog = h("dialog", { class: "modal", onclose: close },
-    h("h3", {}, text(question.title)),
-    h("div", { class: "text" }, text(question.text)),
-    h("div", { class: "modal-actions" },
-      h("button", { onclick: () => dialog.close() }, text(question.deny)),
-      h("button", { class: question.style === "danger" ? "danger" : "primary", onclick: () => { dialog.close(); then(); } }, text(question.confirm))));
-  document.body.append(dialog);
-  dialog.showModal();
+/** Legacy attachments: a bar in their colour, and what stands beside it (Slack docs: secondary message attachments). */
+export function attachments(list, press) {
+  return (list ?? []).map((part) => {
+    const bar = h("div", { class: "attachment" },
+      part.author_name ? h("p", {}, h("b", {}, part.author_name)) : null,
+      part.title ? h("p", {}, h("b", {}, part.title_link ? link(part.title_link, part.title) : part.title)) : null,
+      part.text ? h("div", { class: "text" }, mrkdwn(part.text)) : null,
+      part.fields ? h("div", { class: "fields" }, part.fields.map((field) =>
+        h("div", { class: field.short ? "text" : "text wide" }, h("b", {}, field.title), h("br"), mrkdwn(field.value ?? "")))) : null,
+      part.blocks ? blocks(part.blocks, press) : null,
+      part.footer ? h("p", { class: "footer" }, part.footer) : null);
+    const colour = { good: "#2eb886", warning: "#daa038", danger: "#a30200" }[part.color] ?? `#${String(part.color ?? "").replace("#", "")}`;
+    if (/^#[0-9a-f]{6}$/i.test(colour)) bar.style.setProperty("--bar", colour);
+    return [part.pretext ? h("div", { class: "text" }, mrkdwn(part.pretext)) : null, bar];
+  });
 }
 
 function richText(part) {
@@ -79,9 +71,15 @@ function richText(part) {
     case "rich_text_section": return h("div", { class: "text" }, children());
     case "rich_text_quote": return h("blockquote", {}, children());
     case "rich_text_preformatted": return h("pre", { class: "code-block" }, h("code", {}, children()));
-    case "rich_text_list": return h(part.style === "ordered" ? "ol" : "ul", {}, part.elements.map((item) => h("li", {}, richText(item))));
+    case "rich_text_list": return richList(part);
     default: return unknown(part);
   }
+}
+
+function richList(part) {
+  const list = h(part.style === "ordered" ? "ol" : "ul", { class: `indent-${Math.min(part.indent ?? 0, 8)}` }, part.elements.map((item) => h("li", {}, richText(item))));
+  if (part.offset) list.start = part.offset + 1;
+  return list;
 }
 
 function richElement(part) {

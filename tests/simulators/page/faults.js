@@ -50,12 +50,16 @@ const GROUPS = [
 ];
 
 const EFFECTS = {
-  error: ["code"], error_after: ["code"], rate_limited: ["retry_after"], server_error: ["status"], server_error_after: ["status"],
-  hang: [], reset_before: [], answer_lost: [], slow: ["millis"], malformed: [], stale_read: ["millis"], html: [], drip: ["millis"],
+  error: ["code"], error_after: ["code"], rate_limited: ["retry_after"], rate_limited_text: ["retry_after"],
+  server_error: ["status"], server_error_after: ["status"], redirect: ["location"], hang: [], reset_before: [], answer_lost: [],
+  slow: ["millis"], malformed: [], html: [], huge: ["bytes"], drip: ["millis"], stale_read: ["millis"],
   cut: [], stall: [], end: [], duplicate: [],
 };
 
-const DEFAULTS = { code: "internal_error", retry_after: 5, status: 503, millis: 3000 };
+const DEFAULTS = { code: "internal_error", retry_after: 5, status: 503, millis: 3000, bytes: 20000000, location: "https://example.com/" };
+
+/** What is text among them; the rest are numbers. */
+const TEXTS = ["code", "location"];
 
 /** Draws the controls, and keeps the list of faults in force. */
 export function start() {
@@ -66,17 +70,17 @@ export function start() {
     h("div", { id: "fault-groups" }),
     anyFault());
   on(["worker"], drawGroups);
-  on(["slack", "teleport", "tick"], drawInForce);
+  on(["slack", "teleport", "worker", "tick"], drawInForce);
   drawGroups();
   // Faults that end by time end without an event.
   setInterval(() => (listed().length ? changed("tick") : undefined), 1000);
 }
 
 function drawGroups() {
-  const groups = GROUPS.map((group) => ({ title: group.title, ready: group.presets.map((preset) => Boolean(preset.when?.() ?? true)) }));
+  const groups = GROUPS.map((group) => ({ title: group.title, ready: group.presets.map((preset) => preset.when ? Boolean(preset.when()) : true) }));
   reconcile(byId("fault-groups"), groups, {
     key: (group) => group.title,
-    build: ({ title, ready }) => h("section", { class: "fault-group", "aria-label": title }, h("h3", {}, title),
+    build: ({ title, ready }) => h("div", { class: "fault-group", role: "group", "aria-label": title }, h("h3", {}, title),
       h("ul", {}, GROUPS.find((group) => group.title === title).presets.map((preset, index) => h("li", {},
         h("button", { type: "button", disabled: !ready[index], "data-focus": preset.text, "aria-describedby": `hint-${title}-${index}`.replaceAll(" ", "-"), onclick: preset.act }, preset.text),
         h("span", { class: "hint", id: `hint-${title}-${index}`.replaceAll(" ", "-") }, preset.hint))))),
@@ -99,18 +103,37 @@ function listed() {
   });
 }
 
+/** What was broken by other means than a fault; it is mended by its own button. */
+function broken() {
+  const { slack: workspace, teleport: cluster, worker } = state;
+  return [
+    worker?.ended && !worker.pid ? "the program does not run" : null,
+    cluster && !cluster.is_up ? "teleport: away" : null,
+    workspace && !workspace.channels.find(({ name }) => name === "dba-oncall")?.bot_is_member ? "slack: the app is not in #dba-oncall" : null,
+  ].filter(Boolean).map((text) => ({ text }));
+}
+
 function drawInForce() {
-  reconcile(byId("in-force"), listed(), {
-    key: ({ service, number }) => `${service}-${number}`,
-    build: ({ service, number, fault }) => h("li", {}, h("span", {}, `${service}: ${describe(fault)}`),
-      h("button", { type: "button", class: "quiet", "aria-label": `End ${describe(fault)}`, onclick: () => post(`/${service}/_sim/faults/${number}`, {}, "DELETE") }, "✕")),
+  reconcile(byId("in-force"), [...broken(), ...listed()], {
+    key: ({ text, service, number }) => text ?? `${service}-${number}`,
+    build: ({ text, service, number, fault }) => (text ? h("li", {}, h("span", {}, text)) : h("li", {}, h("span", {}, `${service}: ${describe(fault)}`),
+      h("button", { type: "button", class: "quiet", "aria-label": `End ${describe(fault)}`, onclick: () => end(service, number) }, "✕"))),
   });
+}
+
+/** Ends a fault. No event tells of that, so the page takes it off its own list. */
+async function end(service, number) {
+  const ended = await post(`/${service}/_sim/faults/${number}`, {}, "DELETE");
+  if (!ended) return;
+  state[service].faults = state[service].faults.filter((fault) => (fault.id ?? fault.number) !== number);
+  changed(service);
 }
 
 function describe(fault) {
   const detail = fault.status ?? fault.code ?? (fault.millis ? `${fault.millis} ms` : "");
   const extent = fault.count ? `, ${fault.count}×` : fault.for_millis ? `, for ${fault.for_millis / 1000} s` : "";
-  return `${fault.method} ${fault.effect.replaceAll("_", " ")} ${detail}`.trim() + extent;
+  const calls = fault.method === "*" ? "every call:" : fault.method;
+  return `${calls} ${fault.effect.replaceAll("_", " ")} ${detail}`.trim() + extent;
 }
 
 /** The whole vocabulary. */
@@ -125,7 +148,7 @@ function anyFault() {
     event.preventDefault();
     const data = Object.fromEntries(new FormData(event.target));
     const fault = { method: data.method, effect: data.effect };
-    for (const name of EFFECTS[data.effect]) fault[name] = name === "code" ? data[name] : Number(data[name]);
+    for (const name of EFFECTS[data.effect]) fault[name] = TEXTS.includes(name) ? data[name] : Number(data[name]);
     if (data.count) fault.count = Number(data.count);
     if (data.seconds) fault.for_millis = Number(data.seconds) * 1000;
     post(`/${data.service}/_sim/faults`, fault);

@@ -1,6 +1,6 @@
 // One message: author, blocks, reactions, and the way into its thread.
 
-import { blocks } from "./blocks.js";
+import { attachments, blocks } from "./blocks.js";
 import { h } from "./dom.js";
 import { emoji, mrkdwn } from "./mrkdwn.js";
 import { post, state } from "./state.js";
@@ -14,8 +14,11 @@ export const nameOf = (id) => user(id)?.real_name || user(id)?.name || id;
 
 export const timeOf = (ts) => new Date(Number(ts) * 1000);
 
+/** Whether a message stands in a thread below another one. */
+export const isReply = (shown) => shown.object.thread_ts && shown.object.thread_ts !== shown.object.ts;
+
 /** A square with a letter in a colour of its own; the app's has a tick. */
-export function avatar(id) {
+function avatar(id) {
   const isBot = user(id)?.kind === "bot";
   const sum = [...id].reduce((total, letter) => total + letter.codePointAt(0), 0);
   const square = h("span", { class: isBot ? "avatar app" : "avatar", "aria-hidden": "true" }, isBot ? "✓" : nameOf(id).slice(0, 1));
@@ -25,14 +28,15 @@ export function avatar(id) {
 
 /**
  * A message as an article. `replies` are those of its thread, and `open` opens it; both are left out inside a thread.
- * `actor` is the id of the person who presses and reacts.
+ * `actor` is the id of the person who presses and reacts; `parent` is what a reply answers that was also sent to the channel.
  */
-export function message(shown, { replies = [], open, actor, channel, onlyFor }) {
+export function message(shown, { replies = [], open, actor, channel, onlyFor, parent }) {
   const { object } = shown;
   const time = timeOf(object.ts);
   const clock = time.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
   const press = (part) => post("/slack/_sim/click", { user: actor(), channel, ts: object.ts, action_id: part.action_id });
-  const body = object.blocks?.length ? blocks(object.blocks, press) : h("div", { class: "text" }, mrkdwn(object.text));
+  const body = h("div", { class: "message-body" }, content(shown, press), attachments(object.attachments, press));
+  if (object.edited) ([...body.querySelectorAll(".text")].at(-1) ?? body).append(" ", h("span", { class: "edited" }, "(edited)"));
   const author = object.username || nameOf(object.user);
   return h("article", { class: onlyFor ? "message ephemeral" : "message", "aria-label": `${author}, ${clock}` },
     avatar(object.user),
@@ -42,11 +46,18 @@ export function message(shown, { replies = [], open, actor, channel, onlyFor }) 
         h("b", {}, author),
         user(object.user)?.kind === "bot" ? h("span", { class: "badge" }, "APP") : null,
         h("time", { dateTime: time.toISOString(), title: time.toLocaleString() }, clock)),
-      h("div", { class: "message-body" }, body, object.edited ? h("span", { class: "edited" }, "(edited)") : null),
+      parent ? h("p", { class: "only-you" }, "replied to a thread: ", h("i", {}, parent)) : null,
+      body,
       reactions(object, { actor, channel }),
       open && replies.length ? summary(replies, open) : null),
     open ? h("div", { class: "message-actions" },
       h("button", { class: "quiet", "data-focus": `reply-${object.ts}`, onclick: open, "aria-label": `Reply to ${author}, ${clock}` }, "Reply")) : null);
+}
+
+/** What Slack made blocks of is drawn from the text: there is the markup that its blocks would hold. */
+function content({ object, generated_blocks: isText }, press) {
+  if (object.blocks?.length && !isText) return blocks(object.blocks, press);
+  return object.text ? h("div", { class: "text" }, mrkdwn(object.text)) : null;
 }
 
 function reactions(object, { actor, channel }) {

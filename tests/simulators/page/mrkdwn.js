@@ -5,6 +5,11 @@ import { state } from "./state.js";
 
 const unescape = (text) => text.replace(/&(lt|gt|amp);/g, (_, name) => ({ lt: "<", gt: ">", amp: "&" })[name]);
 
+/** A text object. */
+export function text(object) {
+  return object.type === "mrkdwn" ? mrkdwn(object.text) : plainText(object.text, object.emoji !== false);
+}
+
 /** A piece of mrkdwn as nodes: code blocks and quotes first, then what stands in a line. */
 export function mrkdwn(text) {
   const pieces = text.split(/```([\s\S]*?)```/);
@@ -33,10 +38,10 @@ function quotes(text) {
   };
   let restIsQuoted = false;
   for (const line of text.split("\n")) {
-    restIsQuoted ||= line.startsWith("&gt;&gt;&gt;");
-    const isQuoted = restIsQuoted || line.startsWith("&gt;");
+    restIsQuoted ||= /^(&gt;|>){3}/.test(line);
+    const isQuoted = restIsQuoted || /^(&gt;|>)/.test(line);
     if (isQuoted ? plain.length : quoted.length) flush();
-    (isQuoted ? quoted : plain).push(isQuoted ? line.replace(/^(&gt;){1,3} ?/, "") : line);
+    (isQuoted ? quoted : plain).push(isQuoted ? line.replace(/^(&gt;|>){1,3} ?/, "") : line);
   }
   flush();
   return nodes;

@@ -1,7 +1,7 @@
 // Slack's window: conversations with unread marks, messages, a thread beside them.
 
-import { announce, byId, h, reconcile } from "./dom.js";
-import { message, nameOf, timeOf, user } from "./message.js";
+import { byId, h, reconcile } from "./dom.js";
+import { isReply, message, nameOf, timeOf, user } from "./message.js";
 import { on, post, state } from "./state.js";
 
 /** The one who sees everything, so that nothing has to be looked for. */
@@ -9,7 +9,7 @@ const EVERYBODY = "";
 /** Who acts while everything is seen. */
 const ACTOR = "bob@example.com";
 
-const view = { channel: null, thread: null, persona: EVERYBODY, read: new Map(), seen: new Map() };
+const view = { channel: null, thread: null, persona: EVERYBODY, read: new Map() };
 
 /** Draws Slack whenever it changes. */
 export function start() {
@@ -41,9 +41,14 @@ export function messagesAbout(request) {
   return found.filter(({ shown }) => shown.object.metadata?.event_payload?.request_id === request && !isReply(shown));
 }
 
-const isReply = (shown) => shown.object.thread_ts && shown.object.thread_ts !== shown.object.ts;
+const current = () => state.slack.channels.find((known) => known.id === view.channel);
 
-const actor = () => view.persona || state.slack.users.find((known) => known.email === ACTOR)?.id || state.slack.users[0].id;
+/** Who acts in the conversation: the one who looks, or, while everything is seen, the one whom the app writes to. */
+function actor() {
+  const channel = current();
+  if (view.persona || channel?.kind === "im") return view.persona || channel.user;
+  return state.slack.users.find((known) => known.email === ACTOR).id;
+}
 
 function composer(id, thread) {
   byId(id).addEventListener("submit", async (event) => {
@@ -76,7 +81,6 @@ function draw() {
     const first = channels.find((channel) => channel.name === "dba-oncall") ?? channels.find((channel) => channel.name) ?? channels[0];
     view.channel = first?.id;
   }
-  tellNews();
   drawPersonas();
   drawSidebar(channels);
   drawConversation();
@@ -110,11 +114,11 @@ function drawSidebar(channels) {
   const build = (entry) => h("li", {}, h("button", {
     class: entry.unread ? "conversation-link unread" : "conversation-link",
     "aria-current": entry.current ? "true" : undefined,
-    "aria-label": label(entry),
     "data-focus": `conversation-${entry.id}`,
     onclick: () => show(entry.id, { focus: true }),
-  }, h("span", { class: "mark", "aria-hidden": "true" }, entry.mark), h("span", { class: "name" }, entry.title),
-  entry.unread ? h("span", { class: "count" }, entry.unread) : null));
+  }, h("span", { class: "mark", "aria-hidden": "true" }, entry.mark), h("span", { class: "unseen" }, KINDS[entry.mark]),
+  h("span", { class: "name" }, entry.title),
+  entry.unread ? h("span", { class: "count" }, entry.unread, h("span", { class: "unseen" }, " unread")) : null));
   const options = { key: (entry) => entry.id, build };
   const named = channels.filter((channel) => channel.kind !== "im").map(item).sort((a, b) => a.archived - b.archived || a.title.localeCompare(b.title));
   reconcile(byId("channels"), named.map((entry) => (entry.archived ? { ...entry, title: `${entry.title} (archived)` } : entry)), options);
@@ -131,10 +135,8 @@ function keepInSight(link) {
   strip.scrollLeft = link.offsetLeft - (strip.clientWidth - link.offsetWidth) / 2;
 }
 
-function label(entry) {
-  const kind = { "#": "channel", "🔒": "private channel", "": "direct messages with" }[entry.mark];
-  return `${kind} ${entry.title}${entry.unread ? `, ${entry.unread} unread` : ""}`;
-}
+/** What the marks say, for those who do not see them. */
+const KINDS = { "#": "channel ", "🔒": "private channel ", "": "direct messages with " };
 
 /** A person sees who the bot is to them; who sees everything, to whom the bot writes. */
 function titleOf(channel) {
@@ -143,38 +145,52 @@ function titleOf(channel) {
 }
 
 function unread(channel) {
-  const last = view.read.get(channel.id) ?? "";
+  const last = view.read.get(readKey(channel.id)) ?? "";
   return channel.messages.filter((shown) => shown.object.ts > last && user(shown.object.user)?.kind === "bot" && !isReply(shown)).length;
 }
 
+/** Everybody reads for themselves. */
+const readKey = (channel) => `${view.persona}/${channel}`;
+
 function drawConversation() {
-  const channel = state.slack.channels.find((known) => known.id === view.channel);
+  const channel = current();
   if (!channel) return;
-  const prefix = { public: "# ", private: "🔒 ", im: "" }[channel.kind] ?? "";
+  const prefix = { public: "#", private: "🔒 ", im: "" }[channel.kind] ?? "";
   const title = channel.kind === "im" && view.persona === EVERYBODY ? `${nameOf(channel.bot)} → ${nameOf(channel.user)}` : titleOf(channel);
   byId("conversation-title").textContent = prefix + title;
   byId("conversation-note").textContent = note(channel);
-  byId("composer").elements.text.placeholder = `Message ${channel.kind === "im" ? nameOf(actor()) : `#${channel.name}`} as ${nameOf(actor())}`;
+  byId("composer").elements.text.placeholder = `Message ${channel.kind === "im" ? nameOf(channel.bot) : `#${channel.name}`} as ${nameOf(actor())}`;
   byId("composer").hidden = channel.archived;
+  byId("messages").setAttribute("aria-label", `Messages in ${prefix}${title}`);
 
   const ephemerals = state.slack.ephemerals
     .filter((shown) => shown.channel === channel.id && (view.persona === EVERYBODY || shown.user === view.persona))
     .map((shown) => ({ object: shown.object, onlyFor: nameOf(shown.user) }));
   const shown = [...channel.messages.filter((one) => !isReply(one) || one.broadcast), ...ephemerals]
     .sort((a, b) => a.object.ts.localeCompare(b.object.ts))
-    .map((one) => ({ ...one, replies: channel.messages.filter((reply) => isReply(reply) && reply.object.thread_ts === one.object.ts) }));
+    .map((one) => ({ ...one, parent: parentOf(channel, one), replies: channel.messages.filter((reply) => isReply(reply) && reply.object.thread_ts === one.object.ts) }));
   drawList(byId("messages"), `${channel.id}/${view.persona}`, shown, (one) => ({
-    replies: one.replies, channel: channel.id, actor, onlyFor: one.onlyFor,
-    open: one.onlyFor ? undefined : () => openThread(one.object.ts),
+    replies: one.replies, channel: channel.id, actor, onlyFor: one.onlyFor, parent: one.parent,
+    open: one.onlyFor ? undefined : () => openThread(one.object.thread_ts ?? one.object.ts),
   }));
-  byId("messages").dataset.empty = note(channel) ? "" : `Nothing has been said in ${prefix}${title} yet.`;
+  byId("messages").dataset.empty = note(channel) ? "" : `Nothing has been said in ${prefix}${title} yet.${hint(channel)}`;
   const last = channel.messages.at(-1)?.object.ts;
   if (last && !document.hidden) markRead(channel.id, last);
 }
 
+/** The first words of a reply's thread, where the reply stands in the channel as well. */
+function parentOf(channel, one) {
+  return isReply(one) ? channel.messages.find((known) => known.object.ts === one.object.thread_ts)?.object.text.slice(0, 80) : undefined;
+}
+
+/** What to do about an empty channel, if the program writes there. */
+function hint(channel) {
+  return state.setup.routes.some(({ to }) => to.includes(channel.name)) ? "\nWhen somebody asks for access, the app posts the request here." : "";
+}
+
 function markRead(channel, ts) {
-  if (view.read.get(channel) === ts) return;
-  view.read.set(channel, ts);
+  if (view.read.get(readKey(channel)) === ts) return;
+  view.read.set(readKey(channel), ts);
   drawSidebar(state.slack.channels.filter(isSeen));
 }
 
@@ -185,11 +201,12 @@ function note(channel) {
 }
 
 function drawThread() {
-  const channel = state.slack.channels.find((known) => known.id === view.channel);
+  const channel = current();
   const parent = channel?.messages.find((one) => one.object.ts === view.thread);
   byId("thread").hidden = !parent;
   byId("slack").classList.toggle("with-thread", Boolean(parent));
   if (!parent) return;
+  byId("thread-composer").elements.text.placeholder = `Reply as ${nameOf(actor())}`;
   const replies = channel.messages.filter((one) => isReply(one) && one.object.thread_ts === view.thread);
   drawList(byId("thread-messages"), `${channel.id}/${view.thread}`, [parent, ...replies], () => ({ channel: channel.id, actor }));
 }
@@ -218,21 +235,4 @@ function withDays(shown) {
     const title = day === new Date().toDateString() ? "Today" : day;
     return isNew ? [{ day, title }, one] : [one];
   });
-}
-
-/** Tells screen readers what the app posted or changed since the last time. */
-function tellNews() {
-  const isFirst = view.seen.size === 0;
-  const news = [];
-  for (const channel of state.slack.channels) {
-    for (const { object, updates } of channel.messages) {
-      const key = `${channel.id}/${object.ts}`;
-      const before = view.seen.get(key);
-      view.seen.set(key, updates);
-      if (isFirst || before === updates) continue;
-      const place = channel.kind === "im" ? `direct messages with ${nameOf(channel.user)}` : `channel ${channel.name}`;
-      news.push(`${before === undefined ? "New message" : "Changed message"} in ${place}: ${object.text}`);
-    }
-  }
-  if (news.length) announce(news.join(". "));
 }

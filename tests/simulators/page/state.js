@@ -44,8 +44,18 @@ export async function connect() {
   follow("worker", (value) => { state.worker = value; });
   follow("log", addLines);
   follow("calls", addCalls);
-  events.addEventListener("open", () => { state.connected = true; changed("connection"); });
+  events.addEventListener("open", () => {
+    state.connected = true;
+    changed("connection");
+    leaveIfRestarted();
+  });
   events.addEventListener("error", () => { state.connected = false; changed("connection"); });
+}
+
+/** Another run of the demo knows nothing of what this page shows. */
+async function leaveIfRestarted() {
+  const { started } = await get("/demo/setup");
+  if (started !== state.setup.started) location.reload();
 }
 
 function addLines(lines) {

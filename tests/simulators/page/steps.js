@@ -62,6 +62,7 @@ const ACTIONS = {
   async decide() {
     progress.looked = true;
     await review(progress.request, REVIEWER, true, "Go ahead");
+    byId("slack").scrollIntoView({ block: "nearest" });
   },
   break() {
     byId("break").scrollIntoView({ block: "start" });

@@ -6,6 +6,9 @@ import { on, post, state } from "./state.js";
 /** Roles that are no use to ask for. */
 const OWN_ROLES = ["access-plugin", "requester", "reviewer"];
 
+/** Characters from which a reason is scrolled. */
+const LONG = 300;
+
 const PHRASES = { PENDING: "Pending", APPROVED: "Approved", DENIED: "Denied", PROMOTED: "Promoted" };
 
 /** Draws Teleport whenever it changes. */
@@ -15,6 +18,7 @@ export function start() {
     event.preventDefault();
     ask(read(event.target));
   });
+  byId("request-form").addEventListener("change", drawAudience);
   window.addEventListener("hashchange", focusRequest);
 }
 
@@ -48,6 +52,7 @@ function draw() {
   const roles = teleport.roles.filter((role) => !OWN_ROLES.includes(role)).sort((a, b) => (b === "dba") - (a === "dba") || a.localeCompare(b));
   pills("role-pills", "roles", roles, ["dba"]);
   pills("reviewer-pills", "reviewers", reviewers(), []);
+  drawAudience();
   const requests = teleport.requests.map((request) => ({ ...request, reviewers: reviewers() }));
   const gone = Object.entries(teleport.orphaned_plugin_data).map(([id, data]) => ({ id, state: "GONE", plugin_data: data }));
   reconcile(byId("requests"), [...requests, ...gone], {
@@ -56,6 +61,15 @@ function draw() {
     onchange: (element) => element.classList.add("fresh"),
   });
   byId("requests-empty").hidden = requests.length + gone.length > 0;
+}
+
+/** Whom the program tells, by its configuration: a role's own recipients, or else those of `*`, and the suggested reviewers. */
+function drawAudience() {
+  const { roles, suggested_reviewers: suggested } = read(byId("request-form"));
+  const of = (role) => state.setup.routes.find((route) => route.role === role)?.to;
+  const told = new Set([...roles.flatMap((role) => of(role) ?? of("*") ?? []), ...suggested]);
+  const names = [...told].map((name) => (name.includes("@") ? name : `#${name}`));
+  byId("audience").textContent = names.length ? `Told in Slack: ${new Intl.ListFormat("en").format(names)}.` : "";
 }
 
 const reviewers = () => Object.entries(state.teleport.users).filter(([, roles]) => roles.includes("reviewer")).map(([name]) => name);
@@ -70,22 +84,30 @@ function pills(id, name, values, chosen) {
 
 function card(request) {
   const { id, user, roles = [] } = request;
-  if (request.state === "GONE") {
-    return h("li", { class: "card request gone", id: `request-${id}`, tabIndex: -1 },
-      h("p", { class: "request-head" }, h("span", { class: "state" }, "Gone"), h("span", { class: "who" }, "Expired or deleted")),
-      stored(request), identifier(id));
-  }
+  if (request.state === "GONE") return goneCard(request);
   return h("li", { class: `card request ${request.state.toLowerCase()}`, id: `request-${id}`, tabIndex: -1 },
     h("p", { class: "request-head" },
       h("span", { class: "state" }, PHRASES[request.state] ?? request.state),
       h("span", { class: "who" }, h("b", {}, user), " asks for ", roles.map((role, index) => [index ? ", " : "", h("code", {}, role)]))),
-    request.reason ? h("p", { class: "reason" }, request.reason) : null,
+    request.reason ? h("p", { class: "reason", tabIndex: request.reason.length > LONG ? 0 : -1 }, request.reason) : null,
     request.suggested_reviewers.length ? h("p", { class: "fact" }, `Suggested reviewers: ${request.suggested_reviewers.join(", ")}`) : null,
     request.resolve_reason ? h("p", { class: "fact" }, `Decided: ${request.resolve_reason}`) : null,
     reviewList(request),
     request.state === "PENDING" ? decision(request) : null,
     stored(request),
     identifier(id));
+}
+
+/** Teleport knows nothing of it any more; what the program stored is still there, and says who asked. */
+function goneCard(request) {
+  const [data] = Object.values(request.plugin_data);
+  return h("li", { class: "card request gone", id: `request-${request.id}`, tabIndex: -1 },
+    h("p", { class: "request-head" },
+      h("span", { class: "state" }, "Gone"),
+      h("span", { class: "who" }, data?.user ? [h("b", {}, data.user), " asked for ", h("code", {}, data.roles ?? "")] : "An access request")),
+    data?.request_reason ? h("p", { class: "reason" }, data.request_reason) : null,
+    h("p", { class: "fact" }, "Expired or deleted."),
+    stored(request), identifier(request.id));
 }
 
 const identifier = (id) => h("p", { class: "identifier" }, id);

@@ -1,6 +1,7 @@
 // Every call with its answer, and what the program logs.
 
 import { byId, h, reconcile } from "./dom.js";
+import { nameOf, user } from "./message.js";
 import { on, state } from "./state.js";
 
 /** Draws calls and log lines as they come. */
@@ -61,7 +62,8 @@ function subject(call) {
   const id = call.request?.channel;
   const channel = state.slack?.channels.find((known) => known.id === id || known.name === id);
   if (channel?.name) return ` #${channel.name}`;
-  if (channel?.user) return ` to ${state.slack.users.find((user) => user.id === channel.user)?.real_name ?? channel.user}`;
+  const person = user(channel?.user ?? id);
+  if (person) return ` to ${nameOf(person.id)}`;
   return call.request?.email ? ` ${call.request.email}` : "";
 }
 

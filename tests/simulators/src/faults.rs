@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
 
 /// What goes wrong. The simulators apply those that make sense for them and refuse the rest when they are injected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,8 +92,17 @@ pub enum Effect {
     Duplicate,
 }
 
+impl Effect {
+    /// Its name in JSON.
+    pub fn name(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.get("effect").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+}
+
 /// A fault and when it applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Fault {
     /// Method it applies to: `chat.postMessage`, `WatchEvents`, or `*` for every method.
     pub method: String,
@@ -111,6 +121,28 @@ pub struct Fault {
     /// Apply for this long after the injection, in milliseconds.
     #[serde(default)]
     pub for_millis: Option<u64>,
+}
+
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+/// Refuses properties that mean nothing: a misspelt `count` would let a fault last for good.
+impl<'de> Deserialize<'de> for Fault {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = Map::deserialize(deserializer)?;
+        let names: Vec<String> = map.keys().cloned().collect();
+        let fault = Self::deserialize(Value::Object(map)).map_err(D::Error::custom)?;
+        let known = serde_json::to_value(&fault).map_err(D::Error::custom)?;
+        match names.iter().find(|name| known.get(name.as_str()).is_none()) {
+            Some(name) => {
+                Err(D::Error::custom(format!("unknown field `{name}` for the effect {}", fault.effect.name())))
+            }
+            None => Ok(fault),
+        }
+    }
 }
 
 impl Fault {
@@ -276,5 +308,20 @@ mod tests {
         let fault: Fault =
             serde_json::from_str(r#"{"method":"*","effect":"server_error","status":503,"count":3}"#).unwrap();
         assert_eq!(fault, Fault::times("*", 3, Effect::ServerError { status: 503 }));
+        let back: Fault = serde_json::from_value(serde_json::to_value(&fault).unwrap()).unwrap();
+        assert_eq!(back, fault);
+    }
+
+    #[test]
+    fn a_misspelt_property_is_refused_by_name() {
+        for (json, expected) in [
+            (r#"{"method":"*","effect":"hang","cuont":3}"#, "unknown field `cuont` for the effect hang"),
+            (r#"{"method":"*","effect":"hang","millis":3}"#, "unknown field `millis`"),
+            (r#"{"method":"*","effect":"slow"}"#, "missing field `millis`"),
+            (r#"{"method":"*","effect":"sulk"}"#, "unknown variant `sulk`"),
+        ] {
+            let error = serde_json::from_str::<Fault>(json).unwrap_err().to_string();
+            assert!(error.contains(expected), "{json}: {error}");
+        }
     }
 }

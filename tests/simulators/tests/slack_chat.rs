@@ -2,6 +2,8 @@
 
 mod slack_client;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use simulators::slack::{
     BOT_TOKEN, Channel, Limits, LongText, OrphanReply, Posting, Token, User, default_workspace, scopes, text::Ping,
@@ -101,6 +103,10 @@ async fn a_ts_grows_inside_a_channel() {
 async fn content_that_slack_refuses_is_refused_and_nothing_is_stored() {
     let client = start().await;
     let long_blocks = vec![json!({"type": "section", "text": {"type": "mrkdwn", "text": "x".repeat(2_700)}}); 5];
+    let table = json!({"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]]});
+    let url = "https://a.example/v";
+    let title = json!({"type": "plain_text", "text": "x"});
+    let video = json!({"type": "video", "alt_text": "x", "title": title, "thumbnail_url": url, "video_url": url});
     for (content, expected) in [
         (json!({}), "no_text"),
         (json!({"text": " "}), "no_text"),
@@ -112,7 +118,11 @@ async fn content_that_slack_refuses_is_refused_and_nothing_is_stored() {
         (json!({"text": "x", "attachments": {}}), "invalid_attachments"),
         (json!({"text": "x", "attachments": [1]}), "invalid_attachments"),
         (json!({"text": "x", "attachments": vec![json!({"text": "y"}); 101]}), "too_many_attachments"),
-        (json!({"text": "x", "attachments": [{"blocks": [{"type": "section"}]}]}), "invalid_blocks"),
+        (json!({"text": "x", "attachments": [{"blocks": [{"type": "section"}]}]}), "invalid_attachments"),
+        (json!({"attachments": [{"color": "#f00"}, {}]}), "no_text"),
+        (json!({"text": "x", "blocks": [table.clone(), table]}), "invalid_attachments"),
+        (json!({"text": "x", "blocks": [video]}), "invalid_blocks"),
+        (json!({"text": "x", "channel": []}), "invalid_arguments"),
         (json!({"text": "x", "markdown_text": "y"}), "markdown_text_conflict"),
         (json!({"text": "x", "metadata": "{"}), "invalid_metadata_format"),
         (json!({"text": "x", "metadata": []}), "invalid_metadata_format"),
@@ -124,14 +134,13 @@ async fn content_that_slack_refuses_is_refused_and_nothing_is_stored() {
         ),
         (json!({"text": {"a": 1}}), "invalid_arguments"),
         (json!({"text": "x", "thread_ts": "yesterday"}), "invalid_thread_ts"),
-        (json!({"text": "x", "thread_ts": ""}), "invalid_thread_ts"),
         (json!({"text": "x", "parse": "sometimes"}), "invalid_arguments"),
         (json!({"text": "x", "unfurl_links": "maybe"}), "invalid_arguments"),
-        (json!({"text": "x", "as_user": true}), "as_user_not_supported"),
+        (json!({"text": "x", "as_user": true}), "invalid_arguments"),
         (json!({"text": "x", "username": "somebody"}), "missing_scope"),
     ] {
         let mut body = content.clone();
-        body["channel"] = json!(CHANNEL);
+        body.as_object_mut().unwrap().entry("channel").or_insert(json!(CHANNEL));
         assert_eq!(error(&client.post("chat.postMessage", body).await), expected, "{content}");
     }
     assert!(client.server.workspace().messages(CHANNEL).is_empty());
@@ -142,9 +151,49 @@ async fn refused_blocks_are_explained() {
     let client = start().await;
     let blocks = json!([{"type": "section", "text": {"type": "mrkdwn", "text": "x".repeat(3_001)}}]);
     let answer = client.post("chat.postMessage", json!({"channel": CHANNEL, "text": "x", "blocks": blocks})).await;
-    let reason = "must be less than 3001 characters [json-pointer:/blocks/0/text/text]";
-    assert_eq!(answer["errors"], json!([reason]));
-    assert_eq!(answer["response_metadata"]["messages"], json!([format!("[ERROR] {reason}")]));
+    let reasons = [
+        "failed to match all allowed schemas [json-pointer:/blocks/0/text]",
+        "must be less than 3001 characters [json-pointer:/blocks/0/text/text]",
+    ];
+    assert_eq!(answer["errors"], json!(reasons));
+    let messages = reasons.map(|reason| format!("[ERROR] {reason}"));
+    assert_eq!(answer["response_metadata"]["messages"], json!(messages));
+    let attached = json!({"channel": CHANNEL, "attachments": [{"blocks": [{"type": "nonsense"}]}]});
+    let answer = client.post("chat.postMessage", attached).await;
+    let reason = "unsupported type: nonsense [json-pointer:/attachments/0/blocks/0/type]";
+    assert_eq!((error(&answer), &answer["errors"]), ("invalid_attachments", &json!([reason])));
+}
+
+#[tokio::test]
+async fn an_argument_that_is_absent_is_told_from_one_that_names_nothing() {
+    let client = start().await;
+    let ts = "1700000000.000001";
+    for (method, body, expected) in [
+        ("chat.postMessage", json!({"text": "x"}), "missing required field: channel"),
+        ("chat.postMessage", json!({"channel": "", "text": "x"}), "channel_not_found"),
+        ("chat.update", json!({"channel": CHANNEL, "text": "x"}), "missing required field: ts"),
+        ("chat.update", json!({"channel": CHANNEL, "ts": "", "text": "x"}), "message_not_found"),
+        ("chat.delete", json!({"ts": ts}), "missing required field: channel"),
+        ("chat.postEphemeral", json!({"channel": CHANNEL, "text": "x"}), "missing required field: user"),
+        ("conversations.join", json!({}), "missing required field: channel"),
+        ("conversations.join", json!({"channel": ""}), "channel_not_found"),
+        ("views.update", json!({"view": {}}), "missing required field: view_id"),
+        ("views.update", json!({"view_id": "", "view": {}}), "failed to match all allowed schemas"),
+    ] {
+        client.server.workspace().set_scopes(BOT_TOKEN, &["chat:write", "channels:join"]);
+        let answer = client.post(method, body.clone()).await;
+        assert!(answer.to_string().contains(expected), "{method} {body}: {answer}");
+    }
+    let reply = json!({"channel": CHANNEL, "text": "x", "thread_ts": ""});
+    let answer = client.post("chat.postMessage", reply).await;
+    assert_eq!((error(&answer), answer["message"].get("thread_ts")), ("ok", None), "an empty thread is none");
+}
+
+#[tokio::test]
+async fn markdown_is_text_enough_for_notifications() {
+    let client = start().await;
+    client.post("chat.postMessage", json!({"channel": CHANNEL, "markdown_text": "**x**"})).await;
+    client.server.assert_no_violations();
 }
 
 #[tokio::test]
@@ -223,6 +272,11 @@ async fn only_an_own_message_can_be_changed() {
         let answer = client.post(method, json!({"channel": CHANNEL, "ts": ts, "text": "y"})).await;
         assert_eq!(error(&answer), expected, "{method} {ts}");
     }
+    slack.configure(|settings| settings.edit_window = Some(Duration::from_mins(5)));
+    let update = json!({"channel": CHANNEL, "ts": own, "text": "y"});
+    assert_eq!(error(&client.post("chat.update", update.clone()).await), "ok");
+    slack.advance(Duration::from_mins(6));
+    assert_eq!(error(&client.post("chat.update", update).await), "edit_window_closed");
     slack.archive(CHANNEL);
     let archived = client.post("chat.update", json!({"channel": CHANNEL, "ts": own, "text": "y"})).await;
     assert_eq!(error(&archived), "is_inactive");

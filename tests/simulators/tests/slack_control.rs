@@ -49,6 +49,28 @@ async fn faults_are_injected_listed_and_removed() {
 }
 
 #[tokio::test]
+async fn what_makes_no_sense_is_refused_with_the_reason() {
+    let client = start().await;
+    for (path, body, expected) in [
+        ("faults", json!({"method": "auth.test", "effect": "hang", "cuont": 1}), "unknown field `cuont`"),
+        ("faults", json!({"method": "auth.test", "effect": "sulk"}), "unknown variant `sulk`"),
+        ("faults", json!({"method": "auth.nonsense", "effect": "hang"}), "knows no hang for auth.nonsense"),
+        ("faults", json!("hang"), "invalid type"),
+        ("click", json!({"user": "bob"}), "missing field `channel`"),
+        ("channel", json!({"channel": "general", "action": "invite", "user": "nobody"}), "no such user"),
+        ("channel", json!({"channel": "general", "action": "paint"}), "action must be"),
+        ("user", json!({"user": "nobody", "action": "deactivate"}), "no such user"),
+        ("token", json!({"token": "nothing", "action": "revoke"}), "no such token"),
+        ("command", json!({"user": "nobody", "channel": "general", "command": "/x"}), "this person cannot"),
+    ] {
+        let (status, answer) = control(&client, "POST", path, body.clone()).await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(status == 400 && error.contains(expected), "{path} {body}: {status} {answer}");
+    }
+    assert!(client.server.workspace().faults().list().is_empty());
+}
+
+#[tokio::test]
 async fn the_journal_is_read_from_where_one_left_off() {
     let client = start().await;
     client.say("a").await;

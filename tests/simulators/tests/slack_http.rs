@@ -167,6 +167,52 @@ async fn a_call_inside_a_retry_after_window_is_a_violation_with_its_body() {
 }
 
 #[tokio::test]
+async fn haste_is_a_violation_also_while_the_fault_that_asked_to_wait_goes_on() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    slack.inject(Fault::times("users.info", 2, Effect::RateLimited { retry_after: Some(30) })).unwrap();
+    for _ in 0..2 {
+        client.get("users.info", &[("user", "U0ALICE0001")]).await;
+        slack.advance(Duration::from_secs(1));
+    }
+    let violations = client.violations();
+    assert_eq!(violations.len(), 1, "{violations:?}");
+    assert!(violations[0].contains("Retry-After") && violations[0].contains("U0ALICE0001"), "{violations:?}");
+    assert_eq!(slack.journal()[1].violations.len(), 1);
+}
+
+#[tokio::test]
+async fn an_incoming_webhook_posts_into_its_channel_and_refuses_in_plain_text() {
+    let client = start_with(|settings| settings.limits = Limits::default()).await;
+    let slack = client.server.workspace();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = |key: &str| format!("{}/services/T0SIMULATED/B0TELEPORT1/{key}", slack.url());
+    let post = async |key: &str, body: &str| {
+        let response = http.post(url(key)).header("content-type", "application/json").body(body.to_owned());
+        let response = response.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    for (key, body, status, text) in [
+        ("simulated", r#"{"text": "x"}"#, 200, "ok"),
+        ("unknown", r#"{"text": "x"}"#, 404, "no_service"),
+        ("simulated", "{", 400, "invalid_payload"),
+        ("simulated", "{}", 400, "no_text"),
+        ("simulated", r#"{"blocks": [{"type": "nonsense"}]}"#, 400, "invalid_blocks"),
+    ] {
+        assert_eq!(post(key, body).await, (status, text.to_owned()), "{key} {body}");
+    }
+    let hasty = post("simulated", r#"{"text": "y"}"#).await;
+    assert_eq!(hasty, (429, json!({"retry_after": 1, "ok": false, "error": "rate_limited"}).to_string()));
+    slack.advance(Duration::from_secs(2));
+    let form = http.post(url("simulated")).form(&[("payload", r#"{"text": "of a form"}"#)]).send().await.unwrap();
+    assert_eq!(form.status(), 200);
+    let texts: Vec<_> = slack.messages("general").into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, ["x", "of a form"]);
+    slack.archive("general");
+    assert_eq!(post("simulated", r#"{"text": "x"}"#).await, (410, "channel_is_archived".to_owned()));
+}
+
+#[tokio::test]
 async fn the_workspace_and_every_tier_have_a_limit_a_minute() {
     let client = start_with(|settings| {
         settings.limits = Limits { workspace_per_minute: 3, channel_burst: 100, ..Limits::default() }

@@ -39,6 +39,7 @@ async fn history_is_refused_by_name() {
     let client = start().await;
     for (query, expected) in [
         (vec![], "invalid_arguments"),
+        (vec![("channel", "")], "channel_not_found"),
         (vec![("channel", "C0NOBOTHERE")], "not_in_channel"),
         (vec![("channel", "C0SECRET001")], "channel_not_found"),
         (vec![("channel", "C0ARCHIVED1")], "ok"),
@@ -53,8 +54,13 @@ async fn history_is_refused_by_name() {
     client.server.workspace().set_scopes(BOT_TOKEN, &["channels:history"]);
     let private = client.get("conversations.history", &[("channel", "C0PRIVATE01")]).await;
     assert_eq!((error(&private), &private["needed"]), ("missing_scope", &json!("groups:history")));
-    let thread = client.get("conversations.replies", &[("channel", CHANNEL), ("ts", "1700000000.000000")]).await;
-    assert_eq!(error(&thread), "thread_not_found");
+    for (query, expected) in [
+        (vec![("channel", CHANNEL), ("ts", "1700000000.000000")], "thread_not_found"),
+        (vec![("channel", CHANNEL), ("ts", "")], "thread_not_found"),
+        (vec![("channel", CHANNEL)], "invalid_arguments"),
+    ] {
+        assert_eq!(error(&client.get("conversations.replies", &query).await), expected, "{query:?}");
+    }
 }
 
 /// Follows the cursors to the end and returns the pages.
@@ -124,7 +130,7 @@ async fn people_are_found_by_their_address() {
         ("dave@example.com", Err("users_not_found")),
         ("nobody@example.com", Err("users_not_found")),
         ("stranger@other.example", Err("users_not_found")),
-        ("", Err("invalid_arguments")),
+        ("", Err("users_not_found")),
     ] {
         let answer = client.get("users.lookupByEmail", &[("email", email)]).await;
         let found = if answer["ok"] == true { Ok(answer["user"]["id"].as_str().unwrap()) } else { Err(error(&answer)) };
@@ -207,6 +213,21 @@ async fn joining_and_opening_tell_when_nothing_changed() {
     assert_eq!((&again["no_op"], &again["already_open"]), (&json!(true), &json!(true)));
     let posted = client.post("conversations.open", json!({"channel": again["channel"]["id"], "return_im": true})).await;
     assert_eq!(posted["channel"]["user"], "U0ALICE0001");
+}
+
+#[tokio::test]
+async fn an_app_finds_out_where_it_is() {
+    let client = start().await;
+    client.server.workspace().set_scopes(BOT_TOKEN, &["team:read", "users:read", "channels:read", "groups:read"]);
+    assert_eq!(client.get("team.info", &[]).await["team"]["domain"], "simulated");
+    assert_eq!(client.get("bots.info", &[("bot", "B0TELEPORT1")]).await["bot"]["user_id"], "U0BTELEPORT");
+    assert_eq!(error(&client.get("bots.info", &[("bot", "B0NOBODY")]).await), "bot_not_found");
+    let mine = client.get("users.conversations", &[("types", "public_channel,private_channel")]).await;
+    let names: Vec<_> = mine["channels"].as_array().unwrap().iter().map(|channel| &channel["name"]).collect();
+    assert_eq!(names, ["access-requests", "old-requests", "dba-oncall", "general", "security-private"]);
+    let echo = client.request("POST", "api.test").form(&[("foo", "bar")]).send().await.unwrap();
+    assert_eq!(echo.json::<Value>().await.unwrap(), json!({"ok": true, "args": {"foo": "bar"}}));
+    assert_eq!(error(&client.get("api.test", &[("error", "my_error")]).await), "my_error");
 }
 
 #[tokio::test]

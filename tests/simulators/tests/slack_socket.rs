@@ -1,81 +1,22 @@
-//! Socket Mode, clicks, modals, response URLs, and interactivity over HTTP.
+//! Socket Mode: tickets, connections, envelopes and how they end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod slack_client;
 
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use futures::StreamExt;
+use serde_json::json;
 use simulators::{
     faults::{Effect, Fault},
-    slack::{APP_TOKEN, ClickError, Limits, SOCKET, signature},
+    slack::{APP_TOKEN, ClickError, Limits, SOCKET},
 };
-use slack_client::{CHANNEL, Client, WAIT, error, start, start_with};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+use slack_client::{
+    CHANNEL, WAIT, error,
+    socket::{ask, connect, dial, ticket},
+    start, start_with,
 };
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
-
-/// An app's end of a connection.
-struct App(WebSocketStream<TcpStream>);
-
-async fn ticket(client: &Client) -> Value {
-    let request = client.request("POST", "apps.connections.open").bearer_auth(APP_TOKEN);
-    request.send().await.unwrap().json().await.unwrap()
-}
-
-async fn dial(client: &Client, url: &str) -> Result<App, tokio_tungstenite::tungstenite::Error> {
-    let stream = TcpStream::connect(client.server.address()).await?;
-    Ok(App(tokio_tungstenite::client_async(url, stream).await?.0))
-}
-
-async fn connect(client: &Client) -> App {
-    let answer = ticket(client).await;
-    let mut app = dial(client, answer["url"].as_str().unwrap()).await.unwrap();
-    assert_eq!(app.frame().await["type"], "hello");
-    app
-}
-
-impl App {
-    /// The next frame but pings; `None` at the end.
-    async fn next(&mut self) -> Option<Message> {
-        loop {
-            match tokio::time::timeout(WAIT, self.0.next()).await.unwrap() {
-                Some(Ok(Message::Ping(_))) => {}
-                Some(Ok(message)) => return Some(message),
-                Some(Err(_)) | None => return None,
-            }
-        }
-    }
-
-    async fn frame(&mut self) -> Value {
-        serde_json::from_str(self.next().await.unwrap().to_text().unwrap()).unwrap()
-    }
-
-    async fn send(&mut self, text: &str) {
-        self.0.send(Message::text(text)).await.unwrap();
-    }
-
-    async fn acknowledge(&mut self, frame: &Value) {
-        self.send(&json!({"envelope_id": frame["envelope_id"]}).to_string()).await;
-    }
-
-    async fn close(mut self) {
-        self.0.close(None).await.unwrap();
-        while self.next().await.is_some() {}
-    }
-}
-
-/// Posts a message with an approve button.
-async fn ask(client: &Client, channel: &str) -> String {
-    let button = json!({"type": "button", "action_id": "approve", "value": "r1", "text": {"type": "plain_text", "text": "Approve"}});
-    let blocks = json!([{"type": "actions", "block_id": "review", "elements": [button]}]);
-    let answer =
-        client.post("chat.postMessage", json!({"channel": channel, "text": "a request", "blocks": blocks})).await;
-    answer["ts"].as_str().unwrap().to_owned()
-}
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn a_click_arrives_as_an_envelope_and_is_acknowledged() {
@@ -327,126 +268,24 @@ async fn a_ping_that_nobody_answers_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_click_opens_a_modal_once_and_soon() {
+async fn what_is_not_acknowledged_before_the_end_is_a_violation() {
     let client = start().await;
     let slack = client.server.workspace();
     let mut app = connect(&client).await;
     let ts = ask(&client, CHANNEL).await;
-    let input = json!({"type": "input", "block_id": "why", "label": {"type": "plain_text", "text": "Why?"}, "element": {"type": "plain_text_input", "action_id": "text"}});
-    let title = |text: &str| json!({"type": "plain_text", "text": text});
-    let view = json!({"type": "modal", "title": title("Deny"), "submit": title("Deny"), "blocks": [input]});
-    let click = async |app: &mut App| {
-        slack.click("bob", CHANNEL, &ts, "approve").unwrap();
-        let frame = app.frame().await;
-        app.acknowledge(&frame).await;
-        frame["payload"]["trigger_id"].as_str().unwrap().to_owned()
-    };
-    let trigger = click(&mut app).await;
-    for (broken, expected) in [
-        (json!({"type": "modal", "blocks": []}), "missing required field"),
-        (json!({"type": "modal", "title": title(&"x".repeat(25)), "blocks": []}), "must be less than 25 characters"),
-        (json!({"type": "home", "title": title("x"), "blocks": []}), "must be one of: modal"),
-        (json!({"type": "modal", "title": title("x"), "blocks": [input]}), "missing required field: submit"),
-        (
-            json!({"type": "modal", "title": title("x"), "blocks": [{"type": "markdown", "text": "x"}]}),
-            "unsupported type",
-        ),
-        (
-            json!({"type": "modal", "title": title("x"), "blocks": [], "private_metadata": "x".repeat(3_001)}),
-            "must be less than 3001",
-        ),
-        (json!({"type": "modal", "title": title("x"), "blocks": [], "colour": "red"}), "invalid additional property"),
-    ] {
-        let answer = client.post("views.open", json!({"trigger_id": trigger, "view": broken})).await;
-        assert_eq!(error(&answer), "invalid_arguments", "{broken}");
-        assert!(answer["response_metadata"]["messages"].to_string().contains(expected), "{answer}");
-    }
-    let opened = client.post("views.open", json!({"trigger_id": trigger, "view": view})).await;
-    let id = opened["view"]["id"].as_str().unwrap();
-    let again = client.post("views.open", json!({"trigger_id": trigger, "view": view})).await;
-    assert_eq!(error(&again), "exchanged_trigger_id");
-    let late = click(&mut app).await;
-    slack.advance(Duration::from_secs(4));
-    let late = client.post("views.open", json!({"trigger_id": late, "view": view})).await;
-    assert_eq!(error(&late), "expired_trigger_id");
-    let wrong = client.post("views.update", json!({"view_id": id, "hash": "old", "view": view})).await;
-    assert_eq!(error(&wrong), "hash_conflict");
-    assert_eq!(error(&client.post("views.update", json!({"view_id": id, "view": view})).await), "ok");
-
-    slack.submit_view(id, &json!({"why": {"text": {"type": "plain_text_input", "value": "no"}}})).unwrap();
-    let submitted = app.frame().await["payload"].clone();
-    assert_eq!(submitted["type"], "view_submission");
-    assert_eq!(submitted["view"]["state"]["values"]["why"]["text"]["value"], "no");
+    slack.click("bob", CHANNEL, &ts, "approve").unwrap();
+    app.frame().await;
+    app.close().await;
+    client.server.shutdown().await;
+    let violations = client.violations();
+    assert_eq!(violations.len(), 1, "{violations:?}");
+    assert!(violations[0].contains("not acknowledged") && violations[0].contains("approve"), "{violations:?}");
 }
 
 #[tokio::test]
-async fn a_response_url_works_five_times_for_half_an_hour() {
+async fn a_client_that_says_goodbye_hears_it_back() {
     let client = start().await;
-    let slack = client.server.workspace();
     let mut app = connect(&client).await;
-    let ts = ask(&client, CHANNEL).await;
-    let click = async |app: &mut App| {
-        slack.click("bob", CHANNEL, &ts, "approve").unwrap();
-        app.frame().await["payload"]["response_url"].as_str().unwrap().to_owned()
-    };
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let respond = async |url: &str, body: Value| {
-        let response = http.post(url).json(&body).send().await.unwrap();
-        (response.status().as_u16(), response.text().await.unwrap())
-    };
-    let url = click(&mut app).await;
-    assert_eq!(respond(&url, json!({"text": ""})).await, (400, "no_text".to_owned()));
-    assert_eq!(
-        respond(&url, json!({"text": "x", "blocks": [{"type": "x"}]})).await,
-        (400, "invalid_blocks".to_owned())
-    );
-    assert_eq!(respond(&url, json!({"text": "only for you"})).await, (200, "ok".to_owned()));
-    assert_eq!((slack.ephemerals()[0].user.as_str(), slack.messages(CHANNEL).len()), ("U0BOB000001", 1));
-    respond(&url, json!({"text": "for all", "response_type": "in_channel"})).await;
-    assert_eq!(slack.messages(CHANNEL).len(), 2);
-    respond(&url, json!({"text": "changed", "replace_original": true})).await;
-    assert_eq!(slack.message(CHANNEL, &ts).unwrap().text, "changed");
-    for _ in 0..2 {
-        respond(&url, json!({"text": "x"})).await;
-    }
-    assert_eq!(respond(&url, json!({"text": "x"})).await, (404, "used_url".to_owned()));
-    let ts = ask(&client, CHANNEL).await;
-    slack.click("bob", CHANNEL, &ts, "approve").unwrap();
-    let url = app.frame().await["payload"]["response_url"].as_str().unwrap().to_owned();
-    slack.advance(Duration::from_mins(31));
-    assert_eq!(respond(&url, json!({"text": "x"})).await, (404, "expired_url".to_owned()));
-}
-
-#[tokio::test]
-async fn without_socket_mode_a_click_is_a_signed_post() {
-    let client = start().await;
-    let slack = client.server.workspace();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/interactivity", listener.local_addr().unwrap());
-    slack.configure_app(|app| {
-        app.socket_mode = false;
-        app.request_url = Some(url);
-        "shhh".clone_into(&mut app.signing_secret);
-    });
-    let ts = ask(&client, CHANNEL).await;
-    slack.click("bob", CHANNEL, &ts, "approve").unwrap();
-    let (mut stream, _) = tokio::time::timeout(WAIT, listener.accept()).await.unwrap().unwrap();
-    let mut request = Vec::new();
-    let text = loop {
-        let mut buffer = [0; 4_096];
-        let read = stream.read(&mut buffer).await.unwrap();
-        request.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8(request.clone()).unwrap();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if body.len() == length.parse::<usize>().unwrap() {
-            break text;
-        }
-    };
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    let timestamp = header("x-slack-request-timestamp: ").parse().unwrap();
-    assert_eq!(header("x-slack-signature: "), signature("shhh", timestamp, body.as_bytes()));
-    assert!(body.starts_with("payload=%7B"), "{body}");
+    app.0.close(None).await.unwrap();
+    assert!(matches!(app.next().await, Some(Message::Close(_))));
 }

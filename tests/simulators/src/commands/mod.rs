@@ -6,6 +6,8 @@ mod teleport;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 /// What to simulate.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -41,11 +43,26 @@ fn block_on(command: Command) -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Waits until somebody ends the program.
+/// Waits until somebody ends the program, or closes the terminal that it runs in.
 async fn interrupted() -> std::io::Result<()> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut hung_up = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+    let hung_up = async {
+        match &mut hung_up {
+            Some(hung_up) => hung_up.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted,
         _ = terminated.recv() => Ok(()),
+        _ = hung_up => Ok(()),
     }
+}
+
+/// Whether it was started to outlive its terminal, with `nohup` (proc(5), `SigIgn`; SIGHUP is the first bit).
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }

@@ -12,12 +12,12 @@ pub(crate) struct Args {
     #[arg(long, default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
     /// Bot token that is accepted
-    #[arg(long, default_value = BOT_TOKEN, hide_default_value = true, env = "SIMULATED_SLACK_BOT_TOKEN", hide_env_values = true)]
+    #[arg(long, default_value = BOT_TOKEN, env = "SIMULATED_SLACK_BOT_TOKEN", hide_env_values = true)]
     bot_token: String,
     /// App-level token that is accepted
-    #[arg(long, default_value = APP_TOKEN, hide_default_value = true, env = "SIMULATED_SLACK_APP_TOKEN", hide_env_values = true)]
+    #[arg(long, default_value = APP_TOKEN, env = "SIMULATED_SLACK_APP_TOKEN", hide_env_values = true)]
     app_token: String,
-    /// Scopes of the bot token, separated by commas
+    /// Scopes of the bot token, separated by commas; by default those that slack-access-operator makes use of
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<String>,
     /// A further public channel with the bot in it; may be repeated

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use simulators::teleport::{Cluster, Config, Edition, KeyAlgorithm, ProxyConfig, Role, ServerVersion, User, control};
+use simulators::teleport::{
+    Cluster, Config, Edition, KeyAlgorithm, ProxyConfig, Role, ServerVersion, User, cluster::StartError, control,
+};
 use tokio::net::TcpListener;
 
 /// How the cluster is set up.
@@ -90,10 +92,17 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         watch_buffer: args.watch_buffer,
         ..defaults
     })
-    .await?;
-    let listener = TcpListener::bind(&args.control)
-        .await
-        .map_err(|error| format!("cannot listen on {} for the control port: {error}", args.control))?;
+    .await
+    .map_err(|error| match error {
+        StartError::Listen { .. } => format!("{error}; choose another address with --listen or --proxy"),
+        StartError::Signing(_) | StartError::Tls(_) => error.to_string(),
+    })?;
+    let listener = TcpListener::bind(&args.control).await.map_err(|error| {
+        format!(
+            "cannot listen on {} for the control port: {error}; choose another address with --control",
+            args.control
+        )
+    })?;
     let identity = write_identities(&cluster, &args.out, Duration::from_secs(args.ttl))
         .map_err(|error| format!("cannot write identities into {}: {error}", args.out.display()))?;
     io::stdout().write_all(guide(&cluster, &args.out, &listener.local_addr()?.to_string()).as_bytes())?;

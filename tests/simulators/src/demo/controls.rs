@@ -6,7 +6,7 @@
 //! | `POST /demo/token` | `{action}`: `rotate`, `revoke`, `restore` the bot token |
 //! | `POST /demo/outage` | `{seconds}`: Teleport's Auth is away for so long |
 //! | `POST /demo/calm` | removes every fault, makes the credentials good, invites the app again, brings Teleport and the worker back |
-//! | `GET /demo/setup` | who is told about which role, and where things listen |
+//! | `GET /demo/setup` | who is told about which role, where things listen, and since when this run of the demo exists |
 
 use std::time::Duration;
 
@@ -118,5 +118,8 @@ async fn calm(State(shared): State<Shared>) -> Response {
 
 async fn setup(State(shared): State<Shared>) -> Json<Value> {
     let routes: Vec<_> = ROUTES.iter().map(|(role, to)| json!({"role": role, "to": to})).collect();
-    Json(json!({"routes": routes, "slack": shared.slack.url(), "teleport": shared.teleport.addr().to_string()}))
+    Json(json!({
+        "routes": routes, "slack": shared.slack.url(), "teleport": shared.teleport.addr().to_string(),
+        "started": shared.started,
+    }))
 }

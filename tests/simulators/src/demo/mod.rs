@@ -28,6 +28,7 @@ use std::{
     },
 };
 
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -83,6 +84,8 @@ struct Shared {
     teleport_is_up: Arc<AtomicBool>,
     credentials: Credentials,
     worker: Supervisor,
+    /// By which a page knows one run of the demo from the next.
+    started: Timestamp,
     /// The page's own streams end with it.
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -133,6 +136,7 @@ impl Demo {
             teleport,
             teleport_is_up: Arc::new(AtomicBool::new(true)),
             worker: Supervisor::start(worker, files.configuration(), echo, &tasks),
+            started: Timestamp::now(),
             stop,
             tasks,
         };
@@ -167,7 +171,7 @@ fn cluster() -> Config {
 /// So that the workspace does not look deserted. Nothing depends on it.
 fn greet(slack: &slack::Handle) {
     let lines = [
-        ("bob@example.com", "general", "Morning all. I am on call today :coffee:"),
+        ("bob@example.com", "general", "Morning all. I am on call today :wave:"),
         ("alice@example.com", "general", "Good. An index is broken, I will need the `dba` role in a minute."),
     ];
     for (user, channel, text) in lines {

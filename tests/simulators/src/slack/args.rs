@@ -99,12 +99,10 @@ impl Args {
         Ok(self.text(name)?.unwrap_or_default())
     }
 
-    /// A text without which the method makes no sense: `invalid_arguments`.
+    /// A text without which the method makes no sense. Only an absent one is `invalid_arguments`; an empty one names nothing that
+    /// exists, and is refused with the method's own error.
     pub(super) fn required(&self, name: &str) -> Result<Cow<'_, str>, Refusal> {
-        match self.text(name)? {
-            Some(text) if !text.is_empty() => Ok(text),
-            _ => Err(Refusal::argument(&format!("missing required field: {name}"))),
-        }
+        self.text(name)?.ok_or_else(|| Refusal::argument(&format!("missing required field: {name}")))
     }
 
     /// A switch; anything that is not a spelling of true or false is refused.
@@ -172,7 +170,7 @@ fn collect(pairs: impl Iterator<Item = (String, String)>) -> Result<Map<String, 
 }
 
 /// Percent-decoding of forms: `+` is a space, broken escapes stay as they are.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -14,6 +14,8 @@
 //! | `POST /_sim/close` | `{view_id}`: a person closes a modal |
 //! | `POST /_sim/react` | `{user, channel, ts, name}`: a person puts an emoji there, or takes it away |
 //! | `POST /_sim/say` | `{user, channel, text, thread_ts?}`: a person writes |
+//! | `POST /_sim/event` | `{type, …}`: an event of the Events API happens |
+//! | `POST /_sim/command` | `{user, channel, command, text?}`: a person types a slash command |
 //! | `POST /_sim/channel` | `{channel, action, user?, name?}`: `archive`, `unarchive`, `invite`, `kick`, `rename` |
 //! | `POST /_sim/user` | `{user, action}`: `deactivate` |
 //! | `POST /_sim/token` | `{token, action, scopes?}`: `revoke`, `expire`, `restore`, `scopes` |
@@ -27,7 +29,7 @@ use std::{convert::Infallible, fmt::Display, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{FromRequest, Path, Query, Request, State},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -36,7 +38,7 @@ use axum::{
 };
 use futures::Stream;
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
@@ -67,11 +69,25 @@ pub(super) fn router() -> Router<Context> {
         .route("/_sim/close", post(close))
         .route("/_sim/react", post(react))
         .route("/_sim/say", post(say))
+        .route("/_sim/event", post(event))
+        .route("/_sim/command", post(command))
         .route("/_sim/channel", post(channel))
         .route("/_sim/user", post(user))
         .route("/_sim/token", post(token))
         .route("/_sim/sockets", post(sockets))
         .route("/_sim/advance", post(advance))
+}
+
+/// The JSON body of a request; one that does not fit is refused in this API's own form.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let sent = Json::from_request(request, state).await;
+        sent.map(|Json(value)| Self(value)).map_err(|rejection| bad(rejection.body_text()))
+    }
 }
 
 fn bad(error: impl Display) -> Response {
@@ -191,7 +207,7 @@ async fn faults(State(context): State<Context>) -> Json<Value> {
     Json(json!(list_faults(&context.handle)))
 }
 
-async fn inject(State(context): State<Context>, Json(fault): Json<Fault>) -> Response {
+async fn inject(State(context): State<Context>, Sent(fault): Sent<Fault>) -> Response {
     done(context.handle.inject(fault).map(|id| json!({"id": id})))
 }
 
@@ -218,7 +234,7 @@ struct Click {
     stale: usize,
 }
 
-async fn click(State(context): State<Context>, Json(click): Json<Click>) -> Response {
+async fn click(State(context): State<Context>, Sent(click): Sent<Click>) -> Response {
     let Click { user, channel, ts, action_id, stale } = click;
     let sent = match stale {
         0 => context.handle.click(&user, &channel, &ts, &action_id),
@@ -234,11 +250,11 @@ struct Submit {
     values: Value,
 }
 
-async fn submit(State(context): State<Context>, Json(submit): Json<Submit>) -> Response {
+async fn submit(State(context): State<Context>, Sent(submit): Sent<Submit>) -> Response {
     done(context.handle.submit_view(&submit.view_id, &submit.values).map(|id| json!({"envelope_id": id})))
 }
 
-async fn close(State(context): State<Context>, Json(submit): Json<Submit>) -> Response {
+async fn close(State(context): State<Context>, Sent(submit): Sent<Submit>) -> Response {
     done(context.handle.close_view(&submit.view_id).map(|()| json!({})))
 }
 
@@ -250,7 +266,7 @@ struct React {
     name: String,
 }
 
-async fn react(State(context): State<Context>, Json(react): Json<React>) -> Response {
+async fn react(State(context): State<Context>, Sent(react): Sent<React>) -> Response {
     done(context.handle.react(&react.user, &react.channel, &react.ts, &react.name).map(|()| json!({})))
 }
 
@@ -262,9 +278,27 @@ struct Say {
     thread_ts: Option<String>,
 }
 
-async fn say(State(context): State<Context>, Json(say): Json<Say>) -> Response {
+async fn say(State(context): State<Context>, Sent(say): Sent<Say>) -> Response {
     let said = context.handle.say(&say.user, &say.channel, &say.text, say.thread_ts.as_deref());
     done(said.map(|ts| json!({"ts": ts})))
+}
+
+async fn event(State(context): State<Context>, Sent(event): Sent<Value>) -> Response {
+    done(context.handle.emit_event(&event).map(|id| json!({"envelope_id": id})))
+}
+
+#[derive(Deserialize)]
+struct Typed {
+    user: String,
+    channel: String,
+    command: String,
+    #[serde(default)]
+    text: String,
+}
+
+async fn command(State(context): State<Context>, Sent(typed): Sent<Typed>) -> Response {
+    let sent = context.handle.command(&typed.user, &typed.channel, &typed.command, &typed.text);
+    done(sent.map(|id| json!({"envelope_id": id})))
 }
 
 /// What an admin does to a channel, a person or a token.
@@ -283,10 +317,13 @@ struct Admin {
     action: String,
 }
 
-async fn channel(State(context): State<Context>, Json(admin): Json<Admin>) -> Response {
+async fn channel(State(context): State<Context>, Sent(admin): Sent<Admin>) -> Response {
     let handle = &context.handle;
     if handle.find_channel(&admin.channel).is_none() {
         return bad("there is no such channel");
+    }
+    if matches!(admin.action.as_str(), "invite" | "kick") && handle.find_user(&admin.user).is_none() {
+        return bad("there is no such user");
     }
     match admin.action.as_str() {
         "archive" => handle.archive(&admin.channel),
@@ -299,7 +336,10 @@ async fn channel(State(context): State<Context>, Json(admin): Json<Admin>) -> Re
     Json(json!({})).into_response()
 }
 
-async fn user(State(context): State<Context>, Json(admin): Json<Admin>) -> Response {
+async fn user(State(context): State<Context>, Sent(admin): Sent<Admin>) -> Response {
+    if context.handle.find_user(&admin.user).is_none() {
+        return bad("there is no such user");
+    }
     match admin.action.as_str() {
         "deactivate" => context.handle.deactivate_user(&admin.user),
         _ => return bad("action must be deactivate"),
@@ -307,8 +347,11 @@ async fn user(State(context): State<Context>, Json(admin): Json<Admin>) -> Respo
     Json(json!({})).into_response()
 }
 
-async fn token(State(context): State<Context>, Json(admin): Json<Admin>) -> Response {
+async fn token(State(context): State<Context>, Sent(admin): Sent<Admin>) -> Response {
     let handle = &context.handle;
+    if !handle.knows_token(&admin.token) {
+        return bad("there is no such token");
+    }
     match admin.action.as_str() {
         "revoke" => handle.set_token_state(&admin.token, TokenState::Revoked),
         "expire" => handle.set_token_state(&admin.token, TokenState::Expired),
@@ -324,7 +367,7 @@ struct Disconnect {
     reason: String,
 }
 
-async fn sockets(State(context): State<Context>, Json(disconnect): Json<Disconnect>) -> Json<Value> {
+async fn sockets(State(context): State<Context>, Sent(disconnect): Sent<Disconnect>) -> Json<Value> {
     context.handle.disconnect_sockets(&disconnect.reason);
     Json(json!({}))
 }
@@ -334,7 +377,7 @@ struct Advance {
     seconds: u64,
 }
 
-async fn advance(State(context): State<Context>, Json(Advance { seconds }): Json<Advance>) -> Json<Value> {
+async fn advance(State(context): State<Context>, Sent(Advance { seconds }): Sent<Advance>) -> Json<Value> {
     context.handle.advance(Duration::from_secs(seconds));
     Json(json!({}))
 }

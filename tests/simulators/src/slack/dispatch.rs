@@ -121,6 +121,8 @@ const BLAMELESS: &[&str] = &[
     "cannot_reply_to_message",
     "cant_update_message",
     "channel_not_found",
+    "edit_window_closed",
+    "hash_conflict",
     "invalid_auth",
     "invalid_cursor",
     "is_archived",
@@ -132,6 +134,7 @@ const BLAMELESS: &[&str] = &[
     "missing_scope",
     "no_reaction",
     "no_such_subteam",
+    "not_found",
     "not_in_channel",
     "plan_upgrade_required",
     "ratelimited",
@@ -140,7 +143,6 @@ const BLAMELESS: &[&str] = &[
     "token_revoked",
     "too_many_emoji",
     "too_many_reactions",
-    "trigger_expired",
     "user_disabled",
     "user_not_found",
     "user_not_in_channel",
@@ -186,6 +188,9 @@ fn run(
         return Err(Refusal::new("unknown_method").with("req_method", incoming.name.clone()));
     };
     let args = incoming.args.as_ref().map_err(Clone::clone)?;
+    if method.takes == Takes::NoToken {
+        return methods::echo(args);
+    }
     let caller = authenticate(world, incoming, method)?;
     *granted = Some(Arc::clone(&caller.token));
     if method.takes == Takes::AppLevel && !incoming.post {
@@ -220,7 +225,7 @@ fn authenticate(world: &World, incoming: &Incoming, method: &Method) -> Result<C
         (Takes::AppLevel, kind) => kind == TokenKind::App,
         (_, TokenKind::App) => false,
         (Takes::Bot, kind) => kind == TokenKind::Bot,
-        (Takes::BotOrUser, _) => true,
+        (Takes::BotOrUser | Takes::NoToken, _) => true,
     };
     if !fits {
         return Err(Refusal::new("not_allowed_token_type"));
@@ -261,12 +266,25 @@ fn limit(
         Verdict::Pass => Ok(()),
         Verdict::Limited { retry_after, ignored } => {
             if ignored {
-                flaws.push("called although a 429 had asked to wait (Retry-After)".to_owned());
+                flaws.push(HASTY.to_owned());
             }
             Err(Refusal::limited(retry_after))
         }
     }
 }
+
+/// Whether a call came inside the `Retry-After` window of its method although it was told to wait; for calls that a fault ends before
+/// they are executed.
+pub(super) fn is_hasty(world: &World, incoming: &Incoming) -> bool {
+    let Some(bucket) = incoming.bucket(world) else { return false };
+    matches!(
+        world.limiter.closed(&world.settings.limits, &bucket, world.clock.now()),
+        Verdict::Limited { ignored: true, .. }
+    )
+}
+
+/// What strict mode holds against such a call.
+pub(super) const HASTY: &str = "called although a 429 had asked to wait (Retry-After)";
 
 fn check_scope(caller: &Caller, method: &Method) -> Result<(), Refusal> {
     let granted = method.scopes.is_empty() || method.scopes.iter().any(|scope| caller.token.scopes.contains(*scope));

@@ -235,7 +235,7 @@ impl Handle {
             }
         };
         if let Some(remedy) = remedy {
-            return Err(UnfitFault { effect: format!("{:?}", fault.effect), method: fault.method, remedy });
+            return Err(UnfitFault { effect: fault.effect.name(), method: fault.method, remedy });
         }
         let id = self.0.faults.inject(fault);
         self.touch();
@@ -265,6 +265,11 @@ impl Handle {
     /// Replaces the token's scopes, as a reinstallation does.
     pub fn set_scopes(&self, token: &str, scopes: &[&str]) {
         self.change_token(token, |token| token.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect());
+    }
+
+    /// Whether the token is known, in whatever state.
+    pub fn knows_token(&self, token: &str) -> bool {
+        self.read(|world| world.tokens.contains_key(token))
     }
 
     fn change_token(&self, token: &str, change: impl FnOnce(&mut Token)) {

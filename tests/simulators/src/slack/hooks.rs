@@ -11,10 +11,9 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::{
-    blocks::{self, Surface},
     clock::ts,
     http::Context,
-    methods::{generate_blocks, store_text},
+    incoming::Content,
     model::Message,
     world::{Ephemeral, World},
 };
@@ -74,14 +73,8 @@ fn use_hook(world: &mut World, id: &str, body: &Value) -> Result<(), (StatusCode
     let flag = |name: &str| {
         matches!(body.get(name), Some(Value::Bool(true))) || body.get(name).and_then(Value::as_str) == Some("true")
     };
-    let text = body.get("text").and_then(Value::as_str).unwrap_or_default();
-    let blocks = match body.get("blocks") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(blocks)) => blocks.clone(),
-        Some(_) => return Err((StatusCode::BAD_REQUEST, "invalid_blocks")),
-    };
-    blocks::check(&blocks, Surface::Message).map_err(|_| (StatusCode::BAD_REQUEST, "invalid_blocks"))?;
-    if !flag("delete_original") && text.trim().is_empty() && blocks.is_empty() {
+    let content = Content::read(body).map_err(|text| (StatusCode::BAD_REQUEST, text))?;
+    if !flag("delete_original") && content.is_empty() {
         return Err((StatusCode::BAD_REQUEST, "no_text"));
     }
     hook.uses += 1;
@@ -91,16 +84,8 @@ fn use_hook(world: &mut World, id: &str, body: &Value) -> Result<(), (StatusCode
         remove(world, &source, ephemeral);
         return Ok(());
     }
-    let mut message = Message { metadata: None, attachments: Vec::new(), reactions: Vec::new(), ..source.clone() };
-    store_text(&mut message, text);
-    if blocks.is_empty() {
-        let id = world.new_id('b');
-        message.blocks.clear();
-        generate_blocks(&mut message, &id);
-    } else {
-        message.generated_blocks = false;
-        message.blocks = blocks::as_stored(blocks, || world.new_id('b'));
-    }
+    let mut message = Message { metadata: None, reactions: Vec::new(), ..source.clone() };
+    content.fill(world, &mut message);
     if flag("replace_original") {
         replace(world, message, ephemeral);
         return Ok(());

@@ -19,7 +19,7 @@ use super::{
     control,
     dispatch::{self, Incoming, Reply},
     handle::Handle,
-    hooks,
+    hooks, incoming,
     journal::Outcome,
     refusal::set,
     server::Connection,
@@ -42,6 +42,7 @@ pub(super) fn router(handle: Handle, connection: Connection) -> Router {
         .route("/api/{method}", any(api))
         .route("/link/", any(socket::link))
         .route("/hooks/{id}", post(hooks::respond))
+        .route("/services/{team}/{bot}/{key}", post(incoming::post))
         .merge(control::router())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Context { handle, connection })
@@ -72,6 +73,9 @@ async fn api(
     };
     let fault = handle.faults().take_for(&name, || incoming.args_value().to_string(), applies);
     let call = Executing { handle, incoming: &incoming, seq, arrived, fault: fault.as_ref() };
+    if fault.as_ref().is_some_and(strikes_before) {
+        call.note_haste();
+    }
 
     match &fault {
         None => {
@@ -167,6 +171,21 @@ async fn api(
     }
 }
 
+/// The call is not executed at all.
+fn strikes_before(effect: &Effect) -> bool {
+    use Effect::{Error, Hang, RateLimited, RateLimitedText, Redirect, ResetBefore, ServerError};
+    matches!(
+        effect,
+        ResetBefore
+            | Hang
+            | ServerError { .. }
+            | Error { .. }
+            | RateLimited { .. }
+            | RateLimitedText { .. }
+            | Redirect { .. }
+    )
+}
+
 /// One call between its arrival and the end of its journal entry.
 struct Executing<'a> {
     handle: &'a Handle,
@@ -203,6 +222,19 @@ impl Executing<'_> {
             entry.answer = body.clone();
             entry.duration = u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             entry.fault = self.fault.map(|fault| format!("{fault:?}"));
+        });
+    }
+
+    /// Strict mode for a call that a fault ends before it is executed.
+    fn note_haste(&self) {
+        self.handle.write(|world| {
+            if !world.settings.strict || !dispatch::is_hasty(world, self.incoming) {
+                return;
+            }
+            world.violation(&self.incoming.name, dispatch::HASTY, self.incoming.args_value());
+            if let Some(entry) = world.journal.get_mut(self.seq) {
+                entry.violations.push(dispatch::HASTY.to_owned());
+            }
         });
     }
 
@@ -246,7 +278,7 @@ fn with_type(status: StatusCode, content_type: &'static str, body: Body) -> Resp
 }
 
 /// HTTP 429 as Slack's edge sends it.
-fn limited(mut response: Response, retry_after: Option<u64>) -> Response {
+pub(super) fn limited(mut response: Response, retry_after: Option<u64>) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

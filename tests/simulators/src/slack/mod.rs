@@ -13,6 +13,23 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Where each behaviour is known from: the comments name the page of Slack's docs; the numbers are the sections of the project's facts
+//! page on Slack's API, whose section 11 says what a simulation has to do.
+//!
+//! | behaviour | file | facts |
+//! |---|---|---|
+//! | encodings, charsets, warnings, headers | `args`, `multipart`, `http`, `refusal` | 1.1, 1.2, 11.1 M1–M3 |
+//! | tokens, scopes, order of the checks | `dispatch`, `call`, `model/app` | 1.2, 9.1, 11.1 M4, M5 |
+//! | rate limits, 429 | `limits`, `settings` | 4.1, 4.2, 11.1 M6 |
+//! | faults, early ends of connections | `http`, `server`, [`crate::faults`] | 1.3, 11.1 M7–S9 |
+//! | posts, updates, deletions, threads, addressing | `methods/chat` | 2.2–2.4, 7, 11.2 M10, M11, M14, M17, S21 |
+//! | text, attachments, metadata | `methods/content`, `text` | 5.1, 6.1, 6.3, 11.2 M12, M15, M18–S20 |
+//! | blocks | [`blocks`] | 6.1, 6.2, 11.2 M13 |
+//! | history, pages, cursors | `methods/history`, `methods/page` | 2.7, 11.2 M16 |
+//! | reactions, people, channels, user groups | `methods/*` | 2.1, 2.5–2.7, 11.3 |
+//! | Socket Mode, clicks, events, commands, modals | `socket`, `interaction`, `events`, `views` | 2.8, 8.1–8.4, 11.4 M25–M29 |
+//! | response URLs, webhooks, signed requests | `hooks`, `incoming`, `webhook` | 1.2, 8.5, 8.6, 11.4 M30, S31 |
 
 mod args;
 pub mod blocks;
@@ -21,9 +38,11 @@ mod clock;
 mod control;
 mod dispatch;
 mod emoji;
+mod events;
 mod handle;
 mod hooks;
 mod http;
+mod incoming;
 mod interaction;
 mod journal;
 mod limits;

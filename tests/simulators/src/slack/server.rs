@@ -64,7 +64,7 @@ impl Server {
     /// Ends all connections and waits for them. Sockets of Socket Mode that are open now count as violations, because a client closes
     /// them first.
     pub async fn shutdown(&self) {
-        self.handle.note_open_sockets();
+        self.handle.note_loose_ends();
         self.handle.0.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

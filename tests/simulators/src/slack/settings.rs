@@ -139,6 +139,8 @@ pub struct Settings {
     pub reactions_need_membership: bool,
     /// The workspace pays, so that it has user groups.
     pub paid_plan: bool,
+    /// How long a message may be updated; afterwards `edit_window_closed`. Workspaces choose it; most allow it for good.
+    pub edit_window: Option<Duration>,
     /// Posts until `message_limit_exceeded`.
     pub message_quota: Option<u64>,
     /// Keep-alive connections are closed after this many requests.
@@ -167,6 +169,7 @@ impl Default for Settings {
             emoji_per_message: 50,
             reactions_need_membership: true,
             paid_plan: true,
+            edit_window: None,
             message_quota: None,
             requests_per_connection: None,
             idle_connection: None,

@@ -91,18 +91,32 @@ impl Views {
         check(&view)?;
         self.check_external_id(&view, None)?;
         let (user, under) = self.exchange(trigger, now)?;
+        let root = match under.and_then(|under| self.open.get(&under)).filter(|_| push) {
+            Some(under) => Some(under.root.clone()),
+            None if push => return Err(Refusal::argument("there is no view to push onto")),
+            None => None,
+        };
+        self.put(&user, app, root, view, now)
+    }
+
+    /// Shows a view, on top of the stack that begins with `root` or as the first of its own.
+    fn put(
+        &mut self,
+        user: &str,
+        app: &str,
+        root: Option<String>,
+        content: Map<String, Value>,
+        now: u64,
+    ) -> Result<String, Refusal> {
+        let content = self.stored(content);
         self.last += 1;
         let id = format!("V0SIM{:06}", self.last);
-        let root = match under.and_then(|under| self.open.get(&under)).filter(|_| push) {
-            Some(under) => under.root.clone(),
-            None if push => return Err(Refusal::argument("there is no view to push onto")),
-            None => id.clone(),
-        };
+        let root = root.unwrap_or_else(|| id.clone());
         if self.open.values().filter(|view| view.root == root).count() >= STACK {
             return Err(Refusal::new("push_limit_reached"));
         }
-        let view = View { user, app: app.to_owned(), root, hash: self.new_hash(now), content: view };
-        self.open.insert(id.clone(), view);
+        let hash = self.new_hash(now);
+        self.open.insert(id.clone(), View { user: user.to_owned(), app: app.to_owned(), root, hash, content });
         Ok(id)
     }
 
@@ -117,12 +131,45 @@ impl Views {
         check(&view)?;
         self.check_external_id(&view, Some(id))?;
         let new_hash = self.new_hash(now);
+        let view = self.stored(view);
         let open = self.open.get_mut(id).ok_or_else(|| Refusal::new("not_found"))?;
         if hash.is_some_and(|hash| hash != open.hash) {
             return Err(Refusal::new("hash_conflict"));
         }
         open.content = view;
         open.hash = new_hash;
+        Ok(())
+    }
+
+    /// What the acknowledgement of a submission does (Slack docs: modals, closing and updating views): unless it says otherwise in
+    /// `response_action`, the modal closes.
+    pub(super) fn answer(&mut self, id: &str, answer: &Value, now: u64) -> Result<(), Refusal> {
+        let Some(root) = self.open.get(id).map(|view| view.root.clone()) else { return Ok(()) };
+        let view = || match answer.get("view") {
+            Some(Value::Object(view)) => Ok(view.clone()),
+            _ => Err(Refusal::argument("missing required field: view")),
+        };
+        match answer.get("response_action").and_then(Value::as_str) {
+            None => _ = self.open.remove(id),
+            Some("clear") => self.open.retain(|_, view| view.root != root),
+            Some("errors") => {
+                let blocks = self.open.get(id).and_then(|view| view.content.get("blocks")).and_then(Value::as_array);
+                let known = |block: &str| blocks.into_iter().flatten().any(|known| known["block_id"] == block);
+                let errors = answer.get("errors").and_then(Value::as_object);
+                let errors = errors.ok_or_else(|| Refusal::argument("missing required field: errors"))?;
+                if let Some((block, _)) = errors.iter().find(|(block, _)| !known(block)) {
+                    return Err(Refusal::argument(&format!("there is no block with the id {block}")));
+                }
+            }
+            Some("update") => self.update(id, view()?, None, now)?,
+            Some("push") => {
+                let (view, Some(under)) = (view()?, self.open.get(id).cloned()) else { return Ok(()) };
+                check(&view)?;
+                self.check_external_id(&view, None)?;
+                self.put(&under.user, &under.app, Some(under.root), view, now)?;
+            }
+            Some(other) => return Err(Refusal::argument(&format!("unknown response_action: {other}"))),
+        }
         Ok(())
     }
 
@@ -154,6 +201,18 @@ impl Views {
         self.open.iter()
     }
 
+    /// A view with what Slack fills in: the ids of blocks and elements.
+    fn stored(&mut self, mut view: Map<String, Value>) -> Map<String, Value> {
+        if let Some(Value::Array(blocks)) = view.get_mut("blocks") {
+            let new_id = || {
+                self.last += 1;
+                format!("v{:04}", self.last)
+            };
+            *blocks = blocks::as_stored(std::mem::take(blocks), new_id);
+        }
+        view
+    }
+
     fn new_hash(&mut self, now: u64) -> String {
         self.last += 1;
         format!("{}.{:08x}", now / 1_000_000, self.last)
@@ -176,51 +235,72 @@ impl Views {
 
 /// Slack docs: view object.
 fn check(view: &Map<String, Value>) -> Result<(), Refusal> {
+    const AT: &str = "/view";
     let mut problems: Vec<Problem> = Vec::new();
-    if view.get("type").and_then(Value::as_str) != Some("modal") {
-        problems.push(problem("must be one of: modal", "/view/type"));
+    match view.get("type") {
+        Some(Value::String(kind)) if kind == "modal" => {}
+        Some(Value::String(kind)) => problems.push(problem(&format!("unsupported type: {kind}"), "/view/type")),
+        Some(_) => problems.push(problem("must provide a string", "/view/type")),
+        None => problems.push(problem("missing required field: type", AT)),
     }
-    for (name, most, required) in [("title", 24, true), ("submit", 24, false), ("close", 24, false)] {
-        blocks::check_plain(view.get(name), most, required, &format!("/view/{name}"), &mut problems);
+    if !view.contains_key("title") {
+        problems.push(problem("missing required field: title", AT));
+    }
+    for name in ["title", "submit", "close"] {
+        if let Some(value) = view.get(name) {
+            blocks::check_plain(value, 24, &format!("/view/{name}"), &mut problems);
+        }
     }
     for (name, most) in [("private_metadata", 3_000), ("callback_id", 255), ("external_id", 255)] {
         match view.get(name) {
             None => {}
             Some(Value::String(text)) if text.chars().count() <= most => {}
-            Some(_) => {
+            Some(Value::String(_)) => {
                 let what = format!("must be less than {} characters", most + 1);
                 problems.push(problem(&what, &format!("/view/{name}")));
             }
+            Some(_) => problems.push(problem("must provide a string", &format!("/view/{name}"))),
         }
     }
     for name in ["clear_on_close", "notify_on_close", "submit_disabled"] {
         if view.get(name).is_some_and(|value| !value.is_boolean()) {
-            problems.push(problem("must provide a boolean", &format!("/view/{name}")));
+            problems.push(problem("must be a boolean", &format!("/view/{name}")));
         }
     }
     for name in view.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
-        problems.push(problem(&format!("invalid additional property: {name}"), &format!("/view/{name}")));
+        problems.push(problem(&format!("invalid additional property: {name}"), AT));
     }
     match view.get("blocks") {
         Some(Value::Array(list)) => {
             if let Err(Refused::Invalid(found)) = blocks::check_under(list, Surface::Modal, "/view/blocks") {
                 problems.extend(found);
             }
-            let has_input = list.iter().any(|block| block.get("type").and_then(Value::as_str) == Some("input"));
-            if has_input && !view.contains_key("submit") {
-                problems.push(problem("missing required field: submit", "/view"));
-            }
         }
-        _ => problems.push(problem("must provide an array", "/view/blocks")),
+        Some(_) => problems.push(problem("must provide an array", "/view/blocks")),
+        None => problems.push(problem("missing required field: blocks", AT)),
     }
     if Value::Object(view.clone()).to_string().len() > VIEW_LIMIT {
         return Err(Refusal::new("view_too_large"));
+    }
+    if problems.is_empty() {
+        // Looked at only when the schema is content.
+        problems = inputs_without_submit(view);
+    } else {
+        problems.insert(0, problem("failed to match all allowed schemas", AT));
     }
     if problems.is_empty() {
         return Ok(());
     }
     let messages = problems.iter().map(|problem| format!("[ERROR] {problem}")).collect();
     Err(Refusal { messages, ..Refusal::new("invalid_arguments") })
+}
+
+/// What is typed has to be sent off somehow.
+fn inputs_without_submit(view: &Map<String, Value>) -> Vec<Problem> {
+    let blocks = view.get("blocks").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let inputs = blocks.filter(|(_, block)| block["type"] == "input" && !view.contains_key("submit"));
+    let what = "must define `submit` to use an `input` block in modals";
+    inputs.map(|(index, _)| problem(what, &format!("/view/blocks/{index}/input"))).collect()
 }
 
 fn problem(what: &str, pointer: &str) -> Problem {

@@ -67,6 +67,13 @@ impl Workspace {
         self
     }
 
+    /// Adds an incoming webhook, `/services/TEAM/BOT/{key}`, that posts into a channel (id).
+    #[must_use]
+    pub fn webhook(mut self, key: &str, channel: &str) -> Self {
+        self.world.webhooks.insert(key.to_owned(), channel.to_owned());
+        self
+    }
+
     /// Changes the settings.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -152,13 +159,15 @@ pub const BOT_USER: &str = "U0BTELEPORT";
 ///
 /// People: `alice@example.com` (asks), `bob@example.com` and `carol@example.com` (decide), `dave@example.com` (deactivated),
 /// `guest@partner.example` (guest), `wanda@example.com` (Enterprise id), a bot `deploybot`. The bot user is `teleport`, its token
-/// [`BOT_TOKEN`] has the scopes [`scopes::NOTIFY_AND_LOOK`], its app is interactive over Socket Mode with [`APP_TOKEN`].
+/// [`BOT_TOKEN`] has the scopes [`scopes::NOTIFY_AND_LOOK`], its app is interactive over Socket Mode with [`APP_TOKEN`]. The incoming
+/// webhook `/services/T0SIMULATED/B0TELEPORT1/simulated` posts into `general`.
 pub fn default_workspace() -> Workspace {
     let everybody = [BOT_USER, "U0ALICE0001", "U0BOB000001", "U0CAROL0001", "W0WANDA0001"];
     Workspace::new("T0SIMULATED", "Simulated", "simulated")
         .app(App::new("A0SIMTELEPORT", "teleport", "B0TELEPORT1", BOT_USER).interactive())
         .token(Token::bot(BOT_TOKEN, scopes::NOTIFY_AND_LOOK))
         .token(Token::app_level(APP_TOKEN))
+        .webhook("simulated", "C0GENERAL01")
         .user(User::member("U0ALICE0001", "alice", "alice@example.com").named("Alice Adams"))
         .user(User::member("U0BOB000001", "bob", "bob@example.com").named("Bob Brown"))
         .user(User::member("U0CAROL0001", "carol", "carol@example.com").named("Carol Clark"))

@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) sockets: Sockets,
     pub(super) hooks: Hooks,
     pub(super) views: Views,
+    /// Incoming webhooks: the last part of the URL, and the channel's id.
+    pub(super) webhooks: BTreeMap<String, String>,
     /// Messages posted so far, for the free plan's quota.
     pub(super) posted: u64,
     direct: HashMap<(String, String), String>,

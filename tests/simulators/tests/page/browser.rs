@@ -88,10 +88,15 @@ impl Browser {
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
-        let mut answer: Value =
-            self.http.post(format!("{}{path}", self.session)).json(&body).send().await.unwrap().json().await.unwrap();
-        assert!(answer["value"]["error"].is_null(), "{path} with {body}: {}", answer["value"]);
-        answer["value"].take()
+        let answer = self.try_post(path, &body).await;
+        assert!(answer["error"].is_null(), "{path} with {body}: {answer}");
+        answer
+    }
+
+    /// The answer, which may be an error.
+    async fn try_post(&self, path: &str, body: &Value) -> Value {
+        let answer = self.http.post(format!("{}{path}", self.session)).json(body).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["value"].take()
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -132,11 +137,18 @@ impl Browser {
         ids.map(|id| Element { browser: self, id }).collect()
     }
 
-    /// Clicks on the one element that a selector finds, as a person would: it has to be in sight.
+    /// Clicks on the one element that a selector finds, as a person would: it has to be in sight. What was drawn anew in the
+    /// meantime is looked for again.
     pub(crate) async fn click(&self, selector: &str) {
-        self.until(&format!("document.querySelector({selector:?})")).await;
-        let found = self.find(selector).await;
-        self.post(&format!("/element/{}/click", found[0].id), json!({})).await;
+        loop {
+            self.until(&format!("document.querySelector({selector:?})")).await;
+            let Some(Element { id, .. }) = self.find(selector).await.into_iter().next() else { continue };
+            let clicked = self.try_post(&format!("/element/{id}/click"), &json!({})).await;
+            if clicked["error"] != json!("stale element reference") {
+                assert!(clicked["error"].is_null(), "{selector}: {clicked}");
+                return;
+            }
+        }
     }
 
     /// Presses and releases keys, one after the other, wherever the focus is.

@@ -8,15 +8,18 @@
 )]
 
 mod browser;
+#[cfg(target_os = "linux")]
+mod command;
 
 use std::{
     io::Write as _,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, resume_unwind},
     path::{Path, PathBuf},
 };
 
 use futures::FutureExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use simulators::demo::{Demo, Settings};
 
 use self::browser::{Browser, key};
@@ -28,22 +31,33 @@ fn worker() -> PathBuf {
     worker
 }
 
-/// A demo of its own and a browser that looks at it. Both end, whatever the test finds. Nothing may go to the console.
-async fn with_page(test: impl AsyncFnOnce(&Browser)) {
-    if !browser::is_installed() {
+/// Whether there is a browser; says so if not.
+fn can_look() -> bool {
+    let can = browser::is_installed();
+    if !can {
         // Not `eprintln!`, which nobody sees when the test passes.
         let _ = writeln!(std::io::stderr(), "skipped: there is no browser; apt-get install chromium chromium-driver");
+    }
+    can
+}
+
+async fn demo_at(listen: SocketAddr) -> Demo {
+    Demo::start(Settings { listen, worker: worker(), echo: false }).await.unwrap()
+}
+
+/// A demo of its own and a browser that looks at it. Both end, whatever the test finds. Nothing may go to the console.
+async fn with_page(test: impl AsyncFnOnce(&Browser)) {
+    if !can_look() {
         return;
     }
-    let demo =
-        Demo::start(Settings { listen: ([127, 0, 0, 1], 0).into(), worker: worker(), echo: false }).await.unwrap();
+    let demo = demo_at(([127, 0, 0, 1], 0).into()).await;
     let browser = Browser::start().await;
     let looked = AssertUnwindSafe(async {
         browser.resize(1440, 900, false).await;
         browser.open(&format!("http://{}/", demo.address())).await;
         browser.until("document.querySelector('#part-worker.good') && document.querySelector('#channels li')").await;
         test(&browser).await;
-        assert_eq!(browser.console().await, Vec::<serde_json::Value>::new());
+        assert_eq!(browser.console().await, Vec::<Value>::new());
     });
     let looked = looked.catch_unwind().await;
     browser.end().await;
@@ -92,6 +106,8 @@ async fn a_request_made_while_the_program_is_dead_is_told_once_when_it_is_back()
     with_page(async |page| {
         page.click("#faults [data-focus='Kill it']").await;
         page.until("document.querySelector('#part-worker.bad')").await;
+        page.until("document.querySelector('#in-force').textContent.includes('the program does not run')").await;
+        page.until("document.querySelector('#faults [data-focus=\"Kill it\"]').disabled").await;
         ask(page, "Nobody listens").await;
         page.until(&format!("document.querySelector('{REQUEST}.pending')")).await;
         page.click("#faults [data-focus='Start it']").await;
@@ -142,6 +158,8 @@ async fn the_three_steps_and_a_thread_need_no_mouse() {
         focused("decide").await;
         page.press(key::ENTER).await;
         page.until("document.querySelector('#messages .thread-summary')").await;
+        // Its button cannot be pressed any more; who pressed it goes on from there.
+        page.until("document.activeElement.matches('#steps li')").await;
         let thread = page.value("document.querySelector('#messages .thread-summary').dataset.focus").await;
         focused(thread.as_str().unwrap()).await;
         page.press(key::ENTER).await;
@@ -184,6 +202,12 @@ async fn every_control_has_a_name_and_every_part_a_landmark() {
         assert_eq!(page.value(twice).await, json!([]));
         assert_eq!(page.value("document.documentElement.lang").await, json!("en"));
         assert_eq!(page.value("document.querySelectorAll('main').length").await, json!(1));
+        let mut landmarks = Vec::new();
+        for landmark in page.find("nav, aside, section, [role=region]").await {
+            landmarks.push(landmark.name().await);
+        }
+        landmarks.sort_unstable();
+        assert!(landmarks.is_sorted_by(|one, next| one < next), "of the same name: {landmarks:?}");
     })
     .await;
 }
@@ -256,6 +280,147 @@ async fn nothing_is_wider_than_a_phone() {
         assert_eq!(page.value("document.documentElement.scrollWidth").await, json!(360));
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_chosen_is_seen_without_the_pages_colours() {
+    with_page(async |page| {
+        page.prefer("forced-colors", "active").await;
+        for (chosen, other) in [
+            (".conversation-link[aria-current]", ".conversation-link:not([aria-current])"),
+            (".tabs [aria-selected=true]", ".tabs [aria-selected=false]"),
+            (".pill input:checked + span", ".pill input:not(:checked) + span"),
+        ] {
+            let ground = async |selector: &str| {
+                page.value(&format!("getComputedStyle(document.querySelector('{selector}')).backgroundColor")).await
+            };
+            assert_ne!(ground(chosen).await, ground(other).await, "{chosen}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_messages_at_once_are_counted_for_those_who_listen() {
+    with_page(async |page| {
+        let burst = r#"
+            const body = JSON.stringify({ user: "alice@example.com", channel: "general", text: "hello" });
+            const say = () => fetch("/slack/_sim/say", { method: "POST", headers: { "content-type": "application/json" }, body });
+            Promise.all(Array.from({ length: 8 }, say));
+        "#;
+        page.run(burst, json!([])).await;
+        page.until("/^8 new and 0 changed messages in channel general$/.test(document.querySelector('#announcer').textContent)").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fault_that_is_ended_leaves_the_list_and_the_focus_there() {
+    with_page(async |page| {
+        page.click("#faults [data-focus='Too many requests']").await;
+        page.until("document.querySelector('#in-force button')").await;
+        page.run("document.querySelector('#in-force button').focus()", json!([])).await;
+        page.press(key::ENTER).await;
+        page.until("!document.querySelector('#in-force button') && document.activeElement.id === 'in-force'").await;
+    })
+    .await;
+}
+
+/// Posts as the app does, over Slack's own API.
+async fn post(page: &Browser, message: Value) {
+    let setup = page.run("return fetch('/demo/setup').then((answer) => answer.json())", json!([])).await;
+    let url = format!("{}/api/chat.postMessage", setup["slack"].as_str().unwrap());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.post(url).bearer_auth(simulators::slack::BOT_TOKEN).json(&message).send().await.unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+}
+
+#[tokio::test]
+async fn block_kit_is_drawn_as_slack_draws_it() {
+    with_page(async |page| {
+        let plain = |text: &str| json!({"type": "plain_text", "text": text});
+        let cell = |text: &str| json!({"type": "raw_text", "text": text});
+        let option = |text: &str| json!({"text": plain(text), "value": text});
+        let blocks = json!([
+            {"type": "section", "text": {"type": "mrkdwn", "text": "> quoted\nnot quoted"}},
+            {"type": "table", "rows": [[cell("Role")], [cell("dba")]]},
+            {"type": "markdown", "text": "## Title\n**bold** and [a link](https://example.com)\n- one\n- two\n```\nlet x;\n```"},
+            {"type": "actions", "elements": [
+                {"type": "static_select", "action_id": "menu", "placeholder": plain("Pick one"), "options": [option("One")]},
+                {"type": "radio_buttons", "action_id": "radio", "options": [option("Left"), option("Right")], "initial_option": option("Right")},
+            ]},
+            {"type": "input", "label": plain("Why"), "element": {"type": "plain_text_input", "action_id": "why"}},
+            {"type": "image", "image_url": "https://example.com/cat.png", "alt_text": "A cat"},
+        ]);
+        post(page, json!({"channel": "C0DBAONCALL", "text": "blocks", "blocks": blocks})).await;
+        page.until("document.querySelector('#messages .block')").await;
+        for (selector, text) in [
+            (".block-section blockquote", "quoted"),
+            (".block-table th", "Role"),
+            (".block-table td", "dba"),
+            (".block-markdown p > b", "Title"),
+            (".block-markdown p:has(a)", "bold and a link"),
+            (".block-markdown li + li", "two"),
+            (".block-markdown pre", "let x;"),
+            (".block-actions .menu", "Pick one ▾"),
+            (".choice:has(:checked)", "Right"),
+            (".block-input label:has(input)", "Why"),
+            (".block-image [role=img]", "🖼 A cat"),
+        ] {
+            let shown = format!("document.querySelector('#messages {selector}')?.textContent");
+            assert_eq!(page.value(&shown).await, json!(text), "{selector}");
+        }
+        assert_eq!(page.value("document.querySelectorAll('#messages .unknown').length").await, json!(0));
+
+        let attachment = json!({"title": "Older", "text": "an _attachment_", "color": "good", "fallback": "Older"});
+        post(page, json!({"channel": "C0DBAONCALL", "text": "*bold* and `code`", "attachments": [attachment]})).await;
+        page.until("document.querySelectorAll('#messages article').length === 2").await;
+        let last = "[...document.querySelectorAll('#messages article')].at(-1)";
+        let shown = format!("[...{last}.querySelectorAll('.text b, code, .attachment b, .attachment i')].map((e) => e.textContent)");
+        assert_eq!(page.value(&shown).await, json!(["bold", "code", "Older", "attachment"]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_in_direct_messages_is_from_the_person_whom_the_app_writes_to() {
+    with_page(async |page| {
+        post(page, json!({"channel": "U0CAROL0001", "text": "hello"})).await;
+        page.click("#directs button").await;
+        page.until("document.querySelector('#composer input').placeholder === 'Message teleport as Carol Clark'").await;
+        page.run("document.querySelector('#composer').elements.text.value = 'yes?'", json!([])).await;
+        page.click("#composer button").await;
+        page.until("[...document.querySelectorAll('#messages .byline b')].map((e) => e.textContent).join() === 'teleport,Carol Clark'").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_tells_that_the_demo_ended_and_follows_the_next_one() {
+    if !can_look() {
+        return;
+    }
+    let first = demo_at(([127, 0, 0, 1], 0).into()).await;
+    let address = first.address();
+    let page = Browser::start().await;
+    page.resize(1440, 900, false).await;
+    page.open(&format!("http://{address}/")).await;
+    page.until("document.querySelector('#part-worker.good')").await;
+    ask(&page, "Of the first run").await;
+    page.until("document.querySelector('#messages article')").await;
+    first.end().await;
+    page.until("document.querySelector('#connection').textContent.includes('has ended')").await;
+    let second = demo_at(address).await;
+    page.until(
+        "document.querySelector('#connection').textContent === '' && document.querySelector('#part-worker.good')",
+    )
+    .await;
+    page.until("!document.querySelector('#messages article') && document.querySelector('#log').textContent.includes('Plugin is ready')").await;
+    let lines = page.value("document.querySelector('#log').textContent.match(/Plugin is ready/g).length").await;
+    page.end().await;
+    second.end().await;
+    assert_eq!(lines, json!(1));
 }
 
 #[tokio::test]

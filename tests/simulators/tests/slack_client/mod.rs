@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test file uses some of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "only used in tests")]
 
+pub(crate) mod socket;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::rule::{
     Problem,
-    Rule::{Bool, Enum, List, Object, Plain, Str, Text, Url},
+    Rule::{Bool, Enum, Form, List, Object, Plain, Str, Text, Url},
     Shape, may, need,
 };
 
@@ -56,15 +56,21 @@ pub(super) static FILTER: Shape = Shape::of(
 )
 .also(|map, pointer, problems| {
     if map.is_empty() {
-        problems.push(Problem::new("must have at least one property", pointer));
+        problems.push(Problem::new("must have minimum 1 properties", pointer));
     }
 });
 
 /// An image that lies in Slack: by id or by URL, not both.
 pub(super) static SLACK_FILE: Shape =
-    Shape::of("", &[may("id", Str(1, 255)), may("url", Url)]).also(|map, pointer, problems| {
-        exactly_one(map, "id", "url", pointer, problems);
-    });
+    Shape::of("", &[may("id", Form(is_file_id, "input must match regex pattern: ^[F][A-Z0-9]{8,}$")), may("url", Url)])
+        .also(|map, pointer, problems| {
+            exactly_one(map, "id", "url", pointer, problems);
+        });
+
+fn is_file_id(text: &str) -> bool {
+    let rest = text.strip_prefix('F').unwrap_or_default();
+    rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+}
 
 /// One of two properties has to be there, but not both.
 pub(super) fn exactly_one(map: &Map<String, Value>, a: &str, b: &str, pointer: &str, problems: &mut Vec<Problem>) {
@@ -91,7 +97,7 @@ pub(super) fn initial_is_offered(map: &Map<String, Value>, pointer: &str, proble
             None => false,
         };
         if wrong {
-            let what = "must exactly match one of the provided options";
+            let what = "must be one of the provided options";
             problems.push(Problem::new(what, format!("{pointer}/{name}")));
         }
     }

@@ -97,13 +97,7 @@ static OVERFLOW: Shape =
 
 static DATEPICKER: Shape = Shape::of(
     "datepicker",
-    &[
-        ACTION_ID,
-        may("initial_date", Form(is_date, "must be a date of the form YYYY-MM-DD")),
-        CONFIRM_FIELD,
-        FOCUS,
-        PLACEHOLDER,
-    ],
+    &[ACTION_ID, may("initial_date", Form(is_date, "input must be a valid: date")), CONFIRM_FIELD, FOCUS, PLACEHOLDER],
 );
 static TIMEPICKER: Shape = Shape::of(
     "timepicker",
@@ -246,6 +240,12 @@ static NUMBER_INPUT: Shape = Shape::of(
 )
 .also(|map, pointer, problems| {
     let number = |name: &str| map.get(name)?.as_str()?.parse::<f64>().ok();
+    let whole = map.get("is_decimal_allowed") == Some(&Value::Bool(false));
+    for name in ["initial_value", "min_value", "max_value"] {
+        if whole && number(name).is_some_and(|number| number.fract() != 0.0) {
+            problems.push(Problem::new("must be a whole number", format!("{pointer}/{name}")));
+        }
+    }
     if let (Some(min), Some(max)) = (number("min_value"), number("max_value"))
         && min > max
     {
@@ -355,6 +355,11 @@ pub(super) static INPUTS: &[&Shape] = &[
     &URL_INPUT,
     &USERS_SELECT,
 ];
+
+/// A menu of which several options may be chosen.
+pub(super) fn is_multi_select(element: &Value) -> bool {
+    element.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("multi_"))
+}
 
 fn static_menu(map: &Map<String, Value>, pointer: &str, problems: &mut Vec<Problem>) {
     exactly_one(map, "options", "option_groups", pointer, problems);

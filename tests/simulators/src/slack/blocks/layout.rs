@@ -2,16 +2,17 @@
 
 use super::{
     composition::{SLACK_FILE, exactly_one},
-    elements::{ACCESSORIES, ACTIONS, BUTTONS, CONTEXT_ACTIONS, IMAGE as IMAGE_ELEMENT, INPUTS},
-    rich_text::{RAW_NUMBER, RAW_TEXT, RICH_TEXT},
+    elements::{ACCESSORIES, ACTIONS, CONTEXT_ACTIONS, IMAGE as IMAGE_ELEMENT, INPUTS, is_multi_select},
+    newer::{ALERT, CARD, CAROUSEL, CONTAINER, DATA_TABLE, DATA_VISUALIZATION, PLAN, TASK_CARD},
+    rich_text::{CELLS, RICH_TEXT},
     rule::{
         Field, Problem,
-        Rule::{Anything, Bool, Enum, Int, List, Mrkdwn, Object, OneOf, Plain, Str, Text, Url},
+        Rule::{Bool, Enum, List, Object, OneOf, Plain, Str, Text, Url},
         Shape, may, need,
     },
 };
 
-const BLOCK_ID: Field = may("block_id", Str(1, 255));
+pub(super) const BLOCK_ID: Field = may("block_id", Str(1, 255));
 
 static SECTION: Shape = Shape::of(
     "section",
@@ -34,7 +35,14 @@ static CONTEXT: Shape = Shape::of("context", &[BLOCK_ID, need("elements", List(1
 static PLAIN_ELEMENT: Shape = Shape::of("plain_text", &[need("text", Str(1, 3_000)), may("emoji", Bool)]);
 static MRKDWN_ELEMENT: Shape = Shape::of("mrkdwn", &[need("text", Str(1, 3_000)), may("verbatim", Bool)]);
 static CONTEXT_ELEMENTS: &[&Shape] = &[&IMAGE_ELEMENT, &PLAIN_ELEMENT, &MRKDWN_ELEMENT];
-static ACTIONS_BLOCK: Shape = Shape::of("actions", &[BLOCK_ID, need("elements", List(1, 25, &OneOf(ACTIONS)))]);
+static ACTIONS_BLOCK: Shape =
+    Shape::of("actions", &[BLOCK_ID, need("elements", List(1, 25, &OneOf(ACTIONS)))]).also(|map, pointer, problems| {
+        // Known to the schema, and refused all the same, unlike beside the text of a section.
+        let elements = map.get("elements").and_then(serde_json::Value::as_array).into_iter().flatten();
+        if elements.into_iter().any(is_multi_select) {
+            problems.push(Problem::new("unsupported element: multiselect", pointer));
+        }
+    });
 static CONTEXT_ACTIONS_BLOCK: Shape =
     Shape::of("context_actions", &[BLOCK_ID, need("elements", List(1, 5, &OneOf(CONTEXT_ACTIONS)))]);
 static IMAGE: Shape = Shape::of(
@@ -92,7 +100,6 @@ static VIDEO: Shape = Shape::of(
 });
 static MARKDOWN: Shape = Shape::of("markdown", &[BLOCK_ID, need("text", Str(1, 12_000))]);
 static COLUMN: Shape = Shape::of("", &[may("align", Enum(&["left", "center", "right"])), may("is_wrapped", Bool)]);
-static CELLS: &[&Shape] = &[&RAW_TEXT, &RAW_NUMBER, &RICH_TEXT];
 static TABLE: Shape = Shape::of(
     "table",
     &[
@@ -102,52 +109,9 @@ static TABLE: Shape = Shape::of(
     ],
 );
 
-// The newer blocks are checked for what is published of them and open for the rest.
-static ALERT: Shape = Shape::of(
-    "alert",
-    &[BLOCK_ID, need("text", Text(3_000)), may("level", Enum(&["default", "info", "warning", "error", "success"]))],
-);
-static CARD: Shape = Shape::of(
-    "card",
-    &[
-        BLOCK_ID,
-        may("hero_image", OneOf(&[&IMAGE_ELEMENT])),
-        may("icon", OneOf(&[&IMAGE_ELEMENT])),
-        may("title", Mrkdwn(150)),
-        may("subtitle", Mrkdwn(150)),
-        may("body", Mrkdwn(200)),
-        may("actions", List(1, 5, &OneOf(BUTTONS))),
-    ],
-)
-.open();
-static CAROUSEL: Shape = Shape::of("carousel", &[BLOCK_ID, need("elements", List(1, 10, &OneOf(&[&CARD])))]);
-static TASK_CARD: Shape = Shape::of(
-    "task_card",
-    &[
-        BLOCK_ID,
-        need("task_id", Str(1, 255)),
-        need("title", Str(1, 3_000)),
-        need("status", Enum(&["pending", "in_progress", "complete", "error"])),
-        may("details", OneOf(&[&RICH_TEXT])),
-        may("output", OneOf(&[&RICH_TEXT])),
-    ],
-)
-.open();
-static PLAN: Shape =
-    Shape::of("plan", &[BLOCK_ID, need("title", Str(1, 3_000)), may("tasks", List(0, 50, &OneOf(&[&TASK_CARD])))])
-        .open();
-static DATA_TABLE: Shape = Shape::of(
-    "data_table",
-    &[
-        BLOCK_ID,
-        need("caption", Str(1, 3_000)),
-        need("rows", List(2, 201, &List(1, 20, &Anything))),
-        may("page_size", Int(1, 100)),
-    ],
-)
-.open();
-static CONTAINER: Shape = Shape::of("container", &[BLOCK_ID]).open();
-static DATA_VISUALIZATION: Shape = Shape::of("data_visualization", &[BLOCK_ID]).open();
+/// What a container may hold.
+pub(super) static CHILDREN: &[&Shape] =
+    &[&ACTIONS_BLOCK, &CONTEXT, &DIVIDER, &FILE, &HEADER, &IMAGE, &INPUT, &RICH_TEXT, &SECTION, &TABLE, &VIDEO];
 
 /// What a message may hold.
 pub(super) static IN_MESSAGES: &[&Shape] = &[

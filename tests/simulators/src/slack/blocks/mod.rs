@@ -3,6 +3,7 @@
 mod composition;
 mod elements;
 mod layout;
+mod newer;
 mod rich_text;
 mod rule;
 
@@ -32,6 +33,8 @@ pub enum Refused {
     Invalid(Vec<Problem>),
     /// `msg_blocks_too_long`: all text together.
     TooLong,
+    /// `invalid_attachments` with `only_one_table_allowed` (Slack docs: table block).
+    TwoTables,
 }
 
 /// All text of one message's blocks together; not published, but observed.
@@ -40,6 +43,8 @@ const TEXT_SUM: usize = 13_200;
 const MARKDOWN_SUM: usize = 12_000;
 /// All cells of a table together (Slack docs: table block).
 const TABLE_SUM: usize = 10_000;
+/// Charts of a message.
+const CHARTS: usize = 2;
 
 /// Checks the blocks of a message or a modal.
 pub fn check(blocks: &[Value], surface: Surface) -> Result<(), Refused> {
@@ -64,23 +69,16 @@ pub fn check_under(blocks: &[Value], surface: Surface, pointer: &str) -> Result<
     if !problems.is_empty() {
         return Err(Refused::Invalid(problems));
     }
+    if tables(blocks) > 1 {
+        return Err(Refused::TwoTables);
+    }
     let text: usize = blocks.iter().filter(|block| kind(block) != "table").map(text_length).sum();
     if surface == Surface::Message && text > TEXT_SUM { Err(Refused::TooLong) } else { Ok(()) }
 }
 
 /// Checks a `plain_text` object outside of blocks, such as a modal's title.
-pub(super) fn check_plain(
-    value: Option<&Value>,
-    most: usize,
-    required: bool,
-    pointer: &str,
-    problems: &mut Vec<Problem>,
-) {
-    match value {
-        Some(value) => Rule::Plain(most).check(value, pointer, problems),
-        None if required => problems.push(Problem::new("missing required field", pointer)),
-        None => {}
-    }
+pub(super) fn check_plain(value: &Value, most: usize, pointer: &str, problems: &mut Vec<Problem>) {
+    Rule::Plain(most).check(value, pointer, problems);
 }
 
 fn kind(block: &Value) -> &str {
@@ -100,7 +98,7 @@ fn check_ids(blocks: &[Value], pointer: &str, problems: &mut Vec<Problem>) {
         for (place, element) in block.get("elements").and_then(Value::as_array).into_iter().flatten().enumerate() {
             let id = element.get("action_id").and_then(Value::as_str);
             if let Some(id) = id.filter(|id| !action_ids.insert(*id)) {
-                let what = format!("`action_id` \"{id}\" already exists in the block");
+                let what = format!("`action_id` \"{id}\" already exists");
                 problems.push(Problem::new(what, format!("{pointer}/{index}/elements/{place}/action_id")));
             }
         }
@@ -113,12 +111,29 @@ fn check_sums(blocks: &[Value], pointer: &str, problems: &mut Vec<Problem>) {
     if of("markdown").map(text_length).sum::<usize>() > MARKDOWN_SUM {
         problems.push(Problem::new(format!("must be less than {} characters", MARKDOWN_SUM + 1), pointer));
     }
-    if of("table").count() > 1 {
-        problems.push(Problem::new("only_one_table_allowed", pointer));
+    if of("data_visualization").count() > CHARTS {
+        problems.push(Problem::new("too many data_visualization blocks", pointer));
+    }
+    let focused = blocks.iter().map(count_focused).sum::<usize>();
+    if focused > 1 {
+        problems.push(Problem::new("only one element may have focus_on_load", pointer));
     }
     if of("table").map(text_length).sum::<usize>() > TABLE_SUM {
         problems.push(Problem::new(format!("must be less than {} characters", TABLE_SUM + 1), pointer));
     }
+}
+
+/// Tables of either kind, those in containers included.
+fn tables(blocks: &[Value]) -> usize {
+    let children = |block: &Value| block.get("child_blocks").and_then(Value::as_array).map_or(0, |list| tables(list));
+    blocks.iter().map(|block| usize::from(matches!(kind(block), "table" | "data_table")) + children(block)).sum()
+}
+
+/// Elements that want the focus.
+fn count_focused(block: &Value) -> usize {
+    let elements = block.get("elements").and_then(Value::as_array).into_iter().flatten();
+    let elements = elements.chain(block.get("accessory")).chain(block.get("element"));
+    elements.filter(|element| element.get("focus_on_load") == Some(&Value::Bool(true))).count()
 }
 
 fn text_length(node: &Value) -> usize {

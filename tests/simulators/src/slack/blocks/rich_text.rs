@@ -1,7 +1,7 @@
 //! The `rich_text` block (Slack docs: rich text block).
 
 use super::rule::{
-    Rule::{Anything, Bool, Enum, Int, List, Object, OneOf, Str, Url},
+    Rule::{Bool, Enum, Int, List, Number, Object, OneOf, Str, Url},
     Shape, may, need,
 };
 
@@ -85,7 +85,8 @@ pub(super) static RICH_TEXT: Shape = Shape::of(
     ],
 );
 
-/// Text of any kind in a cell.
-pub(super) static RAW_TEXT: Shape = Shape::of("raw_text", &[need("text", Str(1, 10_000))]);
-/// A number in a cell.
-pub(super) static RAW_NUMBER: Shape = Shape::of("raw_number", &[need("value", Anything)]).open();
+static RAW_TEXT: Shape = Shape::of("raw_text", &[need("text", Str(1, 10_000))]);
+static RAW_NUMBER: Shape = Shape::of("raw_number", &[need("value", Number), need("text", Str(1, 10_000))]);
+
+/// What stands in the cells of a table.
+pub(super) static CELLS: &[&Shape] = &[&RAW_TEXT, &RAW_NUMBER, &RICH_TEXT];

@@ -1,6 +1,7 @@
 //! A small language for the shapes of Block Kit, and the one place where it is interpreted.
 //!
-//! The wording of the problems follows what Slack answers as far as that has been seen; nobody should depend on it.
+//! The wording is that of Slack's own schema library (`slackhq/hack-json-schema` on GitHub), whose sentences real answers repeat
+//! word for word; what is said beyond a schema follows answers that were reported. Wordings drift: nobody should depend on them.
 
 use std::fmt;
 
@@ -32,6 +33,8 @@ pub(super) enum Rule {
     Bool,
     /// A whole number between the two, both included.
     Int(i64, i64),
+    /// Any number.
+    Number,
     /// A string of so many characters, both included; at least one means that blanks alone do not count.
     Str(usize, usize),
     Enum(&'static [&'static str]),
@@ -43,15 +46,12 @@ pub(super) enum Rule {
     Text(usize),
     /// A `plain_text` object with so many characters at most.
     Plain(usize),
-    /// A `mrkdwn` object with so many characters at most.
-    Mrkdwn(usize),
     /// An array with so many items.
     List(usize, usize, &'static Rule),
     /// An object whose `type` names one of the shapes.
     OneOf(&'static [&'static Shape]),
     /// An object without `type`.
     Object(&'static Shape),
-    Anything,
 }
 
 /// One property.
@@ -113,7 +113,7 @@ impl Shape {
             (name == "type" && !self.name.is_empty()) || self.fields.iter().any(|field| field.name == name)
         };
         for name in map.keys().filter(|name| !self.open && !known(name)) {
-            problems.push(Problem::new(format!("invalid additional property: {name}"), format!("{pointer}/{name}")));
+            problems.push(Problem::new(format!("invalid additional property: {name}"), pointer));
         }
         if let Some(also) = self.also {
             also(map, pointer, problems);
@@ -124,23 +124,24 @@ impl Shape {
 impl Rule {
     pub(super) fn check(&self, value: &Value, pointer: &str, problems: &mut Vec<Problem>) {
         match self {
-            Self::Anything => {}
             Self::Bool if value.is_boolean() => {}
-            Self::Bool => problems.push(Problem::new("must provide a boolean", pointer)),
+            Self::Bool => problems.push(Problem::new("must be a boolean", pointer)),
             Self::Int(min, max) => match value.as_i64() {
                 Some(number) if number < *min => {
-                    problems.push(Problem::new(format!("must be no less than {min}"), pointer));
+                    problems.push(Problem::new(format!("must be greater than {min}"), pointer));
                 }
                 Some(number) if number > *max => {
-                    problems.push(Problem::new(format!("must be no more than {max}"), pointer));
+                    problems.push(Problem::new(format!("must be less than {max}"), pointer));
                 }
                 Some(_) => {}
                 None => problems.push(Problem::new("must provide an integer", pointer)),
             },
+            Self::Number if value.is_number() => {}
+            Self::Number => problems.push(Problem::new("must provide a number", pointer)),
             Self::Str(min, max) => check_string(value, *min, *max, pointer, problems),
             Self::Enum(allowed) => match value.as_str() {
                 Some(text) if allowed.contains(&text) => {}
-                Some(_) => problems.push(Problem::new(format!("must be one of: {}", allowed.join(", ")), pointer)),
+                Some(_) => problems.push(Problem::new("must be a valid enum value", pointer)),
                 None => problems.push(Problem::new("must provide a string", pointer)),
             },
             Self::Form(fits, what) => match value.as_str() {
@@ -156,14 +157,13 @@ impl Rule {
             }
             Self::Text(max) => check_text(value, *max, &["plain_text", "mrkdwn"], pointer, problems),
             Self::Plain(max) => check_text(value, *max, &["plain_text"], pointer, problems),
-            Self::Mrkdwn(max) => check_text(value, *max, &["mrkdwn"], pointer, problems),
             Self::List(min, max, rule) => {
                 let Value::Array(items) = value else {
                     problems.push(Problem::new("must provide an array", pointer));
                     return;
                 };
                 if items.len() < *min {
-                    problems.push(Problem::new(format!("no fewer than {min} items allowed"), pointer));
+                    problems.push(Problem::new(format!("must provide at least {min} items"), pointer));
                 }
                 if items.len() > *max {
                     problems.push(Problem::new(format!("no more than {max} items allowed"), pointer));
@@ -229,25 +229,31 @@ fn check_string(value: &Value, min: usize, max: usize, pointer: &str, problems: 
 
 /// Text objects: `emoji` belongs to `plain_text`, `verbatim` to `mrkdwn` (Slack docs: text object).
 fn check_text(value: &Value, max: usize, kinds: &[&str], pointer: &str, problems: &mut Vec<Problem>) {
+    let before = problems.len();
     let Some((map, name)) = typed(value, pointer, problems) else { return };
-    if !kinds.contains(&name) {
-        let what = format!("must be one of: {}", kinds.join(", "));
-        problems.push(Problem::new("failed to match all allowed schemas", pointer));
-        problems.push(Problem::new(what, format!("{pointer}/type")));
-        return;
-    }
-    match map.get("text") {
-        Some(text) => check_string(text, 1, max, &format!("{pointer}/text"), problems),
-        None => problems.push(Problem::new("missing required field: text", pointer)),
-    }
-    let option = if name == "plain_text" { "emoji" } else { "verbatim" };
-    for (property, value) in map {
-        let pointer = format!("{pointer}/{property}");
-        match property.as_str() {
-            "type" | "text" => {}
-            name if name == option => Rule::Bool.check(value, &pointer, problems),
-            other => problems.push(Problem::new(format!("invalid additional property: {other}"), pointer)),
+    if kinds.contains(&name) {
+        match map.get("text") {
+            Some(text) => check_string(text, 1, max, &format!("{pointer}/text"), problems),
+            None => problems.push(Problem::new("missing required field: text", pointer)),
         }
+        let option = if name == "plain_text" { "emoji" } else { "verbatim" };
+        for (property, value) in map {
+            match property.as_str() {
+                "type" | "text" => {}
+                name if name == option => Rule::Bool.check(value, &format!("{pointer}/{property}"), problems),
+                other => problems.push(Problem::new(format!("invalid additional property: {other}"), pointer)),
+            }
+        }
+    } else {
+        let what = match kinds {
+            [_] => "must be a valid enum value".to_owned(),
+            _ => format!("unsupported type: {name}"),
+        };
+        problems.push(Problem::new(what, format!("{pointer}/type")));
+    }
+    // The kind and the length are two schemas, and both have to match.
+    if problems.len() > before {
+        problems.insert(before, Problem::new("failed to match all allowed schemas", pointer));
     }
 }
 

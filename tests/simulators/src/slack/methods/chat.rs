@@ -15,7 +15,7 @@ use crate::slack::{
 
 /// Finds the conversation of a post: an id, a user's id, or the name of a public channel.
 fn resolve(call: &mut Call<'_>) -> Result<String, Refusal> {
-    let wanted = call.args.text_or_empty("channel")?.into_owned();
+    let wanted = call.args.required("channel")?.into_owned();
     let not_found = || Refusal::new("channel_not_found");
     if wanted.is_empty() {
         return Err(not_found());
@@ -72,10 +72,15 @@ fn check_access(call: &mut Call<'_>, id: &str, threaded: bool) -> Result<(), Ref
     }
 }
 
+/// The argument `thread_ts`; clients that reply where they were spoken to often send an empty one.
+fn thread_argument(call: &Call<'_>) -> Result<Option<String>, Refusal> {
+    let parent = call.args.text("thread_ts")?.map(std::borrow::Cow::into_owned);
+    Ok(parent.filter(|parent| !parent.is_empty()))
+}
+
 /// The thread a post belongs to: `None` posts into the channel, also when the parent is gone.
 fn thread(call: &mut Call<'_>, channel: &str) -> Result<Option<String>, Refusal> {
-    let Some(parent) = call.args.text("thread_ts")? else { return Ok(None) };
-    let parent = parent.into_owned();
+    let Some(parent) = thread_argument(call)? else { return Ok(None) };
     if parse_ts(&parent).is_none() {
         let message = format!("[ERROR] {parent} is not a valid thread_ts");
         return Err(Refusal::new("invalid_thread_ts").message(message));
@@ -159,10 +164,16 @@ fn check_parse(call: &Call<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn customised(call: &mut Call<'_>) -> Result<Option<String>, Refusal> {
+/// Slack docs name `as_user_not_supported`; what apps of today are answered was reported as this.
+fn refuse_as_user(call: &Call<'_>) -> Result<(), Refusal> {
     if call.args.flag("as_user", false)? {
-        return Err(Refusal::new("as_user_not_supported"));
+        return Err(Refusal::new("invalid_arguments").with("deprecated_argument", "as_user"));
     }
+    Ok(())
+}
+
+fn customised(call: &mut Call<'_>) -> Result<Option<String>, Refusal> {
+    refuse_as_user(call)?;
     if ["username", "icon_emoji", "icon_url"].iter().any(|name| call.args.has(name)) {
         call.need_scope(&["chat:write.customize"])?;
         return Ok(Some(call.args.text_or_empty("username")?.into_owned()));
@@ -172,7 +183,7 @@ fn customised(call: &mut Call<'_>) -> Result<Option<String>, Refusal> {
 
 pub(super) fn post_message(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let channel = resolve(call)?;
-    let threaded = call.args.has("thread_ts");
+    let threaded = thread_argument(call)?.is_some();
     check_access(call, &channel, threaded)?;
     check_parse(call)?;
     let username = customised(call)?;
@@ -268,11 +279,11 @@ fn posted_object(call: &Call<'_>, message: &Message) -> Map<String, Value> {
 
 /// A stored message that the caller may change.
 fn own_message(call: &mut Call<'_>, refused: &'static str) -> Result<(String, String), Refusal> {
-    let id = call.args.text_or_empty("channel")?.into_owned();
+    let id = call.args.required("channel")?.into_owned();
+    let ts = call.args.required("ts")?.into_owned();
     // A user's id is not a conversation here.
     let channel: &Channel = call.visible_channel(&id)?;
     let frozen = channel.archived;
-    let ts = call.args.text_or_empty("ts")?.into_owned();
     if frozen && refused == "cant_update_message" {
         return Err(Refusal::new("is_inactive"));
     }
@@ -287,13 +298,16 @@ fn own_message(call: &mut Call<'_>, refused: &'static str) -> Result<(String, St
 pub(super) fn update(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let (channel, ts) = own_message(call, "cant_update_message")?;
     check_parse(call)?;
-    if call.args.flag("as_user", false)? {
-        return Err(Refusal::new("as_user_not_supported"));
-    }
+    refuse_as_user(call)?;
     let content = Content::read(call, Route::Update)?;
     let old = call.world.message(&channel, &ts).cloned().ok_or_else(|| Refusal::new("message_not_found"))?;
     if call.args.flag("reply_broadcast", false)? && old.thread_ts.is_none() {
         return Err(Refusal::new("cant_broadcast_message"));
+    }
+    let written = parse_ts(&ts).unwrap_or_default();
+    let age = std::time::Duration::from_micros(call.now.saturating_sub(written));
+    if call.world.settings.edit_window.is_some_and(|window| age > window) {
+        return Err(Refusal::new("edit_window_closed"));
     }
     let mut message = old.clone();
     // Omission overwrites what the message had (Slack docs: chat.update, "parse", "link_names").
@@ -336,10 +350,11 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Answer, Refusal> {
 }
 
 pub(super) fn post_ephemeral(call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let channel = call.args.text_or_empty("channel")?.into_owned();
+    let channel = call.args.required("channel")?.into_owned();
     let channel = call.visible_channel(&channel)?.id.clone();
-    check_access(call, &channel, call.args.has("thread_ts"))?;
-    let user = call.args.text_or_empty("user")?.into_owned();
+    let thread_ts = thread_argument(call)?;
+    check_access(call, &channel, thread_ts.is_some())?;
+    let user = call.args.required("user")?.into_owned();
     let active = call.world.users.get(&user).is_some_and(|user| !user.deleted);
     let member = call.world.channels.get(&channel).is_some_and(|channel| channel.members.contains(&user));
     if !active || !member {
@@ -350,7 +365,7 @@ pub(super) fn post_ephemeral(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     call.pace(&channel)?;
     let now = ts(call.now);
     let mut message = blank(call, &channel, &now)?;
-    message.thread_ts = call.args.text("thread_ts")?.map(std::borrow::Cow::into_owned);
+    message.thread_ts = thread_ts;
     fill(call, &mut message, content);
     call.world.ephemerals.push(Ephemeral { user, message });
     Ok(Answer::of(json!({"message_ts": now})))
@@ -358,7 +373,7 @@ pub(super) fn post_ephemeral(call: &mut Call<'_>) -> Result<Answer, Refusal> {
 
 pub(super) fn permalink(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let channel = call.channel_argument()?;
-    let ts = call.args.text_or_empty("message_ts")?.into_owned();
+    let ts = call.args.required("message_ts")?.into_owned();
     let message = call.world.message(&channel, &ts).ok_or_else(|| Refusal::new("message_not_found"))?;
     let domain = call.world.team(call.team()).map_or("", |team| team.domain.as_str());
     let mut link = format!("https://{domain}.slack.com/archives/{channel}/p{}", ts.replace('.', ""));

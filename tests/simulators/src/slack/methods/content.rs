@@ -43,6 +43,7 @@ impl Content {
             call.args.text("markdown_text")?.map(std::borrow::Cow::into_owned).filter(|text| !text.is_empty());
         let mut blocks = list(call, "blocks").map_err(|()| Refusal::new("invalid_blocks_format"))?;
         let attachments = list(call, "attachments").map_err(|()| Refusal::new("invalid_attachments"))?;
+        let from_markdown = markdown.is_some();
         let has_text = text.as_ref().is_some_and(|text| !text.trim().is_empty());
         if let Some(markdown) = markdown {
             if has_text || blocks.as_ref().is_some_and(|blocks| !blocks.is_empty()) {
@@ -53,15 +54,16 @@ impl Content {
             }
             text = Some(markdown.clone());
             blocks = Some(vec![json!({"type": "markdown", "text": markdown})]);
-        } else if !has_text && empty(blocks.as_ref()) && empty(attachments.as_ref()) {
+        } else if !has_text && empty(blocks.as_ref()) && !attachments.as_deref().is_some_and(say_something) {
             let keeps_old = route == Route::Update && text.is_none() && blocks.is_none() && call.args.has("metadata");
             if !keeps_old {
                 return Err(Refusal::new("no_text"));
             }
         }
         if let Some(blocks) = &blocks {
-            blocks::check(blocks, Surface::Message).map_err(refuse_blocks)?;
-            note_blocks(call, blocks, has_text);
+            blocks::check(blocks, Surface::Message).map_err(|refused| refuse_blocks(refused, "invalid_blocks"))?;
+            check_videos(call, blocks)?;
+            note_blocks(call, blocks, has_text || from_markdown);
         }
         if let Some(attachments) = &attachments {
             check_attachments(attachments)?;
@@ -79,6 +81,31 @@ fn empty(list: Option<&Vec<Value>>) -> bool {
     list.is_none_or(Vec::is_empty)
 }
 
+/// Attachments of which one at least has something to show; colours and the like alone do not count.
+fn say_something(attachments: &[Value]) -> bool {
+    const SHOWN: [&str; 11] = [
+        "actions",
+        "author_name",
+        "blocks",
+        "fallback",
+        "fields",
+        "footer",
+        "image_url",
+        "pretext",
+        "text",
+        "thumb_url",
+        "title",
+    ];
+    let shown = |value: &Value| match value {
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => false,
+    };
+    // What is no object is refused with an error of its own.
+    let says = |one: &Value| !one.is_object() || SHOWN.iter().any(|name| one.get(*name).is_some_and(shown));
+    attachments.iter().any(says)
+}
+
 /// A list in a JSON body or as JSON text; `Err` when it is neither.
 fn list(call: &Call<'_>, name: &str) -> Result<Option<Vec<Value>>, ()> {
     match call.args.structured(name)? {
@@ -88,25 +115,43 @@ fn list(call: &Call<'_>, name: &str) -> Result<Option<Vec<Value>>, ()> {
     }
 }
 
-/// Slack docs: `invalid_blocks`; the reasons stand in `errors` and in `response_metadata.messages`.
-pub(super) fn refuse_blocks(refused: blocks::Refused) -> Refusal {
-    match refused {
-        blocks::Refused::TooLong => Refusal::new("msg_blocks_too_long"),
-        blocks::Refused::Invalid(problems) => {
-            let errors: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            let messages = errors.iter().map(|error| format!("[ERROR] {error}")).collect();
-            Refusal { messages, ..Refusal::new("invalid_blocks") }.with("errors", json!(errors))
-        }
+/// Slack docs: `invalid_blocks`, or `invalid_attachments` for blocks in attachments; the reasons stand in `errors` and in
+/// `response_metadata.messages`.
+fn refuse_blocks(refused: blocks::Refused, error: &'static str) -> Refusal {
+    let errors = match refused {
+        blocks::Refused::TooLong => return Refusal::new("msg_blocks_too_long"),
+        blocks::Refused::TwoTables => return explained("invalid_attachments", &["only_one_table_allowed".to_owned()]),
+        blocks::Refused::Invalid(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    };
+    explained(error, &errors)
+}
+
+fn explained(error: &'static str, errors: &[String]) -> Refusal {
+    let messages = errors.iter().map(|error| format!("[ERROR] {error}")).collect();
+    Refusal { messages, ..Refusal::new(error) }.with("errors", json!(errors))
+}
+
+/// A video is embedded from elsewhere, which needs scopes of its own (Slack docs: video block).
+fn check_videos(call: &mut Call<'_>, blocks: &[Value]) -> Result<(), Refusal> {
+    const NEEDED: [&str; 3] = ["links:read", "links:write", "links.embed:write"];
+    if !blocks.iter().any(|block| block["type"] == "video") {
+        return Ok(());
     }
+    let missing: Vec<_> = NEEDED.into_iter().filter(|scope| !call.has_scope(scope)).collect();
+    if missing.is_empty() {
+        for scope in NEEDED {
+            call.use_scope(scope);
+        }
+        return Ok(());
+    }
+    let what = format!("Video validation failed: Bot scopes missing: [{}]", missing.join(", "));
+    Err(explained("invalid_blocks", &[what]))
 }
 
 /// Strict mode: what a reader would miss although Slack accepts it.
 fn note_blocks(call: &mut Call<'_>, blocks: &[Value], has_text: bool) {
     if !has_text && !blocks.is_empty() {
         call.flaw("blocks without text: notifications and screen readers have nothing to show");
-    }
-    if blocks.iter().any(|block| block["type"] == "video") {
-        call.flaw("video block needs links.embed:write");
     }
 }
 
@@ -120,7 +165,7 @@ fn check_attachments(attachments: &[Value]) -> Result<(), Refusal> {
             None | Some(Value::Null) => {}
             Some(Value::Array(list)) => {
                 blocks::check_under(list, Surface::Message, &format!("/attachments/{index}/blocks"))
-                    .map_err(refuse_blocks)?;
+                    .map_err(|refused| refuse_blocks(refused, "invalid_attachments"))?;
             }
             Some(_) => return Err(Refusal::new("invalid_attachments")),
         }

@@ -23,6 +23,19 @@ pub(super) fn info(call: &mut Call<'_>) -> Result<Answer, Refusal> {
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     need_team(call)?;
+    listed(call, None)
+}
+
+/// `users.conversations`: those that somebody is in, the caller unless another is named.
+pub(super) fn of_user(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let user = call.args.text("user")?.map_or_else(|| call.caller.user.clone(), std::borrow::Cow::into_owned);
+    if !call.world.users.contains_key(&user) {
+        return Err(Refusal::new("user_not_found"));
+    }
+    listed(call, Some(&user))
+}
+
+fn listed(call: &mut Call<'_>, member: Option<&str>) -> Result<Answer, Refusal> {
     let types = call.args.text("types")?.map_or_else(|| "public_channel".to_owned(), std::borrow::Cow::into_owned);
     let types: Vec<&str> = types.split(',').map(str::trim).collect();
     for kind in &types {
@@ -44,7 +57,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Answer, Refusal> {
             ChannelKind::Im { .. } => "im",
             ChannelKind::Mpim => "mpim",
         };
-        types.contains(&kind) && !(exclude_archived && channel.archived)
+        let inside = member.is_none_or(|user| channel.members.contains(user));
+        inside && types.contains(&kind) && !(exclude_archived && channel.archived)
     };
     let channels = call.world.channels.values().filter(|channel| wanted(channel) && channel.team == call.team());
     let channels = channels.filter(|c| c.kind == ChannelKind::Public || c.members.contains(&call.caller.user));

@@ -8,11 +8,15 @@ mod conversations;
 mod history;
 mod page;
 mod reactions;
+mod team;
 mod usergroups;
 mod users;
 mod views;
 
-pub(super) use self::content::{generate_blocks, store_text};
+pub(super) use self::{
+    content::{generate_blocks, store_text},
+    team::echo,
+};
 use super::{
     call::Call,
     limits::Tier::{self, Four, One, Special, Three, Two},
@@ -25,6 +29,8 @@ pub(super) enum Takes {
     BotOrUser,
     Bot,
     AppLevel,
+    /// Any or none: nobody looks.
+    NoToken,
 }
 
 /// One method.
@@ -64,8 +70,10 @@ const fn reads(
 }
 
 static METHODS: &[Method] = &[
+    Method { takes: Takes::NoToken, ..writes("api.test", Four, &[], team::echo_call) },
     Method { takes: Takes::AppLevel, ..writes("apps.connections.open", One, &["connections:write"], apps::open) },
     writes("auth.test", Special(600), &[], auth::test),
+    reads("bots.info", Three, &["users:read"], team::bot_info),
     writes("chat.delete", Three, &["chat:write"], chat::delete),
     reads("chat.getPermalink", Special(600), &[], chat::permalink),
     Method { takes: Takes::Bot, ..writes("chat.postEphemeral", Four, &["chat:write"], chat::post_ephemeral) },
@@ -81,8 +89,10 @@ static METHODS: &[Method] = &[
     writes("reactions.add", Three, &["reactions:write"], reactions::add),
     reads("reactions.get", Three, &["reactions:read"], reactions::get),
     writes("reactions.remove", Two, &["reactions:write"], reactions::remove),
+    reads("team.info", Three, &["team:read"], team::info),
     reads("usergroups.list", Two, &["usergroups:read"], usergroups::list),
     reads("usergroups.users.list", Two, &["usergroups:read"], usergroups::users),
+    reads("users.conversations", Three, READ, conversations::of_user),
     reads("users.info", Four, &["users:read"], users::info),
     reads("users.list", Two, &["users:read"], users::list),
     reads("users.lookupByEmail", Three, &["users:read.email"], users::lookup_by_email),

@@ -33,9 +33,9 @@ pub(super) fn push(call: &mut Call<'_>) -> Result<Answer, Refusal> {
 
 pub(super) fn update(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let view = view(call)?;
-    let external = call.args.text_or_empty("external_id")?;
-    let id = match call.world.views.by_external_id(&external).filter(|_| !external.is_empty()) {
-        Some(id) => id.to_owned(),
+    let external = call.args.text("external_id")?.filter(|external| !external.is_empty());
+    let id = match external {
+        Some(external) => call.world.views.by_external_id(&external).map(str::to_owned).unwrap_or_default(),
         None => call.args.required("view_id")?.into_owned(),
     };
     let hash = call.args.text("hash")?;

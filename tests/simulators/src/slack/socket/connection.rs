@@ -110,7 +110,11 @@ async fn converse(
                 Some(Ok(Message::Text(text))) => handle.write(|world| world.acknowledge(id, &text)),
                 Some(Ok(Message::Pong(_))) => unanswered = None,
                 Some(Ok(Message::Binary(_) | Message::Ping(_))) => {}
-                Some(Ok(Message::Close(_))) => return true,
+                Some(Ok(Message::Close(_))) => {
+                    // Reading on sends the other half of the close handshake.
+                    while let Some(Ok(_)) = socket.recv().await {}
+                    return true;
+                }
                 Some(Err(_)) | None => return false,
             },
             _ = pings.tick() => {

@@ -59,6 +59,18 @@ pub struct Envelope {
     excused: bool,
 }
 
+impl Envelope {
+    /// What a violation shows of it.
+    fn body(&self) -> Value {
+        let payload = &self.payload;
+        json!({
+            "envelope_id": self.envelope_id, "kind": self.kind, "type": payload.get("type"),
+            "user": payload.pointer("/user/id"),
+            "container": payload.get("container"), "actions": payload.get("actions"), "event": payload.get("event"),
+        })
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Sockets {
     tickets: HashMap<String, String>,
@@ -111,7 +123,15 @@ impl Sockets {
     }
 
     fn remove(&mut self, id: u64) {
-        self.connections.remove(&id);
+        if self.connections.remove(&id).is_some_and(|connection| connection.spoilt) {
+            self.excuse(id);
+        }
+    }
+
+    /// What was delivered on a connection that our side ends is nobody's mistake.
+    fn excuse(&mut self, id: u64) {
+        let open = |envelope: &&mut Envelope| envelope.connection == id && envelope.acknowledged_after.is_none();
+        self.envelopes.iter_mut().filter(open).for_each(|envelope| envelope.excused = true);
     }
 
     /// Numbers of an app's connections, ghosts included.
@@ -123,7 +143,10 @@ impl Sockets {
         &self.envelopes
     }
 
-    fn command(&self, id: u64, command: Command) {
+    fn command(&mut self, id: u64, command: Command) {
+        if matches!(command, Command::Close(_)) {
+            self.excuse(id);
+        }
         if let Some(connection) = self.connections.get(&id) {
             // A connection that is going away takes no more commands.
             let _ = connection.commands.send(command);
@@ -147,8 +170,10 @@ impl World {
         let hex = format!("{random:032x}");
         let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
         let envelope_id = format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32));
+        let answerable = kind == "slash_commands"
+            || matches!(payload.get("type").and_then(Value::as_str), Some("view_submission" | "block_suggestion"));
         let mut frame = json!({
-            "type": kind, "envelope_id": envelope_id, "accepts_response_payload": kind == "slash_commands", "payload": payload,
+            "type": kind, "envelope_id": envelope_id, "accepts_response_payload": answerable, "payload": payload,
         });
         if let (Some(retry), Some(frame)) = (retry, frame.as_object_mut()) {
             frame.insert("retry_attempt".to_owned(), json!(retry));
@@ -198,6 +223,17 @@ impl World {
         if !twice && !late {
             envelope.acknowledged_after = Some(after);
             envelope.answer = frame.get("payload").cloned();
+            if envelope.payload.get("type").and_then(Value::as_str) == Some("view_submission") {
+                let view = envelope.payload.pointer("/view/id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let answer = envelope.answer.clone().unwrap_or_default();
+                let result = self.views.answer(&view, &answer, now);
+                if let Err(refusal) = result {
+                    flaw(
+                        self,
+                        &format!("the answer to a submission is refused: {} {:?}", refusal.error, refusal.messages),
+                    );
+                }
+            }
         } else if twice {
             flaw(self, "an envelope acknowledged twice");
         } else {
@@ -213,10 +249,10 @@ impl World {
         if envelope.acknowledged_after.is_some() {
             return false;
         }
-        let spoilt = self.sockets.connections.get(&envelope.connection).is_none_or(|connection| connection.spoilt);
+        let spoilt = self.sockets.connections.get(&envelope.connection).is_some_and(|connection| connection.spoilt);
         let event = envelope.kind == "events_api";
         if !envelope.excused && !spoilt {
-            let body = json!({"envelope_id": envelope_id, "kind": envelope.kind});
+            let body = envelope.body();
             self.violation("socket", "an envelope was not acknowledged in time", body);
         }
         event
@@ -315,9 +351,22 @@ impl Handle {
         });
     }
 
-    /// Strict mode at shutdown: a client closes its sockets first.
-    pub(super) fn note_open_sockets(&self) {
+    /// Strict mode at shutdown: a client acknowledges what it was given, and closes its sockets first.
+    pub(super) fn note_loose_ends(&self) {
         self.write(|world| {
+            let now = world.clock.now();
+            let within = u64::try_from(world.settings.socket.ack_within.as_micros()).unwrap_or(u64::MAX);
+            let spoilt =
+                |world: &World, id: u64| world.sockets.connections.get(&id).is_some_and(|connection| connection.spoilt);
+            let pending = world.sockets.envelopes.iter().filter(|envelope| {
+                // Those that are older were noted when their time was over.
+                let waiting = envelope.acknowledged_after.is_none() && now < envelope.sent.saturating_add(within);
+                waiting && !envelope.excused && !spoilt(world, envelope.connection)
+            });
+            let pending: Vec<_> = pending.map(Envelope::body).collect();
+            for body in pending {
+                world.violation("socket", "an envelope was not acknowledged before the end", body);
+            }
             let open = world.sockets.connections.values().filter(|c| !c.spoilt && !c.ghost).count();
             if open > 0 {
                 world.violation("socket", "connections were left open at shutdown", json!(open));

@@ -9,14 +9,19 @@
     reason = "a test: a panic is how it fails"
 )]
 
+mod image;
+mod workflows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use slack_access_operator::crd;
-use slack_access_operator::metrics::{Metrics, Operation, Outcome, Reload, RequestState};
+use slack_access_operator::metrics::controller::ControllerMetrics;
+use slack_access_operator::metrics::{Exposition as _, Metrics, Operation, Outcome, Reload, RequestState};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CHART: &str = "charts/slack-access-operator";
@@ -154,6 +159,18 @@ fn install_yaml_is_the_chart_rendered_with_its_defaults() {
         String::from_utf8(rendered.stdout).unwrap() == text("manifests/install.yaml"),
         "manifests/install.yaml is old; run: make generate"
     );
+}
+
+/// `fieldRef` is one value to server-side apply, with the default that the API server fills in: left out, the second of
+/// `kubectl apply` and `kubectl apply --server-side` is refused with a conflict.
+#[test]
+fn field_references_are_written_with_their_default() {
+    let rendered = render(&[]);
+    let variables = container(&rendered)["env"].as_array().unwrap();
+    let references: Vec<&Value> =
+        variables.iter().map(|variable| &variable["valueFrom"]["fieldRef"]).filter(|field| !field.is_null()).collect();
+    assert!(!references.is_empty());
+    assert!(references.iter().all(|field| field["apiVersion"] == "v1"), "{references:?}");
 }
 
 #[test]
@@ -350,6 +367,8 @@ fn a_misspelt_value_is_refused_by_name_at_every_level() {
 #[test]
 fn a_value_out_of_bounds_is_refused() {
     for value in [
+        "fullnameOverride=\"1-Name\"",
+        "nameOverride=\"name_\"",
         "image.digest=\"latest\"",
         "image.pullPolicy=\"Sometimes\"",
         "watchNamespaces=[\"Not_A_Namespace\"]",
@@ -367,9 +386,79 @@ fn a_value_out_of_bounds_is_refused() {
     }
 }
 
+/// `--set KEY=null` takes a default away: either nothing is rendered in its place, or the value is asked for by its name.
+#[test]
+fn a_value_that_is_taken_away_leaves_no_broken_object() {
+    for path in documented() {
+        let gone = format!("{path}=null");
+        let values: Vec<&str> = EVERYTHING.iter().copied().chain([gone.as_str()]).collect();
+        match try_render(&values, &[]) {
+            Ok(rendered) => {
+                for object in objects(&rendered) {
+                    assert_no_null(&object, &format!("{gone}: {}", object["kind"]));
+                }
+            }
+            Err(error) => {
+                let name = path.rsplit('.').next().unwrap();
+                assert!(error.contains(&format!("missing property '{name}'")), "{gone}: {error}");
+            }
+        }
+    }
+}
+
+fn assert_no_null(value: &Value, place: &str) {
+    match value {
+        Value::Null => panic!("{place} is null"),
+        Value::Array(items) => items.iter().for_each(|item| assert_no_null(item, &format!("{place}[]"))),
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| assert_no_null(member, &format!("{place}.{name}")));
+        }
+        _ => {}
+    }
+}
+
+/// What is a name to Helm and a number or a truth value to YAML.
+#[test]
+fn names_that_look_like_numbers_stay_names() {
+    let values = [
+        r#"watchNamespaces=["1e3","on"]"#,
+        "serviceAccount.name=\"0x10\"",
+        "priorityClassName=\"7\"",
+        "nameOverride=\"12\"",
+        "fullnameOverride=\"sao\"",
+        "workerImage=\"1.0\"",
+    ];
+    let mut all = vec!["template", "123", CHART, "--namespace", "456", "--kube-version", "1.34.0"];
+    for value in EVERYTHING.iter().chain(&values) {
+        all.extend(["--set-json", value]);
+    }
+    let output = run("helm", &all);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for object in objects(&String::from_utf8(output.stdout).unwrap()) {
+        let kind = &object["kind"];
+        let metadata = &object["metadata"];
+        assert!(metadata["namespace"].is_null() || metadata["namespace"].is_string(), "{kind}: {metadata}");
+        for (name, label) in metadata["labels"].as_object().unwrap() {
+            assert!(label.is_string(), "{kind}: {name}: {label}");
+        }
+        for subject in object["subjects"].as_array().into_iter().flatten() {
+            assert!(subject["name"].is_string() && subject["namespace"].is_string(), "{kind}: {subject}");
+        }
+        if kind == "Deployment" {
+            let pod = &object["spec"]["template"]["spec"];
+            for field in ["serviceAccountName", "priorityClassName"] {
+                assert!(pod[field].is_string(), "{field}: {}", pod[field]);
+            }
+            assert_eq!(environment(&pod["containers"][0], "WORKER_IMAGE")["value"], "1.0");
+        }
+    }
+}
+
 #[test]
 fn free_form_maps_and_the_values_of_an_umbrella_chart_are_accepted() {
     render(&[
+        // The usual `condition:` of a dependency.
+        "enabled=true",
         r#"global={"imageRegistry":"example.com","anything":{"at":"all"}}"#,
         r#"nodeSelector={"kubernetes.io/os":"linux"}"#,
         r#"podAnnotations={"example.com/x":"y"}"#,
@@ -460,6 +549,26 @@ fn with_a_list_of_namespaces_there_are_no_rights_elsewhere() {
     assert_eq!(same, rules_of_the_operator(), "the same work needs the same rights, in fewer places");
     let arguments = container(&rendered)["args"].to_string();
     assert!(arguments.contains("--watch-namespace=a") && arguments.contains("--watch-namespace=b"), "{arguments}");
+}
+
+#[test]
+fn two_releases_of_one_name_in_two_namespaces_share_no_object() {
+    let of = |namespace: &str| -> BTreeSet<String> {
+        let watched = format!(r#"watchNamespaces=["{namespace}"]"#);
+        let arguments = ["template", "rel", CHART, "--namespace", namespace, "--kube-version", "1.34.0"];
+        let output =
+            run("helm", &[&arguments[..], &["--set-json", &watched, "--set-json", "crds.enabled=false"]].concat());
+        objects(&String::from_utf8(output.stdout).unwrap())
+            .iter()
+            .map(|object| {
+                let metadata = &object["metadata"];
+                format!("{} {} {}", object["kind"], metadata["namespace"], metadata["name"])
+            })
+            .collect()
+    };
+    let (a, b) = (of("a"), of("b"));
+    assert!(!a.is_empty());
+    assert_eq!(a.intersection(&b).count(), 0, "{a:?} {b:?}");
 }
 
 #[test]
@@ -573,7 +682,41 @@ fn network_policies_let_workers_reach_teleport_slack_and_the_api_server_and_the_
         .map(|policy| (policy["metadata"]["namespace"].as_str().unwrap(), ports(policy)))
         .collect();
     assert_eq!(policies["ops"], BTreeSet::from([53, 443, 6443]));
-    assert_eq!(policies["a"], BTreeSet::from([53, 443, 3025, 3080, 6443]));
+    // 3024 is the Proxy's reverse tunnel, for a Proxy that does not route by TLS.
+    assert_eq!(policies["a"], BTreeSet::from([53, 443, 3024, 3025, 3080, 6443]));
+}
+
+#[test]
+fn narrowed_network_policies_still_let_the_status_out_and_helm_test_in() {
+    let teleport = json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]);
+    let rendered = render(&[
+        "networkPolicy.enabled=true",
+        &format!("networkPolicy.workers.to={teleport}"),
+        r#"networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"name":"monitoring"}}}]"#,
+    ]);
+    let policy = |name: &str| {
+        let named = |policy: &&Value| policy["metadata"]["name"] == format!("rel-slack-access-operator{name}");
+        of_kind(&rendered, "NetworkPolicy").into_iter().find(named).unwrap().clone()
+    };
+    let workers = policy("-workers");
+    let to: BTreeMap<String, &Value> = workers["spec"]["egress"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|rule| rule["ports"].as_array().unwrap().iter().map(|port| (port["port"].to_string(), &rule["to"])))
+        .collect();
+    assert_eq!(*to["3025"], teleport);
+    assert!(to["6443"].is_null(), "the API server is not among Teleport's addresses: {workers}");
+    // The pod of `helm test` is not in the namespace of the monitoring.
+    let test = &one(&rendered, "Pod")["metadata"]["labels"];
+    let ingress = policy("")["spec"]["ingress"].clone();
+    let lets_test_in =
+        ingress.as_array().unwrap().iter().flat_map(|rule| rule["from"].as_array().unwrap()).any(|from| {
+            from["podSelector"]["matchLabels"]
+                .as_object()
+                .is_some_and(|labels| labels.iter().all(|(name, value)| test[name] == *value))
+        });
+    assert!(lets_test_in, "{ingress}");
 }
 
 // --- monitoring ---------------------------------------------------------------------------------------------------------
@@ -615,8 +758,11 @@ fn alerts_and_the_dashboard_ask_for_metrics_that_exist() {
     metrics.slack_call("chat.postMessage", "ok");
     metrics.identity_reload(Reload::Failed);
     metrics.token_reload(Reload::Failed);
-    let exposed: BTreeSet<String> = metrics
-        .encode()
+    let controller = ControllerMetrics::default();
+    controller.plugins([("True", "Working")].into_iter());
+    controller.reconciled("ok", Duration::ZERO);
+    let exposed: BTreeSet<String> = [metrics.encode(), controller.encode()]
+        .concat()
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))
         .map(|line| line.split(' ').next().unwrap().to_owned())
@@ -629,6 +775,27 @@ fn alerts_and_the_dashboard_ask_for_metrics_that_exist() {
         let unknown: Vec<_> = asked.difference(&exposed).collect();
         assert!(unknown.is_empty(), "{place} asks for {unknown:?}; there are {exposed:?}");
     }
+}
+
+/// Without the monitors nothing is measured: `absent()` would call somebody at once, and for ever.
+#[test]
+fn alerts_about_the_operator_come_with_the_monitor_that_watches_it() {
+    let alerts = |monitored: &str| -> BTreeSet<String> {
+        let monitored = format!("monitoring.serviceMonitor.enabled={monitored}");
+        let rendered = render(&["monitoring.prometheusRule.enabled=true", &monitored]);
+        let rules = one(&rendered, "PrometheusRule")["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
+        rules.iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect()
+    };
+    let of_the_operator = ["SlackAccessOperatorDown", "SlackAccessPluginNotReady"].map(str::to_owned);
+    let more: Vec<_> = alerts("true").difference(&alerts("false")).cloned().collect();
+    assert_eq!(more, of_the_operator);
+}
+
+/// `increase()` drops the metric's name: two metrics in one selector would then be the same series, which Prometheus refuses.
+#[test]
+fn no_alert_selects_two_metrics_at_once() {
+    let rendered = render(EVERYTHING);
+    assert!(!one(&rendered, "PrometheusRule").to_string().contains("__name__"));
 }
 
 #[test]
@@ -644,7 +811,7 @@ fn every_alert_has_a_severity_and_says_what_to_do() {
     }
 }
 
-// --- notes and image ----------------------------------------------------------------------------------------------------
+// --- notes --------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn the_notes_say_which_namespaces_are_served() {
@@ -668,24 +835,4 @@ fn the_notes_say_which_namespaces_are_served() {
     assert!(all.contains("kubectl wait --for=condition=Ready sap/slack"), "{all}");
     let some = notes(r#"["a","b"]"#);
     assert!(some.contains("these namespaces only: a, b."), "{some}");
-}
-
-#[test]
-fn the_same_binary_makes_the_same_image() {
-    let folder = tempfile::tempdir().unwrap();
-    let make = |file: &str| {
-        let output = folder.path().join(file);
-        let made = Command::new(root().join("hack/image.sh"))
-            .args(["--binary", "/bin/cat", "--name", IMAGE, "--link", "teleport-slack", "--output"])
-            .arg(&output)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        std::fs::read(output).unwrap()
-    };
-    let (first, second) = (make("1.tar"), make("2.tar"));
-    assert!(first == second, "two archives of the same binary differ");
-    let archive = String::from_utf8_lossy(&first);
-    assert!(archive.contains(&format!("\"io.containerd.image.name\":\"{IMAGE}\"")));
-    assert!(archive.contains("\"User\":\"65532:65532\""));
 }

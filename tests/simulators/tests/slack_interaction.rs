@@ -1,0 +1,180 @@
+//! What people do with an app: modals, response URLs, events, commands, and interactivity over HTTP.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod slack_client;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulators::slack::signature;
+use slack_client::{
+    CHANNEL, WAIT, error,
+    socket::{App, ask, connect},
+    start,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+#[tokio::test]
+async fn a_click_opens_a_modal_once_and_soon() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let mut app = connect(&client).await;
+    let ts = ask(&client, CHANNEL).await;
+    let input = json!({"type": "input", "block_id": "why", "label": {"type": "plain_text", "text": "Why?"}, "element": {"type": "plain_text_input", "action_id": "text"}});
+    let title = |text: &str| json!({"type": "plain_text", "text": text});
+    let view = json!({"type": "modal", "title": title("Deny"), "submit": title("Deny"), "blocks": [input]});
+    let click = async |app: &mut App| {
+        slack.click("bob", CHANNEL, &ts, "approve").unwrap();
+        let frame = app.frame().await;
+        app.acknowledge(&frame).await;
+        frame["payload"]["trigger_id"].as_str().unwrap().to_owned()
+    };
+    let trigger = click(&mut app).await;
+    for (broken, expected) in [
+        (json!({"type": "modal", "blocks": []}), "missing required field"),
+        (json!({"type": "modal", "title": title(&"x".repeat(25)), "blocks": []}), "must be less than 25 characters"),
+        (json!({"type": "home", "title": title("x"), "blocks": []}), "unsupported type: home"),
+        (
+            json!({"type": "modal", "title": title("x"), "blocks": [input]}),
+            "must define `submit` to use an `input` block in modals",
+        ),
+        (
+            json!({"type": "modal", "title": title("x"), "blocks": [{"type": "markdown", "text": "x"}]}),
+            "unsupported type",
+        ),
+        (
+            json!({"type": "modal", "title": title("x"), "blocks": [], "private_metadata": "x".repeat(3_001)}),
+            "must be less than 3001",
+        ),
+        (json!({"type": "modal", "title": title("x"), "blocks": [], "colour": "red"}), "invalid additional property"),
+    ] {
+        let answer = client.post("views.open", json!({"trigger_id": trigger, "view": broken})).await;
+        assert_eq!(error(&answer), "invalid_arguments", "{broken}");
+        assert!(answer["response_metadata"]["messages"].to_string().contains(expected), "{answer}");
+    }
+    let opened = client.post("views.open", json!({"trigger_id": trigger, "view": view})).await;
+    let id = opened["view"]["id"].as_str().unwrap();
+    let again = client.post("views.open", json!({"trigger_id": trigger, "view": view})).await;
+    assert_eq!(error(&again), "exchanged_trigger_id");
+    let late = click(&mut app).await;
+    slack.advance(Duration::from_secs(4));
+    let late = client.post("views.open", json!({"trigger_id": late, "view": view})).await;
+    assert_eq!(error(&late), "expired_trigger_id");
+    let wrong = client.post("views.update", json!({"view_id": id, "hash": "old", "view": view})).await;
+    assert_eq!(error(&wrong), "hash_conflict");
+    assert_eq!(error(&client.post("views.update", json!({"view_id": id, "view": view})).await), "ok");
+
+    let submit = async |app: &mut App| {
+        slack.submit_view(id, &json!({"why": {"text": {"type": "plain_text_input", "value": "no"}}})).unwrap();
+        app.frame().await
+    };
+    let submitted = submit(&mut app).await;
+    assert_eq!(submitted["accepts_response_payload"], true);
+    let payload = &submitted["payload"];
+    assert_eq!(payload["type"], "view_submission");
+    assert_eq!(payload["view"]["state"]["values"]["why"]["text"]["value"], "no");
+    assert!(payload["view"]["blocks"][0]["block_id"].is_string());
+    let errors = json!({"response_action": "errors", "errors": {"why": "be kind"}});
+    app.send(&json!({"envelope_id": submitted["envelope_id"], "payload": errors}).to_string()).await;
+    let again = submit(&mut app).await;
+    assert_eq!(slack.open_views().len(), 1, "errors leave the modal open");
+    app.acknowledge(&again).await;
+    slack.wait_for(|slack| slack.open_views().is_empty(), WAIT).await.unwrap();
+}
+
+#[tokio::test]
+async fn events_and_commands_reach_the_app() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let mut app = connect(&client).await;
+    slack.emit_event(&json!({"type": "app_mention", "text": "hi"})).unwrap();
+    let frame = app.frame().await;
+    let payload = &frame["payload"];
+    assert_eq!((&payload["type"], &payload["event"]["text"]), (&json!("event_callback"), &json!("hi")));
+    assert_eq!(payload["authorizations"][0]["user_id"], "U0BTELEPORT");
+    app.acknowledge(&frame).await;
+    slack.command("bob", CHANNEL, "/access", "list").unwrap();
+    let frame = app.frame().await;
+    assert_eq!((&frame["type"], &frame["accepts_response_payload"]), (&json!("slash_commands"), &json!(true)));
+    assert_eq!((&frame["payload"]["command"], &frame["payload"]["text"]), (&json!("/access"), &json!("list")));
+    let url = frame["payload"]["response_url"].as_str().unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    http.post(url).json(&json!({"text": "none"})).send().await.unwrap();
+    assert_eq!(slack.ephemerals()[0].message.text, "none");
+}
+
+#[tokio::test]
+async fn a_response_url_works_five_times_for_half_an_hour() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let mut app = connect(&client).await;
+    let ts = ask(&client, CHANNEL).await;
+    let click = async |app: &mut App| {
+        slack.click("bob", CHANNEL, &ts, "approve").unwrap();
+        app.frame().await["payload"]["response_url"].as_str().unwrap().to_owned()
+    };
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let respond = async |url: &str, body: Value| {
+        let response = http.post(url).json(&body).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let url = click(&mut app).await;
+    assert_eq!(respond(&url, json!({"text": ""})).await, (400, "no_text".to_owned()));
+    assert_eq!(
+        respond(&url, json!({"text": "x", "blocks": [{"type": "x"}]})).await,
+        (400, "invalid_blocks".to_owned())
+    );
+    assert_eq!(respond(&url, json!({"text": "only for you"})).await, (200, "ok".to_owned()));
+    assert_eq!((slack.ephemerals()[0].user.as_str(), slack.messages(CHANNEL).len()), ("U0BOB000001", 1));
+    respond(&url, json!({"text": "for all", "response_type": "in_channel"})).await;
+    assert_eq!(slack.messages(CHANNEL).len(), 2);
+    respond(&url, json!({"text": "changed", "replace_original": true})).await;
+    assert_eq!(slack.message(CHANNEL, &ts).unwrap().text, "changed");
+    let attached = json!({"attachments": [{"text": "x"}], "replace_original": true});
+    assert_eq!(respond(&url, attached).await, (200, "ok".to_owned()));
+    assert_eq!(slack.message(CHANNEL, &ts).unwrap().attachments[0]["text"], "x");
+    respond(&url, json!({"text": "x"})).await;
+    assert_eq!(respond(&url, json!({"text": "x"})).await, (404, "used_url".to_owned()));
+    let ts = ask(&client, CHANNEL).await;
+    slack.click("bob", CHANNEL, &ts, "approve").unwrap();
+    let url = app.frame().await["payload"]["response_url"].as_str().unwrap().to_owned();
+    slack.advance(Duration::from_mins(31));
+    assert_eq!(respond(&url, json!({"text": "x"})).await, (404, "expired_url".to_owned()));
+}
+
+#[tokio::test]
+async fn without_socket_mode_a_click_is_a_signed_post() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/interactivity", listener.local_addr().unwrap());
+    slack.configure_app(|app| {
+        app.socket_mode = false;
+        app.request_url = Some(url);
+        "shhh".clone_into(&mut app.signing_secret);
+    });
+    let ts = ask(&client, CHANNEL).await;
+    slack.click("bob", CHANNEL, &ts, "approve").unwrap();
+    let (mut stream, _) = tokio::time::timeout(WAIT, listener.accept()).await.unwrap().unwrap();
+    let mut request = Vec::new();
+    let text = loop {
+        let mut buffer = [0; 4_096];
+        let read = stream.read(&mut buffer).await.unwrap();
+        request.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8(request.clone()).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() == length.parse::<usize>().unwrap() {
+            break text;
+        }
+    };
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let timestamp = header("x-slack-request-timestamp: ").parse().unwrap();
+    assert_eq!(header("x-slack-signature: "), signature("shhh", timestamp, body.as_bytes()));
+    assert!(body.starts_with("payload=%7B"), "{body}");
+}
