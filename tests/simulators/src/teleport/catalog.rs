@@ -30,7 +30,7 @@ const TWO_WEEKS: Duration = Duration::from_hours(14 * 24);
 
 /// An access monitoring rule that notifies people through a plugin.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewRule {
     /// Its name.
     pub name: String,
@@ -73,7 +73,7 @@ impl From<NewRule> for AccessMonitoringRule {
 
 /// An access list.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewAccessList {
     /// Its name, by which it is found.
     pub name: String,
@@ -110,7 +110,7 @@ impl NewAccessList {
 
 /// What a user's last login left behind.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewLoginState {
     /// Roles.
     pub roles: Vec<String>,
@@ -127,6 +127,7 @@ impl From<NewLoginState> for UserLoginState {
 
 /// A resource with a name that people know.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewResource {
     /// What it is.
     pub kind: ResourceKind,

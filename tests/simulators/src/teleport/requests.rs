@@ -23,7 +23,7 @@ use super::{
 
 /// A request to be created from inside, with none of the checks that a user meets.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewRequest {
     /// Who asks.
     pub user: String,
@@ -91,6 +91,7 @@ impl NewRequest {
 
 /// One review, submitted from inside.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewReview {
     /// Who reviews.
     pub author: String,

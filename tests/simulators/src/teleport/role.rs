@@ -8,6 +8,7 @@ use super::pb::types;
 
 /// Allows (or denies) verbs on kinds of resources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Kinds such as `access_request`; `*` for all.
     pub kinds: Vec<String>,
@@ -29,6 +30,7 @@ impl Rule {
 
 /// How many reviews resolve a request for a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Threshold {
     /// Shown in Teleport's UI.
     #[serde(default)]
@@ -48,7 +50,7 @@ impl Threshold {
 
 /// A role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Role {
     /// Its name.
     pub name: String,
@@ -170,7 +172,7 @@ impl Role {
 
 /// A user of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct User {
     /// Its name, often an e-mail address.
     pub name: String,

@@ -78,6 +78,10 @@ async fn roles_users_rules_lists_and_resources_are_put_in_over_http() {
     let (status, answer) = call(&router, "POST", "/_sim/rules", json!({"recipients": []})).await;
     assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("a rule needs a name")));
 
+    let (status, answer) = call(&router, "POST", "/_sim/rules", json!({"name": "a", "recipient": "#dba"})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer["error"].as_str().unwrap().contains("unknown field `recipient`"), "{answer}");
+
     let mut client = plugin(&cluster).await;
     client.get_role(GetRoleRequest { name: "oncall".to_owned() }).await.unwrap();
     let query =

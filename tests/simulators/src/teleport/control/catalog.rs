@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{Answer, Control, Refusal, done};
+use super::{Answer, Control, Refusal, Sent, done};
 use crate::teleport::{
     catalog::{NewAccessList, NewLoginState, NewResource, NewRule},
     role::{Role, Rule, User},
@@ -38,7 +38,7 @@ fn removed(found: bool, kind: &str, name: &str) -> Answer {
     if found { Ok(done()) } else { Err(Refusal(StatusCode::NOT_FOUND, format!("no {kind} {name:?}"))) }
 }
 
-async fn put_role(State(control): State<Control>, Json(role): Json<Role>) -> Answer {
+async fn put_role(State(control): State<Control>, Sent(role): Sent<Role>) -> Answer {
     check_name("a role", &role.name)?;
     control.cluster.put_role(role);
     Ok(done())
@@ -48,7 +48,7 @@ async fn remove_role(State(control): State<Control>, Path(name): Path<String>) -
     removed(control.cluster.remove_role(&name), "role", &name)
 }
 
-async fn put_user(State(control): State<Control>, Json(user): Json<User>) -> Answer {
+async fn put_user(State(control): State<Control>, Sent(user): Sent<User>) -> Answer {
     check_name("a user", &user.name)?;
     control.cluster.put_user(user);
     Ok(done())
@@ -62,7 +62,7 @@ async fn remove_user(State(control): State<Control>, Path(name): Path<String>) -
 async fn permit(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Json(rules): Json<Option<Vec<Rule>>>,
+    Sent(rules): Sent<Option<Vec<Rule>>>,
 ) -> Json<Value> {
     control.cluster.set_permissions(&name, rules);
     done()
@@ -71,13 +71,13 @@ async fn permit(
 async fn put_login_state(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Json(state): Json<NewLoginState>,
+    Sent(state): Sent<NewLoginState>,
 ) -> Json<Value> {
     control.cluster.put_login_state(&name, state.into());
     done()
 }
 
-async fn put_rule(State(control): State<Control>, Json(rule): Json<NewRule>) -> Answer {
+async fn put_rule(State(control): State<Control>, Sent(rule): Sent<NewRule>) -> Answer {
     check_name("a rule", &rule.name)?;
     control.cluster.put_rule(rule.into());
     Ok(done())
@@ -87,7 +87,7 @@ async fn remove_rule(State(control): State<Control>, Path(name): Path<String>) -
     removed(control.cluster.remove_rule(&name), "rule", &name)
 }
 
-async fn put_list(State(control): State<Control>, Json(list): Json<NewAccessList>) -> Answer {
+async fn put_list(State(control): State<Control>, Sent(list): Sent<NewAccessList>) -> Answer {
     check_name("an access list", &list.name)?;
     let now = control.cluster.now();
     control.cluster.put_access_list(list.message(now));
@@ -98,7 +98,7 @@ async fn remove_list(State(control): State<Control>, Path(name): Path<String>) -
     removed(control.cluster.remove_access_list(&name), "access list", &name)
 }
 
-async fn add_resource(State(control): State<Control>, Json(resource): Json<NewResource>) -> Json<Value> {
+async fn add_resource(State(control): State<Control>, Sent(resource): Sent<NewResource>) -> Json<Value> {
     control.cluster.add_resource(resource.into());
     done()
 }

@@ -6,7 +6,7 @@ use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{FromRequest, Path, Query, Request, State},
     http::StatusCode,
     response::{
         IntoResponse, Response,
@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use futures::{Stream, stream};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
@@ -51,6 +51,18 @@ impl From<Trace> for Refusal {
             _ => StatusCode::BAD_REQUEST,
         };
         Self(status, error.message)
+    }
+}
+
+/// The JSON body of a request; one that does not fit is refused in this API's own form.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let sent = Json::from_request(request, state).await;
+        sent.map(|Json(value)| Self(value)).map_err(|refused| Refusal(refused.status(), refused.body_text()))
     }
 }
 
@@ -107,7 +119,7 @@ async fn events(State(control): State<Control>) -> Sse<impl Stream<Item = Result
     Sse::new(states).keep_alive(KeepAlive::default())
 }
 
-async fn create(State(control): State<Control>, Json(request): Json<NewRequest>) -> Answer {
+async fn create(State(control): State<Control>, Sent(request): Sent<NewRequest>) -> Answer {
     if request.user.is_empty() || (request.roles.is_empty() && request.resources.is_empty()) {
         let reason = "a request needs a user and at least one role or resource".to_owned();
         return Err(Refusal(StatusCode::BAD_REQUEST, reason));
@@ -115,28 +127,29 @@ async fn create(State(control): State<Control>, Json(request): Json<NewRequest>)
     Ok(Json(json!({"id": control.cluster.create_request(request)})))
 }
 
-async fn review(State(control): State<Control>, Path(id): Path<String>, Json(review): Json<NewReview>) -> Answer {
+async fn review(State(control): State<Control>, Path(id): Path<String>, Sent(review): Sent<NewReview>) -> Answer {
     let state = control.cluster.review(&id, &review)?;
     Ok(Json(json!({"state": state.as_str_name()})))
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Reason {
     reason: String,
 }
 
-async fn approve(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<Reason>) -> Answer {
+async fn approve(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<Reason>) -> Answer {
     control.cluster.approve(&id, &body.reason)?;
     Ok(done())
 }
 
-async fn deny(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<Reason>) -> Answer {
+async fn deny(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<Reason>) -> Answer {
     control.cluster.deny(&id, &body.reason)?;
     Ok(done())
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Promotion {
     author: String,
     list: String,
@@ -144,7 +157,7 @@ struct Promotion {
     title: String,
 }
 
-async fn promote(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<Promotion>) -> Answer {
+async fn promote(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<Promotion>) -> Answer {
     control.cluster.promote(&id, &body.author, &body.list, &body.title)?;
     Ok(done())
 }
@@ -157,19 +170,20 @@ async fn expire(State(control): State<Control>, Path(id): Path<String>) -> Answe
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PluginData {
     plugin: String,
     set: std::collections::BTreeMap<String, String>,
 }
 
-async fn plugin_data(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<PluginData>) -> Answer {
+async fn plugin_data(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<PluginData>) -> Answer {
     let set: Vec<_> = body.set.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     control.cluster.set_plugin_data(&id, &body.plugin, &set)?;
     Ok(done())
 }
 
 #[derive(Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Rotation {
     user: String,
     ttl_seconds: u64,
@@ -185,7 +199,7 @@ impl Default for Rotation {
 }
 
 /// Signs a new identity into the file that the plugin uses; without such a file, or if told to, answers with it.
-async fn rotate(State(control): State<Control>, Json(rotation): Json<Rotation>) -> Answer {
+async fn rotate(State(control): State<Control>, Sent(rotation): Sent<Rotation>) -> Answer {
     let duration = Duration::from_secs(rotation.ttl_seconds);
     let validity = if rotation.expired { Validity::ExpiredSince(duration) } else { Validity::For(duration) };
     let failed = |error: String| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error);
@@ -206,7 +220,7 @@ async fn faults(State(control): State<Control>) -> Json<Value> {
     Json(list.into_iter().map(|(number, fault)| json!({"number": number, "fault": fault})).collect())
 }
 
-async fn inject(State(control): State<Control>, Json(fault): Json<Fault>) -> Answer {
+async fn inject(State(control): State<Control>, Sent(fault): Sent<Fault>) -> Answer {
     let injected = control.cluster.inject(fault);
     let number = injected.map_err(|unfit| Refusal(StatusCode::UNPROCESSABLE_ENTITY, unfit.to_string()))?;
     Ok(Json(json!({"number": number})))
@@ -257,11 +271,12 @@ async fn reset(State(control): State<Control>) -> Json<Value> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Skip {
     seconds: u64,
 }
 
-async fn advance(State(control): State<Control>, Json(skip): Json<Skip>) -> Json<Value> {
+async fn advance(State(control): State<Control>, Sent(skip): Sent<Skip>) -> Json<Value> {
     control.cluster.advance(Duration::from_secs(skip.seconds));
     done()
 }
