@@ -17,7 +17,7 @@ func newerSubjects() []subject {
 	return []subject{
 		{"requests-since-15", newerRequestVectors()},
 		{"monitoring-rules", ruleVectors()},
-		{"users", userVectors()},
+		{"users-and-roles", peopleInPagesVectors()},
 		{"access-list-owners", []vector{
 			{"a question for owners", &accesslistv1.GetAccessListOwnersRequest{AccessList: "dba-list"}},
 			{"owners", &accesslistv1.GetAccessListOwnersResponse{Owners: accessList().Spec.Owners}},
@@ -62,6 +62,7 @@ func newerRequestVectors() []vector {
 func ruleVectors() []vector {
 	return []vector{
 		{"a question for a page of rules", &rulesv1.ListAccessMonitoringRulesRequest{PageSize: 1 << 40, PageToken: "next"}},
+		{"a question for a rule", &rulesv1.GetAccessMonitoringRuleRequest{Name: "databases"}},
 		{"a question for a plugin's rules", &rulesv1.ListAccessMonitoringRulesWithFilterRequest{
 			PageSize:         100,
 			PageToken:        "next",
@@ -95,13 +96,17 @@ func rule() *rulesv1.AccessMonitoringRule {
 	}
 }
 
-func userVectors() []vector {
+func peopleInPagesVectors() []vector {
 	return []vector{
 		{"a question for a user", &usersv1.GetUserRequest{Name: "alice@example.com", CurrentUser: true, WithSecrets: true}},
 		{"a user", &usersv1.GetUserResponse{User: user()}},
 		{"a question for a page of users", &usersv1.ListUsersRequest{
 			PageSize: 100, PageToken: "next", WithSecrets: true, Filter: &types.UserFilter{SearchKeywords: []string{"alice"}},
 		}},
+		{"a question for a page of roles", &authpb.ListRolesRequest{
+			Limit: 100, StartKey: "next", Filter: &types.RoleFilter{SearchKeywords: []string{"dba"}, SkipSystemRoles: true},
+		}},
+		{"a page of roles", &authpb.ListRolesResponse{Roles: []*types.RoleV6{role()}, NextKey: "next"}},
 		{"a page of users", &usersv1.ListUsersResponse{Users: []*types.UserV2{user()}, NextPageToken: "next"}},
 	}
 }

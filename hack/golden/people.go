@@ -14,6 +14,7 @@ func peopleVectors() []vector {
 	return []vector{
 		{"a question for a role", &authpb.GetRoleRequest{Name: "dba"}},
 		{"a role with logins", role()},
+		{"a question for all users", &authpb.GetUsersRequest{WithSecrets: true}},
 		{"a question for a user", &authpb.GetUserRequest{Name: "alice@example.com", WithSecrets: true}},
 		{"a user with traits", user()},
 		{"a question for a login state", &userloginstatev1.GetUserLoginStateRequest{Name: "alice@example.com"}},

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The cast with its identities, made once.
-async fn real() -> cases::Teleport {
+pub(crate) async fn real() -> cases::Teleport {
     static IDENTITIES: OnceCell<BTreeMap<String, Pems>> = OnceCell::const_new();
     let teleport = Teleport::shared().await;
     let make = async {

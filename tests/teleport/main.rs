@@ -15,6 +15,7 @@ mod cluster;
 mod conformance;
 mod credentials;
 mod delivery;
+mod go_client;
 mod guide;
 mod official;
 mod refusals;

@@ -16,11 +16,11 @@ use client::{Auth, Pems, Wire};
 
 pub(crate) const ALICE: &str = "alice@conformance.example";
 pub(crate) const CAROL: &str = "carol@conformance.example";
-const ADMIN: &str = "conformance-admin";
-const PLUGIN: &str = "conformance-plugin";
+pub(crate) const ADMIN: &str = "conformance-admin";
+pub(crate) const PLUGIN: &str = "conformance-plugin";
 const NOBODY: &str = "conformance-nobody";
 
-const DBA: &str = "conformance-dba";
+pub(crate) const DBA: &str = "conformance-dba";
 const EDITOR: &str = "conformance-editor";
 
 /// The roles and users that the cases need.
@@ -95,12 +95,16 @@ macro_rules! for_each_case {
         $make! {
             requests::a_request_is_pending_with_what_the_server_filled_in;
             requests::a_request_that_is_not_allowed_is_refused;
+            requests::a_request_that_makes_no_sense_is_refused;
+            requests::a_wildcard_stands_for_every_role_that_may_be_requested;
+            requests::a_request_for_resources_needs_roles_to_search_as;
             requests::a_request_expires_when_its_user_says;
             requests::everybody_sees_the_own_requests_and_the_plugin_sees_all;
             requests::there_is_no_paged_list;
             requests::an_approval_extends_the_request_to_the_end_of_the_access;
             requests::a_denial_may_be_repeated_but_not_taken_back;
             requests::deciding_needs_the_right_to_update;
+            requests::a_decree_that_makes_no_sense_is_refused;
             requests::only_requested_roles_can_be_granted;
             requests::a_deleted_request_is_gone;
             requests::reviews_are_for_the_enterprise_edition;
@@ -114,9 +118,13 @@ macro_rules! for_each_case {
             watch::the_first_event_names_the_kinds;
             watch::changes_arrive_in_order_and_a_deletion_by_name_alone;
             watch::kinds_that_may_not_be_read_are_left_out_if_the_watcher_agrees;
+            watch::requests_can_be_watched_by_user_and_state;
             watch::nothing_to_watch_is_refused;
             people::ping_tells_name_and_version_to_anybody;
             people::roles_can_be_read_with_the_right_or_by_their_holders;
+            people::all_roles_and_users_come_at_once_for_whoever_may_list_and_read_them;
+            people::everybody_knows_who_they_are;
+            people::resources_are_listed_by_kind;
             people::users_can_be_read_with_the_right_or_by_themselves;
             people::services_of_later_releases_are_unknown;
         }

@@ -1,7 +1,7 @@
 //! Who is there: the cluster itself, its roles and users; and which services this release has.
 
 use simulators::teleport::pb::{
-    proto::{GetRoleRequest, GetUserRequest, PingRequest},
+    proto::{GetRoleRequest, GetUserRequest, GetUsersRequest, ListResourcesRequest, PingRequest},
     teleport::{
         accesslist::v1::{ListAccessListsRequest, access_list_service_client::AccessListServiceClient},
         accessmonitoringrules::v1::{
@@ -11,7 +11,7 @@ use simulators::teleport::pb::{
         users::v1::{ListUsersRequest, users_service_client::UsersServiceClient},
     },
 };
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{ADMIN, ALICE, DBA, NOBODY, Teleport, client::refusal};
 
@@ -38,6 +38,56 @@ pub(crate) async fn roles_can_be_read_with_the_right_or_by_their_holders(telepor
     for name in [DBA, "no-such-role"] {
         assert_eq!(refusal(nobody.get_role(role(name)).await), (Code::PermissionDenied, words.to_owned()));
     }
+}
+
+pub(crate) async fn all_roles_and_users_come_at_once_for_whoever_may_list_and_read_them(teleport: &Teleport) {
+    let mut admin = teleport.admin().await;
+    let roles = admin.get_roles(()).await.unwrap().into_inner().roles;
+    assert!(roles.iter().any(|role| role.metadata.as_ref().unwrap().name == DBA));
+    let mut users = admin.get_users(GetUsersRequest { with_secrets: false }).await.unwrap().into_inner();
+    let mut names = Vec::new();
+    while let Some(user) = users.message().await.unwrap() {
+        names.push(user.metadata.unwrap().name);
+    }
+    assert!(names.iter().any(|name| name == ALICE), "{names:?}");
+
+    let mut nobody = teleport.auth(NOBODY).await;
+    let both = |kind: &str| {
+        let words = |verb: &str| format!("access denied to perform action {verb:?} on {kind:?}");
+        (Code::PermissionDenied, [words("list"), words("read")].join(", "))
+    };
+    assert_eq!(refusal(nobody.get_roles(()).await), both("role"));
+    let refused = match nobody.get_users(GetUsersRequest { with_secrets: false }).await {
+        Ok(answer) => answer.into_inner().message().await.unwrap_err(),
+        Err(refused) => refused,
+    };
+    assert_eq!((refused.code(), refused.message().to_owned()), both("user"));
+}
+
+pub(crate) async fn everybody_knows_who_they_are(teleport: &Teleport) {
+    let mut nobody = teleport.auth(NOBODY).await;
+    assert_eq!(nobody.get_current_user(()).await.unwrap().into_inner().metadata.unwrap().name, NOBODY);
+    let mut roles = nobody.get_current_user_roles(()).await.unwrap().into_inner();
+    assert_eq!(roles.message().await.unwrap().unwrap().metadata.unwrap().name, NOBODY);
+    assert_eq!(roles.message().await.unwrap(), None);
+}
+
+pub(crate) async fn resources_are_listed_by_kind(teleport: &Teleport) {
+    let mut nobody = teleport.auth(NOBODY).await;
+    let mut listed = async |kind: &str, limit: i32| {
+        let query = ListResourcesRequest { resource_type: kind.to_owned(), limit, ..ListResourcesRequest::default() };
+        nobody.list_resources(query).await.map(|answer| answer.into_inner().resources.len())
+    };
+    assert_eq!(listed("node", 10).await.unwrap(), 0, "what may not be seen is left out without a word");
+    let said = |refused: Status| (refused.code(), refused.message().to_owned());
+    let words = "resource type nothing does not support pagination";
+    assert_eq!(said(listed("nothing", 10).await.unwrap_err()), (Code::Unimplemented, words.to_owned()));
+    let words = "access denied to perform action \"list\" on \"user_group\", \
+                 access denied to perform action \"read\" on \"user_group\"";
+    assert_eq!(said(listed("user_group", 10).await.unwrap_err()), (Code::PermissionDenied, words.to_owned()));
+    assert_eq!(listed("node", 0).await.unwrap(), 0, "a page of the size that the server likes");
+    let negative = (Code::InvalidArgument, "negative parameter limit".to_owned());
+    assert_eq!(said(listed("node", -1).await.unwrap_err()), negative);
 }
 
 pub(crate) async fn users_can_be_read_with_the_right_or_by_themselves(teleport: &Teleport) {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use prost_types::Timestamp;
 use simulators::teleport::pb::{
     proto::{ListAccessRequestsRequest, RequestId, RequestStateSetter},
-    types::{AccessReview, AccessReviewSubmission, Metadata, RequestState},
+    types::{AccessRequestV3, AccessReview, AccessReviewSubmission, Metadata, RequestState, ResourceId},
 };
 use tonic::Code;
 
@@ -56,6 +56,7 @@ pub(crate) async fn a_request_is_pending_with_what_the_server_filled_in(teleport
     assert_eq!(hours(metadata.expires), 1, "a pending request lives an hour");
     assert!(at(spec.expires) > at(metadata.expires), "the access would last longer");
     assert_eq!(spec.max_duration, spec.expires);
+    assert_eq!(spec.session_ttl, spec.expires);
     let mut seen = list(&mut teleport.plugin().await, &id_of(&created)).await.unwrap();
     // Whether there are revisions is up to the storage.
     for request in [&mut seen[0], &mut created] {
@@ -80,6 +81,53 @@ pub(crate) async fn a_request_that_is_not_allowed_is_refused(teleport: &Teleport
     let mut nobody = teleport.auth(NOBODY).await;
     let words = format!("user {NOBODY:?} can not request role {DBA:?}");
     assert_eq!(refusal(nobody.create_access_request_v2(request(NOBODY, &[DBA], "")).await), bad(&words));
+}
+
+pub(crate) async fn a_request_that_makes_no_sense_is_refused(teleport: &Teleport) {
+    let mut alice = teleport.alice().await;
+    let mut refused = async |change: fn(&mut AccessRequestV3)| {
+        let mut sent = request(ALICE, &[DBA], "");
+        change(&mut sent);
+        refusal(alice.create_access_request_v2(sent).await)
+    };
+    let words = "missing parameter Name";
+    assert_eq!(refused(|sent| sent.metadata = None).await, bad(words));
+    let words = "invalid access request id \"nonsense\"";
+    assert_eq!(refused(|sent| "nonsense".clone_into(&mut sent.metadata.as_mut().unwrap().name)).await, bad(words));
+    let words = "access request user name not set";
+    assert_eq!(refused(|sent| sent.spec.as_mut().unwrap().user.clear()).await, bad(words));
+    let words = "access request does not specify any roles or resources";
+    assert_eq!(refused(|sent| sent.spec.as_mut().unwrap().roles.clear()).await, bad(words));
+    let words = "pending requests cannot include resolve reason";
+    assert_eq!(refused(|sent| "x".clone_into(&mut sent.spec.as_mut().unwrap().resolve_reason)).await, bad(words));
+    let words = "access request reason is too long, max 4096 bytes";
+    assert_eq!(refused(|sent| sent.spec.as_mut().unwrap().request_reason = "x".repeat(4097)).await, bad(words));
+}
+
+pub(crate) async fn a_wildcard_stands_for_every_role_that_may_be_requested(teleport: &Teleport) {
+    let sent = request(ALICE, &["*"], "");
+    let created = teleport.alice().await.create_access_request_v2(sent).await.unwrap().into_inner();
+    assert_eq!(created.spec.unwrap().roles, [DBA, EDITOR]);
+    let refused = refusal(teleport.auth(NOBODY).await.create_access_request_v2(request(NOBODY, &["*"], "")).await);
+    assert_eq!(refused, bad("no requestable roles, please verify static RBAC configuration"));
+}
+
+pub(crate) async fn a_request_for_resources_needs_roles_to_search_as(teleport: &Teleport) {
+    let id = ResourceId {
+        cluster_name: teleport.name.clone(),
+        kind: "node".to_owned(),
+        name: "web-1".to_owned(),
+        ..ResourceId::default()
+    };
+    let mut alice = teleport.alice().await;
+    let mut sent = request(ALICE, &[DBA], "");
+    sent.spec.as_mut().unwrap().requested_resource_i_ds = vec![id];
+    let refused = refusal(alice.create_access_request_v2(sent.clone()).await);
+    assert_eq!(refused, bad(&format!("user {ALICE:?} can not request role {DBA:?}")));
+    sent.spec.as_mut().unwrap().roles.clear();
+    let refused = refusal(alice.create_access_request_v2(sent).await);
+    let words = "Resource Access Requests require usable \"search_as_roles\", none found for user";
+    assert_eq!(refused, denied(&format!("{words} {ALICE:?}")));
 }
 
 pub(crate) async fn a_request_expires_when_its_user_says(teleport: &Teleport) {
@@ -163,6 +211,24 @@ pub(crate) async fn deciding_needs_the_right_to_update(teleport: &Teleport) {
         set(&mut admin, &id, RequestState::Promoted, "").await.unwrap_err(),
         bad("state promoted can be only set when promoting to access list")
     );
+}
+
+pub(crate) async fn a_decree_that_makes_no_sense_is_refused(teleport: &Teleport) {
+    let id = teleport.request().await;
+    let mut admin = teleport.admin().await;
+    let refused = set(&mut admin, "", RequestState::Approved, "").await.unwrap_err();
+    assert_eq!(refused, bad("missing request id"));
+    let refused = set(&mut admin, &id, RequestState::None, "").await.unwrap_err();
+    assert_eq!(refused, bad("missing request state"));
+    let refused = set(&mut admin, &id, RequestState::Pending, "why").await.unwrap_err();
+    assert_eq!(refused, bad("pending requests cannot include resolve reason"));
+    let refused = set(&mut admin, &id, RequestState::Denied, &"x".repeat(4097)).await.unwrap_err();
+    assert_eq!(refused, bad("access request resolve reason is too long, max 4096 bytes"));
+    let roles = vec![DBA.to_owned()];
+    let setter = RequestStateSetter { id: id.clone(), state: RequestState::Denied.into(), roles, ..Default::default() };
+    let refused = refusal(admin.set_access_request_state(setter).await);
+    assert_eq!(refused, bad("cannot override roles when setting state: DENIED"));
+    assert_eq!(state(&list(&mut admin, &id).await.unwrap()[0]), RequestState::Pending);
 }
 
 pub(crate) async fn only_requested_roles_can_be_granted(teleport: &Teleport) {

@@ -7,7 +7,7 @@ use simulators::teleport::pb::{
 use tonic::{Code, Status};
 
 use super::{
-    NOBODY, Teleport,
+    ALICE, NOBODY, Teleport,
     client::{Auth, id_of, next, watch},
     state,
 };
@@ -74,6 +74,44 @@ pub(crate) async fn kinds_that_may_not_be_read_are_left_out_if_the_watcher_agree
     let words = "access denied to perform action \"read\" on \"role\"";
     let answer = refused(&mut plugin, &["access_request", "role"], false).await;
     assert_eq!(answer, (Code::PermissionDenied, words.to_owned()));
+}
+
+pub(crate) async fn requests_can_be_watched_by_user_and_state(teleport: &Teleport) {
+    let narrowed = |filter: &[(&str, &str)]| {
+        let mut watch = watch(&["access_request"], false);
+        let filter = filter.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        watch.kinds[0].filter = filter.collect();
+        watch
+    };
+    let (mut admin, mut plugin) = (teleport.admin().await, teleport.plugin().await);
+    let mut stream =
+        plugin.watch_events(narrowed(&[("user", ALICE), ("state", "APPROVED")])).await.unwrap().into_inner();
+    assert_eq!(next(&mut stream).await.unwrap().unwrap().r#type(), Operation::Init);
+    let id = teleport.request().await;
+    admin
+        .set_access_request_state(RequestStateSetter { id: id.clone(), state: 2, ..Default::default() })
+        .await
+        .unwrap();
+    loop {
+        // Other requests may be approved meanwhile, and deletions pass every filter.
+        let Some(Resource::AccessRequest(request)) = next(&mut stream).await.unwrap().unwrap().resource else {
+            continue;
+        };
+        assert_eq!((request.spec.as_ref().unwrap().user.as_str(), state(&request)), (ALICE, RequestState::Approved));
+        if id_of(&request) == id {
+            break;
+        }
+    }
+
+    for (key, value, words) in
+        [("odd", "x", "unknown filter key odd"), ("state", "odd", "unknown request state: \"odd\"")]
+    {
+        let refused = match plugin.watch_events(narrowed(&[(key, value)])).await {
+            Ok(answer) => next(&mut answer.into_inner()).await.unwrap_err(),
+            Err(refused) => refused,
+        };
+        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, words));
+    }
 }
 
 pub(crate) async fn nothing_to_watch_is_refused(teleport: &Teleport) {

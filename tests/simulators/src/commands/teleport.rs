@@ -8,7 +8,7 @@ use std::{
 };
 
 use simulators::teleport::{
-    Cluster, Config, Edition, KeyAlgorithm, ProxyConfig, ServerVersion, cluster::StartError, control,
+    Cluster, Config, Edition, KeyAlgorithm, ProxyConfig, Role, ServerVersion, User, cluster::StartError, control,
 };
 use tokio::net::TcpListener;
 
@@ -33,7 +33,8 @@ pub(crate) struct Args {
     /// Name of the cluster.
     #[arg(long, default_value = "teleport.example.com")]
     cluster: String,
-    /// Version to behave as; before 15 there is no list of requests, and there are no monitoring rules.
+    /// Version to behave as; before 15 there is no list of requests, and there are no monitoring rules. Teleport refuses
+    /// clients that are more than one major version older: the official plugin 14.2.3 needs 14 or 15.
     #[arg(long, default_value_t = ServerVersion::NEW)]
     server_version: ServerVersion,
     /// Edition to behave as.
@@ -45,6 +46,15 @@ pub(crate) struct Args {
     /// How long the identities are valid, in seconds.
     #[arg(long, default_value_t = 24 * 3600)]
     ttl: u64,
+    /// How long a request waits for a decision, in seconds.
+    #[arg(long, default_value_t = 3600)]
+    request_ttl: u64,
+    /// Requests in one page of a list.
+    #[arg(long, default_value_t = 1000)]
+    page_size: usize,
+    /// Events that a watcher may leave unread before it is dropped.
+    #[arg(long, default_value_t = 1024)]
+    watch_buffer: usize,
 }
 
 /// What kind of Proxy.
@@ -67,6 +77,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         behind_load_balancer: args.proxy_mode == ProxyMode::LoadBalancer,
         public_addr: None,
     });
+    let mut defaults = Config::default();
+    defaults.roles.push(Role::new("admin").allow("*", &["*"]));
+    defaults.users.push(User::new("admin", &["admin"]));
     let cluster = Cluster::start(Config {
         cluster_name: args.cluster.clone(),
         version: args.server_version,
@@ -74,7 +87,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         algorithm: args.keys,
         listen: args.listen.clone(),
         proxy,
-        ..Config::default()
+        request_ttl: Duration::from_secs(args.request_ttl),
+        page_size: args.page_size,
+        watch_buffer: args.watch_buffer,
+        ..defaults
     })
     .await
     .map_err(|error| match error {
@@ -96,9 +112,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         served = serving => served?,
         interrupted = super::interrupted() => interrupted?,
     }
-    for violation in cluster.violations() {
-        tracing::warn!("a real Teleport would refuse or punish this: {violation}");
-    }
     Ok(())
 }
 
@@ -119,16 +132,17 @@ fn write_identities(cluster: &Cluster, directory: &Path, ttl: Duration) -> io::R
 fn guide(cluster: &Cluster, directory: &Path, control: &str) -> String {
     let directory = directory.display();
     let auth = cluster.addr();
+    let users: Vec<_> = cluster.users().into_iter().map(|user| user.name).collect();
     let proxy = cluster.proxy_addr().map(|proxy| {
         let tunnel = cluster.tunnel_addr().map(|tunnel| format!(", SSH tunnel {tunnel}")).unwrap_or_default();
         let trust = format!("trust its certificate with SSL_CERT_FILE={directory}/web-ca.pem");
         format!("  Proxy       localhost:{}{tunnel}; {trust}\n", proxy.port())
     });
     format!(
-        "Teleport cluster {name}
+        "Teleport cluster {name}, version {version}; refuses clients that say they are older than {oldest}
   Auth        {auth}
 {proxy}  Control     http://{control}/_sim/state
-  Identities  {directory}/auth.pem (the plugin; also auth.crt, auth.key, auth.cas), {directory}/<user>.pem
+  Identities  {directory}/auth.pem (the plugin; also auth.crt, auth.key, auth.cas), {directory}/<user>.pem: {users}
 
 For the plugin:
   [teleport]
@@ -146,6 +160,9 @@ A fault:
     -d '{{\"method\": \"UpdatePluginData\", \"effect\": \"answer_lost\", \"count\": 1}}'
 ",
         name = cluster.name(),
+        version = cluster.version(),
+        oldest = cluster.version().oldest_client(),
         proxy = proxy.unwrap_or_default(),
+        users = users.join(", "),
     )
 }

@@ -50,8 +50,11 @@ impl State {
         Err(Trace::denied(format!("access denied to perform action {verb:?} on {kind:?}")))
     }
 
+    /// The same for several verbs; the refusal names each that is missing.
     pub(crate) fn check_all(&self, caller: &Caller, kind: &str, verbs: &[&str]) -> Result<(), Trace> {
-        verbs.iter().try_for_each(|verb| self.check(caller, kind, verb))
+        let refusals = verbs.iter().filter_map(|verb| self.check(caller, kind, verb).err());
+        let words: Vec<_> = refusals.map(|refusal| refusal.message).collect();
+        if words.is_empty() { Ok(()) } else { Err(Trace::denied(words.join(", "))) }
     }
 
     /// Plugin data: a right on the resource's own kind counts as well.

@@ -13,7 +13,7 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Edition {
-    /// Open source: no reviews by users, no access lists, no public address for the plugin's links.
+    /// Open source: no reviews by users, no access lists; plugins are told so, and give no links to the web UI.
     Oss,
     /// Enterprise: all of it.
     #[default]
@@ -37,6 +37,12 @@ impl ServerVersion {
     pub const OLD: Self = Self { major: 14, minor: 2, patch: 3 };
     /// A current one.
     pub const NEW: Self = Self { major: 18, minor: 2, patch: 1 };
+
+    /// The oldest client that is not turned away, if it says its version: of the previous major version.
+    #[must_use]
+    pub fn oldest_client(self) -> Self {
+        Self { major: self.major.saturating_sub(1), minor: 0, patch: 0 }
+    }
 
     /// `ListAccessRequests` exists.
     pub fn lists_access_requests(self) -> bool {
@@ -71,6 +77,21 @@ impl ServerVersion {
     /// Answers carry the header `version`. Version 14.2.3 has none; clients of version 16 rely on it.
     pub fn answers_with_version(self) -> bool {
         self.major >= 16
+    }
+
+    /// `GetRoles` answers with all roles in one message.
+    pub fn gets_roles_at_once(self) -> bool {
+        self.major <= 16
+    }
+
+    /// `ListRoles` exists.
+    pub fn lists_roles(self) -> bool {
+        self.major >= 15
+    }
+
+    /// Lists of access requests may be narrowed by scope and by words.
+    pub fn searches_access_requests(self) -> bool {
+        self.major >= 15
     }
 
     /// Users may be filtered by the server.

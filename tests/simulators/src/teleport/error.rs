@@ -61,6 +61,11 @@ impl Trace {
         Self::new(Kind::NotFound, message)
     }
 
+    /// What Teleport says of newer kinds of resources.
+    pub(crate) fn missing(kind: &str, name: &str) -> Self {
+        Self::not_found(format!("{kind} {name:?} doesn't exist"))
+    }
+
     pub(crate) fn denied(message: impl Into<String>) -> Self {
         Self::new(Kind::AccessDenied, message)
     }

@@ -4,7 +4,7 @@ use super::error::code_named;
 use crate::faults::{Effect, Fault};
 
 /// Methods that answer with a stream.
-pub(crate) const STREAMING: [&str; 2] = ["WatchEvents", "GetAccessRequestsV2"];
+pub(crate) const STREAMING: [&str; 4] = ["WatchEvents", "GetAccessRequestsV2", "GetUsers", "GetCurrentUserRoles"];
 /// Methods that read and can therefore read something old.
 const READING: [&str; 4] = ["ListAccessRequests", "GetAccessRequestsV2", "GetAccessRequests", "GetPluginData"];
 

@@ -107,6 +107,8 @@ impl Journal {
 
     pub(crate) fn violation(&self, user: &str, place: &str, what: impl Into<String>) {
         let violation = Violation { what: what.into(), place: place.to_owned(), user: user.to_owned() };
+        // Whoever runs the simulator by hand sees it when it happens.
+        tracing::warn!(%violation, "Held against the client");
         self.book().violations.push(violation);
     }
 

@@ -8,17 +8,19 @@
 //! Authorities ─▶ server: TLS → pings → Gate → service: call (fault, journal) → method
 //! ```
 //!
-//! Pure: `review`, `plugin_data`. Everything that a client can see of Teleport's own behaviour follows version 14.2.3
+//! Pure: `review`, `plugin_data`, `catalog`. Everything that a client can see of Teleport's own behaviour follows version 14.2.3
 //! and Teleport's public API; newer behaviour is switched on by [`config::ServerVersion`].
 
 pub(crate) mod access;
 pub mod authority;
+pub mod catalog;
 pub mod clock;
 pub mod cluster;
 pub mod config;
 pub(crate) mod connection;
 pub mod control;
 pub(crate) mod core;
+pub(crate) mod creation;
 pub mod error;
 pub mod fitness;
 pub mod identity;

@@ -1,7 +1,7 @@
-//! The life of an access request: created, reviewed, resolved, gone.
+//! The life of an access request once it is there: seen, reviewed, resolved, promoted.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     time::{Duration, SystemTime},
 };
 
@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     access::{Caller, matches_any},
-    clock::{GO_ZERO, time, timestamp},
+    clock::time,
     config::Edition,
+    creation::check_reason,
     error::Trace,
     pb::types::{
-        AccessRequestFilter, AccessRequestSpecV3, AccessRequestV3, AccessReview, AccessReviewThreshold,
-        PromotedAccessList, RequestState, ResourceId, ThresholdIndexSet, ThresholdIndexSets,
+        AccessRequestFilter, AccessRequestScope, AccessRequestV3, AccessReview, PromotedAccessList, RequestState,
     },
     review,
-    role::{Role, Threshold, label_values, named},
-    state::{State, new_uuid},
+    role::Threshold,
+    state::State,
 };
 
 /// A request to be created from inside, with none of the checks that a user meets.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewRequest {
     /// Who asks.
     pub user: String,
@@ -91,6 +91,7 @@ impl NewRequest {
 
 /// One review, submitted from inside.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewReview {
     /// Who reviews.
     pub author: String,
@@ -124,137 +125,6 @@ impl NewReview {
 }
 
 impl State {
-    /// Creates a request from inside.
-    pub(crate) fn create_unchecked(&mut self, new: NewRequest) -> AccessRequestV3 {
-        let id = new.id.clone().unwrap_or_else(new_uuid);
-        let resources = new.resources.iter().map(|text| self.resource_id(text)).collect();
-        let mut request = AccessRequestV3 {
-            metadata: Some(named(&id)),
-            spec: Some(AccessRequestSpecV3 {
-                user: new.user,
-                roles: new.roles,
-                request_reason: new.reason,
-                suggested_reviewers: new.suggested_reviewers,
-                requested_resource_i_ds: resources,
-                request_kind: i32::from(new.long_term) + 1,
-                ..AccessRequestSpecV3::default()
-            }),
-            ..AccessRequestV3::default()
-        };
-        let ttl = new.ttl_seconds.map_or(self.request_ttl, Duration::from_secs);
-        self.complete(&mut request, ttl, &new.thresholds, &new.annotations);
-        self.put_request(&id, request.clone());
-        request
-    }
-
-    /// Creates a request as its user would: `CreateAccessRequestV2`.
-    pub(crate) fn create(&mut self, caller: &Caller, mut request: AccessRequestV3) -> Result<AccessRequestV3, Trace> {
-        let mut spec = request.spec.take().unwrap_or_default();
-        if spec.state() == RequestState::None {
-            spec.state = RequestState::Pending.into();
-        }
-        if let Err(denied) = self.check(caller, "access_request", "create") {
-            let own = spec.user == caller.user && spec.state() == RequestState::Pending;
-            if !own || self.explicitly_denied(caller, "access_request", "create") {
-                return Err(denied);
-            }
-        }
-        let user =
-            self.users.get(&spec.user).ok_or_else(|| Trace::not_found(format!("user {:?} not found", spec.user)))?;
-        let roles: Vec<Role> = user.roles.iter().filter_map(|name| self.roles.get(name)).cloned().collect();
-        if spec.request_reason.is_empty() && roles.iter().any(|role| role.require_reason) {
-            return Err(Trace::bad("request reason must be specified (required by static role configuration)"));
-        }
-        for wanted in &spec.roles {
-            let known = self.roles.contains_key(wanted);
-            if !known || !roles.iter().any(|role| matches_any(&role.requestable, wanted)) {
-                return Err(Trace::bad(format!("user {:?} can not request role {wanted:?}", spec.user)));
-            }
-        }
-        let now = self.clock.now();
-        let ttl = match time(request.metadata.as_ref().and_then(|metadata| metadata.expires.as_ref())) {
-            Some(expires) => expires
-                .duration_since(now)
-                .map_err(|_| Trace::bad("invalid request TTL: Access Request can not be created in the past"))?,
-            None => self.request_ttl,
-        };
-        if spec.suggested_reviewers.is_empty() {
-            spec.suggested_reviewers = roles.iter().flat_map(|role| role.suggested_reviewers.clone()).collect();
-        }
-        let dry_run = spec.dry_run;
-        let id = new_uuid();
-        request.metadata = Some(named(&id));
-        request.spec = Some(spec);
-        let annotations = merged_annotations(&roles);
-        self.complete(&mut request, ttl, &[], &annotations);
-        if !dry_run {
-            self.put_request(&id, request.clone());
-        }
-        Ok(request)
-    }
-
-    /// Fills in what the server decides.
-    fn complete(
-        &self,
-        request: &mut AccessRequestV3,
-        ttl: Duration,
-        thresholds: &[Threshold],
-        annotations: &BTreeMap<String, Vec<String>>,
-    ) {
-        let now = self.clock.now();
-        "access_request".clone_into(&mut request.kind);
-        "v3".clone_into(&mut request.version);
-        request.metadata.get_or_insert_default().expires = Some(timestamp(now + ttl));
-        let spec = request.spec.get_or_insert_default();
-        spec.state = RequestState::Pending.into();
-        spec.roles.sort();
-        spec.roles.dedup();
-        spec.created = Some(timestamp(now));
-        let access_expiry = time(spec.expires.as_ref()).unwrap_or(now + self.access_ttl);
-        spec.expires = Some(timestamp(access_expiry));
-        spec.max_duration = spec.expires;
-        // A server written in Go cannot leave this one out.
-        spec.session_ttl = Some(spec.session_ttl.unwrap_or(GO_ZERO));
-        if !annotations.is_empty() {
-            spec.system_annotations = Some(label_values(annotations));
-        }
-        spec.thresholds = self.thresholds_for(&spec.user, thresholds);
-        let indexes: Vec<u32> = (0u32..).take(spec.thresholds.len()).collect();
-        let sets = ThresholdIndexSets { sets: vec![ThresholdIndexSet { indexes }] };
-        spec.role_threshold_mapping =
-            spec.roles.iter().map(|role| (role.clone(), sets.clone())).collect::<HashMap<_, _>>();
-    }
-
-    fn thresholds_for(&self, user: &str, wanted: &[Threshold]) -> Vec<AccessReviewThreshold> {
-        let of_roles = || {
-            let roles = self.users.get(user).into_iter().flat_map(|user| &user.roles);
-            roles.filter_map(|name| self.roles.get(name)).flat_map(|role| role.thresholds.clone()).collect::<Vec<_>>()
-        };
-        let mut thresholds = if wanted.is_empty() { of_roles() } else { wanted.to_vec() };
-        if thresholds.is_empty() {
-            thresholds.push(Threshold { name: "default".to_owned(), approve: 1, deny: 1 });
-        }
-        thresholds
-            .into_iter()
-            .map(|Threshold { name, approve, deny }| AccessReviewThreshold {
-                name,
-                filter: String::new(),
-                approve,
-                deny,
-            })
-            .collect()
-    }
-
-    fn resource_id(&self, text: &str) -> ResourceId {
-        let (kind, name) = text.split_once('/').unwrap_or(("node", text));
-        ResourceId {
-            cluster_name: self.cluster_name.clone(),
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-            sub_resource_name: String::new(),
-        }
-    }
-
     /// Resolves a request by decree: `SetAccessRequestState`.
     pub(crate) fn set_request_state(
         &mut self,
@@ -350,7 +220,10 @@ impl State {
                 return Err(Trace::denied(format!("access denied to perform action {verb:?} on \"access_request\"")));
             }
         }
-        let rows = self.requests.rows(moment).filter(|(_, request)| filter_matches(filter, request));
+        let rows = self.requests.rows(moment).filter(|(_, request)| {
+            filter_matches(filter, request)
+                && (!self.version.searches_access_requests() || is_in_scope(filter, request, &caller.user))
+        });
         let rows = rows.filter(|(id, request)| {
             let own = request.spec.as_ref().is_some_and(|spec| spec.user == caller.user);
             all.is_ok() || own || self.check_reviewer(caller, &caller.user, id).is_ok()
@@ -359,16 +232,21 @@ impl State {
     }
 }
 
-fn merged_annotations(roles: &[Role]) -> BTreeMap<String, Vec<String>> {
-    let mut merged = BTreeMap::<String, Vec<String>>::new();
-    for (key, values) in roles.iter().flat_map(|role| &role.annotations) {
-        merged.entry(key.clone()).or_default().extend(values.iter().cloned());
+/// What is refused of a client's `SetAccessRequestState`, whatever the request.
+pub(crate) fn check_decree(id: &str, wanted: RequestState, reason: &str, roles: &[String]) -> Result<(), Trace> {
+    if id.is_empty() {
+        return Err(Trace::bad("missing request id"));
     }
-    for values in merged.values_mut() {
-        values.sort();
-        values.dedup();
+    if wanted == RequestState::None {
+        return Err(Trace::bad("missing request state"));
     }
-    merged
+    if !roles.is_empty() && wanted != RequestState::Approved {
+        return Err(Trace::bad(format!("cannot override roles when setting state: {}", wanted.as_str_name())));
+    }
+    if wanted == RequestState::Pending && !reason.is_empty() {
+        return Err(Trace::bad("pending requests cannot include resolve reason"));
+    }
+    check_reason("resolve reason", reason)
 }
 
 fn filter_matches(filter: &AccessRequestFilter, request: &AccessRequestV3) -> bool {
@@ -377,6 +255,33 @@ fn filter_matches(filter: &AccessRequestFilter, request: &AccessRequestV3) -> bo
     (filter.id.is_empty() || filter.id == id)
         && (filter.user.is_empty() || filter.user == spec.user)
         && (filter.state() == RequestState::None || filter.state() == spec.state())
+}
+
+/// What later releases can narrow a list by: whose part a request is in, and words that it contains.
+fn is_in_scope(filter: &AccessRequestFilter, request: &AccessRequestV3, caller: &str) -> bool {
+    let Some(spec) = &request.spec else { return false };
+    let own = spec.user == caller;
+    let reviewed = spec.reviews.iter().any(|review| review.author == caller);
+    let part = match filter.scope() {
+        AccessRequestScope::Default => true,
+        AccessRequestScope::MyRequests => own,
+        AccessRequestScope::NeedsReview => !own && !reviewed && spec.state() == RequestState::Pending,
+        AccessRequestScope::Reviewed => !own && reviewed,
+    };
+    let metadata = request.metadata.clone().unwrap_or_default();
+    let fields = [&metadata.name, &spec.user].into_iter().chain(&spec.roles);
+    let fields = fields.chain(metadata.labels.iter().flat_map(|(key, value)| [key, value]));
+    let fields: Vec<_> =
+        fields.chain(spec.requested_resource_i_ds.iter().map(|id| &id.name)).map(String::as_str).collect();
+    part && contains_all(&fields, &filter.search_keywords)
+}
+
+/// Teleport's search: every word is a part of some field, in upper or lower case.
+pub(crate) fn contains_all(fields: &[&str], words: &[String]) -> bool {
+    words.iter().all(|word| {
+        let word = word.to_lowercase();
+        fields.iter().any(|field| field.to_lowercase().contains(&word))
+    })
 }
 
 /// When a request was created; the epoch when it does not say.

@@ -2,14 +2,30 @@
 
 use super::{
     access::Caller,
-    error::Trace,
+    error::{Kind, Trace},
     pb::{
         proto::{ListResourcesRequest, ListResourcesResponse, PaginatedResource, paginated_resource::Resource},
         types::{self, Metadata},
     },
+    requests::contains_all,
     role::named,
     state::State,
 };
+
+/// Kinds of resources that are listed in pages; only those that [`PaginatedResource`] knows can be here.
+const PAGED: [&str; 8] = [
+    "node",
+    "app_server",
+    "user_group",
+    "db_server",
+    "db_service",
+    "kube_server",
+    "windows_desktop",
+    "windows_desktop_service",
+];
+
+/// Resources in a page whose size is not asked for.
+const PAGE: usize = 1000;
 
 /// A server with a host name.
 pub fn node(name: &str, hostname: &str) -> PaginatedResource {
@@ -24,13 +40,16 @@ pub fn node(name: &str, hostname: &str) -> PaginatedResource {
     }
 }
 
-/// An application that came from Okta, whose label holds the name that people know.
+/// Metadata of what came from Okta: a label holds the name that people know.
+fn from_okta(name: &str, label: &str, friendly: &str) -> Metadata {
+    let labels = [("teleport.dev/origin", "okta"), (label, friendly)];
+    let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    Metadata { labels, ..named(name) }
+}
+
+/// An application that came from Okta.
 pub fn okta_app(name: &str, friendly: &str) -> PaginatedResource {
-    let labels = [("teleport.dev/origin", "okta"), ("teleport.internal/okta-app-name", friendly)];
-    let metadata = Metadata {
-        labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        ..named(name)
-    };
+    let metadata = from_okta(name, "teleport.internal/okta-app-name", friendly);
     PaginatedResource {
         resource: Some(Resource::AppServer(types::AppServerV3 {
             kind: "app_server".to_owned(),
@@ -50,6 +69,20 @@ pub fn okta_app(name: &str, friendly: &str) -> PaginatedResource {
     }
 }
 
+/// A group of users that came from Okta.
+pub fn okta_group(name: &str, friendly: &str) -> PaginatedResource {
+    PaginatedResource {
+        resource: Some(Resource::UserGroup(types::UserGroupV1 {
+            header: Some(types::ResourceHeader {
+                kind: "user_group".to_owned(),
+                sub_kind: String::new(),
+                version: "v1".to_owned(),
+                metadata: Some(from_okta(name, "teleport.internal/okta-group-name", friendly)),
+            }),
+        })),
+    }
+}
+
 fn kind_and_metadata(resource: &PaginatedResource) -> Option<(&'static str, &Metadata)> {
     match resource.resource.as_ref()? {
         Resource::Node(node) => Some(("node", node.metadata.as_ref()?)),
@@ -65,12 +98,22 @@ pub(crate) fn list(
     caller: &Caller,
     query: &ListResourcesRequest,
 ) -> Result<ListResourcesResponse, Trace> {
-    let sees = state.roles_of(caller).any(|role| role.preview_resources);
+    if !PAGED.contains(&query.resource_type.as_str()) {
+        let words = format!("resource type {} does not support pagination", query.resource_type);
+        return Err(Trace::new(Kind::NotImplemented, words));
+    }
+    let sees = state.roles_of(caller).any(|role| role.preview_resources || !role.search_as.is_empty());
+    // Everybody may list the other kinds, and sees of them what the own roles reach.
+    if !sees && query.resource_type == "user_group" {
+        state.check_all(caller, "user_group", &["list", "read"])?;
+    }
     let names = predicate_names(&query.predicate_expression)?;
     let mut rows: Vec<&PaginatedResource> = Vec::new();
     for resource in &state.resources {
         let Some((kind, metadata)) = kind_and_metadata(resource) else { continue };
-        let asked_for = names.as_ref().is_none_or(|names| names.contains(&metadata.name));
+        let asked_for = names.as_ref().is_none_or(|names| names.contains(&metadata.name))
+            && query.labels.iter().all(|(key, value)| metadata.labels.get(key) == Some(value))
+            && contains_all(&searched(resource, metadata), &query.search_keywords);
         if sees && kind == query.resource_type && asked_for && metadata.name.as_str() >= query.start_key.as_str() {
             rows.push(resource);
         }
@@ -80,11 +123,23 @@ pub(crate) fn list(
     };
     rows.sort_by_key(|resource| name(resource));
     let total = i32::try_from(rows.len()).unwrap_or(i32::MAX);
-    let limit = usize::try_from(query.limit).ok().filter(|limit| *limit > 0);
-    let limit = limit.ok_or_else(|| Trace::bad("nonpositive parameter limit"))?;
+    let limit = match usize::try_from(query.limit).map_err(|_| Trace::bad("negative parameter limit"))? {
+        0 => PAGE,
+        limit => limit,
+    };
     let next_key = rows.get(limit).map(|resource| name(resource)).unwrap_or_default();
     let resources = rows.into_iter().take(limit).cloned().collect();
     Ok(ListResourcesResponse { resources, next_key, total_count: if query.need_total_count { total } else { 0 } })
+}
+
+/// What a search looks at.
+fn searched<'a>(resource: &'a PaginatedResource, metadata: &'a Metadata) -> Vec<&'a str> {
+    let host = match &resource.resource {
+        Some(Resource::Node(node)) => node.spec.as_ref().map(|spec| spec.hostname.as_str()),
+        _ => None,
+    };
+    let labels = metadata.labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    [metadata.name.as_str()].into_iter().chain(host).chain(labels).collect()
 }
 
 fn predicate_names(expression: &str) -> Result<Option<Vec<String>>, Trace> {

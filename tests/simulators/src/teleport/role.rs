@@ -8,6 +8,7 @@ use super::pb::types;
 
 /// Allows (or denies) verbs on kinds of resources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Kinds such as `access_request`; `*` for all.
     pub kinds: Vec<String>,
@@ -29,6 +30,7 @@ impl Rule {
 
 /// How many reviews resolve a request for a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Threshold {
     /// Shown in Teleport's UI.
     #[serde(default)]
@@ -48,7 +50,7 @@ impl Threshold {
 
 /// A role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Role {
     /// Its name.
     pub name: String,
@@ -60,6 +62,8 @@ pub struct Role {
     pub denied: Vec<Rule>,
     /// `allow.request.roles`: what its holders may request; `*` for every role.
     pub requestable: Vec<String>,
+    /// `allow.request.search_as_roles`: what a request for resources of its holders is for.
+    pub search_as: Vec<String>,
     /// `allow.request.thresholds` of those requests; without any, one approval or one denial.
     pub thresholds: Vec<Threshold>,
     /// `allow.request.annotations`.
@@ -70,7 +74,7 @@ pub struct Role {
     pub reviewable: Vec<String>,
     /// `allow.review_requests.submit_for_users`: for whom its holders may review; `*` for every user.
     pub submit_for_users: Vec<String>,
-    /// `allow.review_requests.preview_as_roles` or `allow.request.search_as_roles`: sees names of resources.
+    /// `allow.review_requests.preview_as_roles`: sees names of resources, as who has `search_as` does.
     pub preview_resources: bool,
     /// `options.max_session_ttl`.
     pub max_session_ttl: Option<Duration>,
@@ -109,6 +113,13 @@ impl Role {
     #[must_use]
     pub fn may_request(mut self, roles: &[&str]) -> Self {
         self.requestable = owned(roles);
+        self
+    }
+
+    /// Its holders may request resources that these roles give access to.
+    #[must_use]
+    pub fn may_search_as(mut self, roles: &[&str]) -> Self {
+        self.search_as = owned(roles);
         self
     }
 
@@ -161,7 +172,7 @@ impl Role {
 
 /// A user of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct User {
     /// Its name, often an e-mail address.
     pub name: String,

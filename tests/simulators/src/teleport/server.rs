@@ -17,7 +17,10 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+use rustls::{
+    RootCertStore, ServerConfig,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -74,6 +77,9 @@ pub(crate) fn tls_acceptor(authorities: &Authorities, cluster: &str) -> Result<T
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![server.certificate.clone()], server.key())?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    // Go takes up no earlier session of a client whose certificate has expired since; rustls would.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -184,7 +190,7 @@ impl Gate {
             return response;
         }
         let user = self.caller.as_ref().map(|caller| caller.user.as_str()).unwrap_or_default();
-        self.core.journal.violation(user, "call", format!("no such method: {path}"));
+        self.core.journal.violation(user, "call", format!("no such method in the simulator: {path}"));
         let (service, method) = path.trim_start_matches('/').rsplit_once('/').unwrap_or_default();
         Status::unimplemented(format!("unknown method {method} for service {service}")).into_http()
     }
@@ -224,7 +230,7 @@ fn method<B>(request: &Request<B>) -> &str {
 /// Source: Teleport's check of the `version` header: not older than the previous major version.
 fn supported(version: &HeaderValue, server: ServerVersion) -> bool {
     let version = version.to_str().ok().and_then(|text| ServerVersion::from_str(text).ok());
-    version.is_some_and(|version| version.major + 1 >= server.major)
+    version.is_some_and(|version| version >= server.oldest_client())
 }
 
 impl<B> Service<Request<B>> for Gate

@@ -104,7 +104,7 @@ impl State {
         let request = self
             .requests
             .get(&params.resource)
-            .ok_or_else(|| Trace::not_found(format!("access request {:?} not found", params.resource)))?;
+            .ok_or_else(|| Trace::not_found(format!("no access request matching {:?}", params.resource)))?;
         Ok(request.spec.as_ref().and_then(|spec| time(spec.expires.as_ref())))
     }
 
@@ -150,6 +150,13 @@ pub(crate) fn new_uuid() -> String {
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
+/// Whether this is a UUID as Teleport writes them.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').collect();
+    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
+        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -158,5 +165,7 @@ mod tests {
         assert_eq!(id.len(), 36);
         assert_eq!(&id[14..15], "4");
         assert!("89ab".contains(&id[19..20]));
+        assert!(super::is_uuid(&id));
+        assert!(!super::is_uuid(&id[1..]) && !super::is_uuid("x"));
     }
 }

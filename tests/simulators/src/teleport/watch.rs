@@ -123,6 +123,16 @@ fn wants(kind: &types::WatchKind, event: &Event) -> bool {
     kind.name.is_empty() || name.is_none_or(|name| name == kind.name)
 }
 
+/// What a filter on access requests may say.
+pub(crate) fn check_filter(filter: &HashMap<String, String>) -> Result<(), Trace> {
+    filter.iter().try_for_each(|(key, value)| match key.as_str() {
+        "id" | "user" => Ok(()),
+        "state" if types::RequestState::from_str_name(value).is_some() => Ok(()),
+        "state" => Err(Trace::bad(format!("unknown request state: {value:?}"))),
+        _ => Err(Trace::bad(format!("unknown filter key {key}"))),
+    })
+}
+
 fn matches_filter(filter: &HashMap<String, String>, request: &types::AccessRequestV3) -> bool {
     let spec = request.spec.clone().unwrap_or_default();
     filter.iter().all(|(key, value)| match key.as_str() {

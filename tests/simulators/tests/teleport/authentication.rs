@@ -47,6 +47,24 @@ async fn a_live_connection_outlives_its_certificate() {
 }
 
 #[tokio::test]
+async fn a_session_is_not_taken_up_again_once_the_certificate_has_expired() {
+    let cluster = cluster().await;
+    let short = cluster.user_identity("slack-plugin", Duration::from_secs(2)).unwrap();
+    // Clones of a configuration share the sessions that they may take up again.
+    let config = tls(Some(&short), &short.authorities_pem(), &["h2"]);
+    let dialed = || channel(endpoint(), cluster.addr(), config.clone());
+    let mut client = AuthServiceClient::with_interceptor(dialed().await.unwrap(), Deadline);
+    client.ping(PingRequest {}).await.unwrap();
+    let rest = short.not_after().duration_since(std::time::SystemTime::now()).unwrap_or_default();
+    tokio::time::sleep(rest + Duration::from_millis(1100)).await;
+    let refused = match dialed().await {
+        Err(_) => true,
+        Ok(channel) => AuthServiceClient::with_interceptor(channel, Deadline).ping(PingRequest {}).await.is_err(),
+    };
+    assert!(refused);
+}
+
+#[tokio::test]
 async fn a_chain_of_client_certificates_is_denied_and_held_against_the_client() {
     let cluster = cluster().await;
     let identity = cluster.user_identity("slack-plugin", HOUR).unwrap();

@@ -1,15 +1,18 @@
 use simulators::teleport::{
     Cluster, Config, Role, User,
     pb::{
-        proto::{GetRoleRequest, GetUserRequest, ListResourcesRequest, paginated_resource::Resource},
+        proto::{
+            GetRoleRequest, GetUserRequest, GetUsersRequest, ListResourcesRequest, ListRolesRequest,
+            paginated_resource::Resource,
+        },
         teleport::{
             accesslist::v1::{
-                AccessList, AccessListOwner, AccessListSpec, GetAccessListOwnersRequest, ListAccessListsRequest,
-                access_list_service_client::AccessListServiceClient,
+                AccessList, AccessListOwner, AccessListSpec, GetAccessListOwnersRequest, GetAccessListRequest,
+                ListAccessListsRequest, access_list_service_client::AccessListServiceClient,
             },
             accessmonitoringrules::v1::{
-                AccessMonitoringRule, AccessMonitoringRuleSpec, ListAccessMonitoringRulesRequest,
-                ListAccessMonitoringRulesWithFilterRequest, Notification,
+                AccessMonitoringRule, AccessMonitoringRuleSpec, GetAccessMonitoringRuleRequest,
+                ListAccessMonitoringRulesRequest, ListAccessMonitoringRulesWithFilterRequest, Notification,
                 access_monitoring_rules_service_client::AccessMonitoringRulesServiceClient,
             },
             header::v1::{Metadata, ResourceHeader},
@@ -19,7 +22,7 @@ use simulators::teleport::{
             },
             users::v1::{ListUsersRequest, users_service_client::UsersServiceClient},
         },
-        types::UserFilter,
+        types::{RoleFilter, UserFilter},
         wrappers::{LabelValues, StringValues},
     },
     resources::{node, okta_app},
@@ -51,6 +54,58 @@ async fn roles_are_read_by_whoever_may_or_holds_them() {
     alice.get_role(get("requester")).await.unwrap();
     let denied = alice.get_role(get("oncall")).await.unwrap_err();
     assert_eq!(denied.message(), "access denied to perform action \"read\" on \"role\"");
+}
+
+#[tokio::test]
+async fn roles_are_listed_at_once_by_old_servers_and_in_pages_by_new_ones() {
+    let filter = RoleFilter { search_keywords: vec!["PLUG".to_owned()], ..RoleFilter::default() };
+    let search = ListRolesRequest { filter: Some(filter), ..ListRolesRequest::default() };
+    let cluster = cluster().await;
+    let mut client = plugin(&cluster).await;
+    let page = ListRolesRequest { limit: 3, ..ListRolesRequest::default() };
+    let first = client.list_roles(page.clone()).await.unwrap().into_inner();
+    let second = ListRolesRequest { start_key: first.next_key, ..page };
+    let second = client.list_roles(second).await.unwrap().into_inner();
+    assert_eq!((first.roles.len(), second.roles.len(), second.next_key.as_str()), (3, 2, ""));
+    assert_eq!(client.list_roles(search.clone()).await.unwrap().into_inner().roles.len(), 1);
+    assert_eq!(client.get_roles(()).await.unwrap_err().code(), Code::Unimplemented);
+
+    let old = Cluster::start(Config::old()).await.unwrap();
+    let mut client = plugin(&old).await;
+    assert_eq!(client.get_roles(()).await.unwrap().into_inner().roles.len(), 5);
+    assert_eq!(client.list_roles(search).await.unwrap_err().code(), Code::Unimplemented);
+    let mut alice = auth(&old, "alice@example.com").await;
+    assert_eq!(alice.get_roles(()).await.unwrap_err().code(), Code::PermissionDenied);
+    old.assert_no_violations();
+}
+
+#[tokio::test]
+async fn everybody_may_ask_who_they_are() {
+    let cluster = cluster().await;
+    let mut alice = auth(&cluster, "alice@example.com").await;
+    let user = alice.get_current_user(()).await.unwrap().into_inner();
+    assert_eq!(user.metadata.unwrap().name, "alice@example.com");
+    let mut roles = alice.get_current_user_roles(()).await.unwrap().into_inner();
+    assert_eq!(roles.message().await.unwrap().unwrap().metadata.unwrap().name, "requester");
+    assert_eq!(roles.message().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn all_users_come_in_a_stream_for_whoever_may_list_them_without_their_secrets() {
+    let cluster = cluster().await;
+    let mut client = plugin(&cluster).await;
+    let mut users = client.get_users(GetUsersRequest { with_secrets: false }).await.unwrap().into_inner();
+    let mut count = 0;
+    while users.message().await.unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!(count, cluster.users().len());
+    let secrets = client.get_users(GetUsersRequest { with_secrets: true }).await.unwrap_err();
+    assert_eq!(secrets.message(), "this request can be only executed by an admin");
+    let mut alice = auth(&cluster, "alice@example.com").await;
+    let denied = alice.get_users(GetUsersRequest { with_secrets: false }).await.unwrap_err();
+    let words = |verb: &str| format!("access denied to perform action {verb:?} on \"user\"");
+    assert_eq!(denied.message(), [words("list"), words("read")].join(", "));
 }
 
 #[tokio::test]
@@ -96,6 +151,11 @@ async fn login_states_are_found_or_not() {
     cluster.put_login_state("alice@example.com", UserLoginState { header: None, spec: Some(spec) });
     let found = client.get_user_login_state(query).await.unwrap().into_inner();
     assert_eq!(found.spec.unwrap().roles, ["requester"]);
+    let header = found.header.unwrap();
+    assert_eq!(
+        (header.kind.as_str(), header.metadata.unwrap().name.as_str()),
+        ("user_login_state", "alice@example.com")
+    );
 }
 
 #[tokio::test]
@@ -117,10 +177,20 @@ async fn resources_are_found_by_name_for_whoever_may_preview_them() {
     let Some(Resource::Node(server)) = &found[0].resource else { panic!("no node") };
     assert_eq!(server.spec.as_ref().unwrap().hostname, "db-2");
     assert_eq!(client.list_resources(query("app_server", "app-1")).await.unwrap().into_inner().resources.len(), 1);
+    let search = |word: &str| ListResourcesRequest {
+        resource_type: "node".to_owned(),
+        limit: 10,
+        search_keywords: vec![word.to_owned()],
+        ..ListResourcesRequest::default()
+    };
+    assert_eq!(client.list_resources(search("DB-2")).await.unwrap().into_inner().resources.len(), 1);
+    assert_eq!(client.list_resources(search("db-3")).await.unwrap().into_inner().resources.len(), 0);
+    let labels = ListResourcesRequest { labels: [("env".to_owned(), "prod".to_owned())].into(), ..search("db") };
+    assert_eq!(client.list_resources(labels).await.unwrap().into_inner().resources.len(), 0);
     let mut alice = auth(&cluster, "alice@example.com").await;
     assert!(alice.list_resources(query("node", "0002")).await.unwrap().into_inner().resources.is_empty());
     let unlimited = ListResourcesRequest { limit: 0, ..query("node", "0001") };
-    assert_eq!(client.list_resources(unlimited).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(client.list_resources(unlimited).await.unwrap().into_inner().resources.len(), 1);
 }
 
 fn rule(name: &str, plugin: &str) -> AccessMonitoringRule {
@@ -154,6 +224,12 @@ async fn rules_are_listed_in_pages_and_by_plugin() {
     };
     let rules = client.list_access_monitoring_rules_with_filter(filter).await.unwrap().into_inner().rules;
     assert_eq!(rules.len(), 2);
+    let mut get = async |name: &str| {
+        client.get_access_monitoring_rule(GetAccessMonitoringRuleRequest { name: name.to_owned() }).await
+    };
+    assert_eq!(get("b").await.unwrap().into_inner().kind, "access_monitoring_rule");
+    let missing = get("d").await.unwrap_err();
+    assert_eq!((missing.code(), missing.message()), (Code::NotFound, "access_monitoring_rule \"d\" doesn't exist"));
 }
 
 #[tokio::test]
@@ -179,7 +255,15 @@ async fn access_lists_and_their_owners_are_told() {
     });
     let mut client = AccessListServiceClient::new(connection(&cluster).await);
     let lists = client.list_access_lists(ListAccessListsRequest::default()).await.unwrap().into_inner();
-    assert_eq!(lists.access_lists[0].spec.as_ref().unwrap().title, "Databases");
+    let spec = lists.access_lists[0].spec.clone().unwrap();
+    assert_eq!(spec.title, "Databases");
+    // Without one of these Teleport's own client refuses the answer.
+    assert!(spec.audit.is_some() && spec.grants.is_some());
+    assert!(spec.membership_requires.is_some() && spec.ownership_requires.is_some());
+    let get = |name: &str| GetAccessListRequest { name: name.to_owned() };
+    assert_eq!(client.get_access_list(get("list-1")).await.unwrap().into_inner(), lists.access_lists[0]);
+    let missing = client.get_access_list(get("list-2")).await.unwrap_err();
+    assert_eq!((missing.code(), missing.message()), (Code::NotFound, "access_list \"list-2\" doesn't exist"));
     let query = GetAccessListOwnersRequest { access_list: "list-1".to_owned() };
     let owners = client.get_access_list_owners(query).await.unwrap().into_inner().owners;
     assert_eq!(owners[0].name, "bob@example.com");

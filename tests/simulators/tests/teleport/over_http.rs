@@ -5,10 +5,13 @@ use axum::{
 };
 use futures::StreamExt;
 use serde_json::{Value, json};
-use simulators::teleport::control;
+use simulators::teleport::{
+    control,
+    pb::proto::{GetRoleRequest, ListResourcesRequest},
+};
 use tower::ServiceExt;
 
-use crate::support::{cluster, dba};
+use crate::support::{cluster, dba, plugin};
 
 async fn call(router: &Router, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
@@ -55,6 +58,48 @@ async fn faults_are_put_in_listed_and_taken_out_over_http() {
     let (status, answer) = call(&router, "POST", "/_sim/faults", unfit).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(answer["error"].as_str().unwrap().contains("it is for streams"));
+}
+
+#[tokio::test]
+async fn roles_users_rules_lists_and_resources_are_put_in_over_http() {
+    let cluster = cluster().await;
+    let router = control::router(cluster.clone(), Some("/nowhere/auth.pem".into()));
+    for (path, body) in [
+        ("/_sim/roles", json!({"name": "oncall", "logins": ["root"], "reviewable": ["*"]})),
+        ("/_sim/users", json!({"name": "dave", "roles": ["oncall"], "traits": {"team": ["db"]}})),
+        ("/_sim/users/dave/login-state", json!({"roles": ["oncall"], "traits": {"team": ["db"]}})),
+        ("/_sim/rules", json!({"name": "dbas", "recipients": ["#dba"]})),
+        ("/_sim/access-lists", json!({"name": "list-1", "title": "Databases", "owners": ["dave"], "grants": ["dba"]})),
+        ("/_sim/resources", json!({"kind": "user_group", "name": "0001", "friendly": "People"})),
+    ] {
+        let (status, answer) = call(&router, "POST", path, body).await;
+        assert_eq!((status, &answer["ok"]), (StatusCode::OK, &json!(true)), "{path}: {answer}");
+    }
+    let (status, answer) = call(&router, "POST", "/_sim/rules", json!({"recipients": []})).await;
+    assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("a rule needs a name")));
+
+    let (status, answer) = call(&router, "POST", "/_sim/rules", json!({"name": "a", "recipient": "#dba"})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer["error"].as_str().unwrap().contains("unknown field `recipient`"), "{answer}");
+
+    let mut client = plugin(&cluster).await;
+    client.get_role(GetRoleRequest { name: "oncall".to_owned() }).await.unwrap();
+    let query =
+        ListResourcesRequest { resource_type: "user_group".to_owned(), limit: 1, ..ListResourcesRequest::default() };
+    assert_eq!(client.list_resources(query).await.unwrap().into_inner().resources.len(), 1);
+    let (_, shown) = call(&router, "POST", "/_sim/identity", json!({"user": "dave", "show": true})).await;
+    assert!(shown["identity"].as_str().unwrap().contains("BEGIN CERTIFICATE"));
+
+    let permissions = "/_sim/users/slack-plugin/permissions";
+    call(&router, "POST", permissions, json!([{"kinds": ["access_request"], "verbs": ["read"]}])).await;
+    client.get_role(GetRoleRequest { name: "oncall".to_owned() }).await.unwrap_err();
+    call(&router, "POST", permissions, Value::Null).await;
+    client.get_role(GetRoleRequest { name: "oncall".to_owned() }).await.unwrap();
+
+    for path in ["/_sim/roles/oncall", "/_sim/users/dave", "/_sim/rules/dbas", "/_sim/access-lists/list-1"] {
+        assert_eq!(call(&router, "DELETE", path, Value::Null).await.0, StatusCode::OK, "{path}");
+        assert_eq!(call(&router, "DELETE", path, Value::Null).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ async fn the_first_write_needs_the_request_and_later_ones_do_not() {
     let cluster = cluster().await;
     let mut client = plugin(&cluster).await;
     let missing = client.update_plugin_data(update("nope", &[("a", "1")], &[])).await.unwrap_err();
-    assert_eq!((missing.code(), missing.message()), (Code::NotFound, "access request \"nope\" not found"));
+    assert_eq!((missing.code(), missing.message()), (Code::NotFound, "no access request matching \"nope\""));
     let id = cluster.create_request(dba());
     client.update_plugin_data(update(&id, &[("a", "1")], &[])).await.unwrap();
     cluster.expire(&id);
@@ -53,6 +53,21 @@ async fn reading_finds_one_record_or_all_of_a_kind() {
     assert_eq!(get(&mut client, "access_request", "", "slack").await.len(), 1);
     assert!(get(&mut client, "access_request", &second, "slack").await.is_empty());
     assert!(get(&mut client, "access_list", "", "").await.is_empty());
+}
+
+#[tokio::test]
+async fn all_records_of_a_kind_come_in_one_answer_however_large() {
+    let cluster = cluster().await;
+    let big = "x".repeat(900_000);
+    for _ in 0..5 {
+        let id = cluster.create_request(dba());
+        cluster.set_plugin_data(&id, "slack", &[("a", &big)]).unwrap();
+    }
+    let filter = PluginDataFilter { kind: "access_request".to_owned(), ..PluginDataFilter::default() };
+    let refused = plugin(&cluster).await.get_plugin_data(filter.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "by the client, which takes 4 MiB unless told otherwise");
+    let mut client = plugin(&cluster).await.max_decoding_message_size(16 << 20);
+    assert_eq!(client.get_plugin_data(filter).await.unwrap().into_inner().plugin_data.len(), 5);
 }
 
 #[tokio::test]

@@ -2,12 +2,11 @@ use std::time::Duration;
 
 use simulators::teleport::{
     Cluster, Config, NewRequest, NewReview,
-    clock::GO_ZERO,
     pb::{
         proto::{AccessRequestSort, ListAccessRequestsRequest, RequestId, RequestStateSetter},
         types::{
-            AccessCapabilitiesRequest, AccessRequestFilter, AccessRequestSpecV3, AccessRequestV3, AccessReview,
-            AccessReviewSubmission, RequestState,
+            AccessCapabilitiesRequest, AccessRequestFilter, AccessRequestScope, AccessRequestSpecV3, AccessRequestV3,
+            AccessReview, AccessReviewSubmission, Metadata, RequestState,
         },
     },
 };
@@ -17,6 +16,8 @@ use crate::support::{Auth, SOON, auth, cluster, dba, plugin};
 
 fn new(user: &str, roles: &[&str]) -> AccessRequestV3 {
     AccessRequestV3 {
+        // Clients have to send an id, and the server replaces it.
+        metadata: Some(Metadata { name: "11111111-1111-4111-8111-111111111111".to_owned(), ..Metadata::default() }),
         spec: Some(AccessRequestSpecV3 {
             user: user.to_owned(),
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
@@ -45,7 +46,7 @@ async fn a_user_creates_a_request_for_itself_with_sorted_roles() {
     let spec = made.spec.unwrap();
     assert_eq!(spec.roles, ["access", "dba"]);
     assert_eq!(spec.state(), RequestState::Pending);
-    assert_eq!(spec.session_ttl, Some(GO_ZERO), "a Go server cannot leave a time out");
+    assert_eq!(spec.session_ttl, spec.expires);
     assert!(spec.expires.unwrap().seconds > made.metadata.unwrap().expires.unwrap().seconds);
 }
 
@@ -91,6 +92,38 @@ async fn reviews_resolve_a_request_at_its_threshold_and_errors_use_teleports_wor
     let mut plugin = plugin(&cluster).await;
     let unfit = submit(&mut plugin, &id, "", RequestState::Approved).await.unwrap_err();
     assert_eq!(said(&unfit), (Code::PermissionDenied, "user \"slack-plugin\" cannot submit reviews"));
+}
+
+#[tokio::test]
+async fn lists_are_narrowed_by_the_callers_part_and_by_words_since_version_15() {
+    let cluster = cluster().await;
+    let open = cluster.create_request(dba());
+    let reviewed = cluster.create_request(dba().threshold(2, 2).resource("node/web-1"));
+    cluster.review(&reviewed, &NewReview::approve("bob@example.com", "")).unwrap();
+    let own = cluster.create_request(NewRequest::new("bob@example.com", &["access"]));
+    let mut bob = auth(&cluster, "bob@example.com").await;
+    let mut found = async |scope: AccessRequestScope, words: &[&str]| {
+        let filter = AccessRequestFilter {
+            scope: scope.into(),
+            search_keywords: words.iter().map(|&word| word.to_owned()).collect(),
+            ..AccessRequestFilter::default()
+        };
+        let query = ListAccessRequestsRequest { filter: Some(filter.clone()), ..ListAccessRequestsRequest::default() };
+        let answer = bob.list_access_requests(query).await.unwrap().into_inner();
+        answer.access_requests.into_iter().map(|request| request.metadata.unwrap().name).collect::<Vec<_>>()
+    };
+    assert_eq!(found(AccessRequestScope::Default, &[]).await.len(), 3);
+    assert_eq!(found(AccessRequestScope::MyRequests, &[]).await, [own.as_str()]);
+    assert_eq!(found(AccessRequestScope::NeedsReview, &[]).await, [open.as_str()]);
+    assert_eq!(found(AccessRequestScope::Reviewed, &[]).await, [reviewed.as_str()]);
+    assert_eq!(found(AccessRequestScope::Default, &["WEB-1", "dba"]).await, [reviewed.as_str()]);
+    assert_eq!(found(AccessRequestScope::Default, &["dba", "nothing like it"]).await, [""; 0]);
+
+    let old = Cluster::start(Config::old()).await.unwrap();
+    old.create_request(dba());
+    let filter = AccessRequestFilter { search_keywords: vec!["nothing".to_owned()], ..AccessRequestFilter::default() };
+    let mut answers = plugin(&old).await.get_access_requests_v2(filter).await.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some(), "14.2.3 does not know the field");
 }
 
 #[tokio::test]

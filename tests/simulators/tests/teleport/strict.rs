@@ -59,7 +59,7 @@ async fn a_method_that_teleport_does_not_have_is_held_against_the_client() {
     let codec = tonic_prost::ProstCodec::<PingRequest, PingRequest>::default();
     let path = "/proto.AuthService/Pong".parse().unwrap();
     assert_eq!(grpc.unary(request, path, codec).await.unwrap_err().code(), Code::Unimplemented);
-    assert_eq!(cluster.violations()[0].what, "no such method: /proto.AuthService/Pong");
+    assert_eq!(cluster.violations()[0].what, "no such method in the simulator: /proto.AuthService/Pong");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::proxy::ProxyListeners;
 use super::{
     authority::Authorities,
-    config::Config,
+    config::{Config, ServerVersion},
     core::Core,
     fitness::{self, Unfit},
     identity::{Identity, IdentityRequest, Validity},
@@ -87,6 +87,11 @@ impl Cluster {
     /// Name of the cluster.
     pub fn name(&self) -> &str {
         &self.core.config.cluster_name
+    }
+
+    /// Version that it behaves as.
+    pub fn version(&self) -> ServerVersion {
+        self.core.config.version
     }
 
     /// Where Auth listens.
@@ -194,7 +199,8 @@ impl Cluster {
         assert!(violations.is_empty(), "a real Teleport would refuse or punish this: {violations:#?}");
     }
 
-    /// Moves the cluster's clock forward: what expires until then expires now.
+    /// Moves the cluster's clock forward: requests and records that expire until then expire now. Certificates keep to real
+    /// time, as their holders do.
     pub fn advance(&self, by: Duration) {
         self.core.write(|state| {
             state.clock.advance(by);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Cluster;
 use crate::teleport::{
+    catalog,
     error::Trace,
     pb::{
         proto::{PaginatedResource, event::Resource},
@@ -130,8 +131,11 @@ impl Cluster {
     /// Removes a role.
     pub fn remove_role(&self, name: &str) -> bool {
         self.core.write(|state| {
-            state.watchers.publish("role", &deletion("role", name));
-            state.roles.remove(name).is_some()
+            let found = state.roles.remove(name).is_some();
+            if found {
+                state.watchers.publish("role", &deletion("role", name));
+            }
+            found
         })
     }
 
@@ -147,8 +151,11 @@ impl Cluster {
     /// Removes a user.
     pub fn remove_user(&self, name: &str) -> bool {
         self.core.write(|state| {
-            state.watchers.publish("user", &deletion("user", name));
-            state.users.remove(name).is_some()
+            let found = state.users.remove(name).is_some();
+            if found {
+                state.watchers.publish("user", &deletion("user", name));
+            }
+            found
         })
     }
 
@@ -171,12 +178,14 @@ impl Cluster {
     }
 
     /// Sets the state of a user's last login.
-    pub fn put_login_state(&self, user: &str, login_state: UserLoginState) {
+    pub fn put_login_state(&self, user: &str, mut login_state: UserLoginState) {
+        catalog::complete_login_state(&mut login_state, user);
         self.core.write(|state| state.login_states.insert(user.to_owned(), login_state));
     }
 
     /// Adds or replaces an access monitoring rule.
-    pub fn put_rule(&self, rule: AccessMonitoringRule) {
+    pub fn put_rule(&self, mut rule: AccessMonitoringRule) {
+        catalog::complete_rule(&mut rule);
         self.core.write(|state| {
             let name = rule.metadata.as_ref().map(|metadata| metadata.name.clone()).unwrap_or_default();
             let event = change(Resource::AccessMonitoringRule(rule.clone()));
@@ -197,7 +206,8 @@ impl Cluster {
     }
 
     /// Adds or replaces an access list.
-    pub fn put_access_list(&self, list: AccessList) {
+    pub fn put_access_list(&self, mut list: AccessList) {
+        catalog::complete_list(&mut list);
         self.core.write(|state| {
             let metadata = list.header.as_ref().and_then(|header| header.metadata.as_ref());
             let name = metadata.map(|metadata| metadata.name.clone()).unwrap_or_default();
@@ -205,6 +215,17 @@ impl Cluster {
             state.watchers.publish("access_list", &event);
             state.access_lists.insert(name, list);
         });
+    }
+
+    /// Removes an access list.
+    pub fn remove_access_list(&self, name: &str) -> bool {
+        self.core.write(|state| {
+            let found = state.access_lists.remove(name).is_some();
+            if found {
+                state.watchers.publish("access_list", &deletion("access_list", name));
+            }
+            found
+        })
     }
 
     /// Adds a resource that `ListResources` finds.

@@ -6,23 +6,26 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     Services,
     call::{Answers, Call},
+    page::page,
 };
 use crate::teleport::{
+    access::matches_any,
     config::Edition,
     error::{Kind, Trace},
     pb::{
         proto::{
-            AccessRequestSort, AccessRequests, Event, Features, GetRoleRequest, GetUserRequest,
-            ListAccessRequestsRequest, ListAccessRequestsResponse, ListResourcesRequest, ListResourcesResponse,
-            PingRequest, PingResponse, PluginDataSeq, RequestId, RequestStateSetter, Watch,
-            auth_service_server::AuthService,
+            AccessRequestSort, AccessRequests, Event, Features, GetRoleRequest, GetRolesResponse, GetUserRequest,
+            GetUsersRequest, ListAccessRequestsRequest, ListAccessRequestsResponse, ListResourcesRequest,
+            ListResourcesResponse, ListRolesRequest, ListRolesResponse, PingRequest, PingResponse, PluginDataSeq,
+            RequestId, RequestStateSetter, Watch, auth_service_server::AuthService,
         },
         types,
     },
     plugin_data,
-    requests::created,
+    requests::{check_decree, contains_all, created},
+    role::{Role, User},
     state::State,
-    watch::{Ending, Subscription},
+    watch::{self, Ending, Subscription},
 };
 
 fn unimplemented(method: &str) -> Status {
@@ -33,6 +36,8 @@ fn unimplemented(method: &str) -> Status {
 impl AuthService for Services {
     type WatchEventsStream = Answers<Event>;
     type GetAccessRequestsV2Stream = Answers<types::AccessRequestV3>;
+    type GetCurrentUserRolesStream = Answers<types::RoleV6>;
+    type GetUsersStream = Answers<types::UserV2>;
 
     async fn ping(&self, request: Request<PingRequest>) -> Result<Response<PingResponse>, Status> {
         self.unary("Ping", request, |_, _| {
@@ -91,7 +96,7 @@ impl AuthService for Services {
     ) -> Result<Response<Answers<types::AccessRequestV3>>, Status> {
         self.streaming("GetAccessRequestsV2", request, |call, filter| {
             let requests = self.core.read(|state| state.visible_requests(&call.caller, &filter, call.moment))?;
-            Ok::<Answers<_>, Trace>(Box::pin(stream::iter(requests.into_iter().map(Ok))))
+            Ok::<_, Trace>(all(requests))
         })
         .await
     }
@@ -128,6 +133,7 @@ impl AuthService for Services {
                 if wanted == types::RequestState::Promoted {
                     return Err(Trace::bad("state promoted can be only set when promoting to access list"));
                 }
+                check_decree(&message.id, wanted, &message.reason, &message.roles)?;
                 state.set_request_state(&message.id, wanted, &message.reason, &message.roles)
             })
         })
@@ -227,9 +233,64 @@ impl AuthService for Services {
                     state.check(&call.caller, "role", "read")?;
                 }
                 let role = state.roles.get(&query.name);
-                role.map(super::super::role::Role::message)
-                    .ok_or_else(|| Trace::not_found(format!("role {} is not found", query.name)))
+                role.map(Role::message).ok_or_else(|| Trace::not_found(format!("role {} is not found", query.name)))
             })
+        })
+        .await
+    }
+
+    async fn get_roles(&self, request: Request<()>) -> Result<Response<GetRolesResponse>, Status> {
+        self.unary("GetRoles", request, |call, ()| {
+            self.core.read(|state| {
+                if !state.version.gets_roles_at_once() {
+                    return Err(unimplemented("GetRoles"));
+                }
+                state.check_all(&call.caller, "role", &["list", "read"])?;
+                Ok(GetRolesResponse { roles: state.roles.values().map(Role::message).collect() })
+            })
+        })
+        .await
+    }
+
+    async fn list_roles(&self, request: Request<ListRolesRequest>) -> Result<Response<ListRolesResponse>, Status> {
+        self.unary("ListRoles", request, |call, query| {
+            self.core.read(|state| {
+                if !state.version.lists_roles() {
+                    return Err(unimplemented("ListRoles"));
+                }
+                state.check_all(&call.caller, "role", &["list", "read"])?;
+                let filter = query.filter.unwrap_or_default();
+                let found = state.roles.values().filter(|role| contains_all(&[&role.name], &filter.search_keywords));
+                let (page, next_key) = page(found, |role| &role.name, query.limit.into(), &query.start_key);
+                Ok(ListRolesResponse { roles: page.into_iter().map(Role::message).collect(), next_key })
+            })
+        })
+        .await
+    }
+
+    async fn get_current_user_roles(&self, request: Request<()>) -> Result<Response<Answers<types::RoleV6>>, Status> {
+        self.streaming("GetCurrentUserRoles", request, |call, ()| {
+            let roles = self.core.read(|state| state.roles_of(&call.caller).map(Role::message).collect());
+            Ok::<_, Trace>(all(roles))
+        })
+        .await
+    }
+
+    async fn get_users(&self, request: Request<GetUsersRequest>) -> Result<Response<Answers<types::UserV2>>, Status> {
+        self.streaming("GetUsers", request, |call, query| {
+            let users = self.core.read(|state| {
+                check_secrets(query.with_secrets)?;
+                state.check_all(&call.caller, "user", &["list", "read"])?;
+                Ok::<_, Trace>(state.users.values().map(User::message).collect())
+            })?;
+            Ok::<_, Trace>(all(users))
+        })
+        .await
+    }
+
+    async fn get_current_user(&self, request: Request<()>) -> Result<Response<types::UserV2>, Status> {
+        self.unary("GetCurrentUser", request, |call, ()| {
+            self.core.read(|state| state.user_message(call, &call.caller.user, false))
         })
         .await
     }
@@ -250,6 +311,16 @@ impl AuthService for Services {
         })
         .await
     }
+}
+
+/// A stream of what is known already.
+fn all<T: Send + 'static>(items: Vec<T>) -> Answers<T> {
+    Box::pin(stream::iter(items.into_iter().map(Ok)))
+}
+
+/// Nobody but an administrator's console reads users with their secrets.
+pub(super) fn check_secrets(wanted: bool) -> Result<(), Trace> {
+    if wanted { Err(Trace::denied("this request can be only executed by an admin")) } else { Ok(()) }
 }
 
 /// The stream of a watch: its events, then how it ended.
@@ -294,7 +365,7 @@ impl State {
         for kind in &watch.kinds {
             let own = kind.kind == "access_request" && kind.filter.get("user") == Some(&call.caller.user);
             let allowed = if own { Ok(()) } else { self.check(&call.caller, &kind.kind, "read") };
-            match allowed.and_then(|()| self.check_watchable(&kind.kind)) {
+            match allowed.and_then(|()| self.check_watchable(kind)) {
                 Ok(()) => kinds.push(kind.clone()),
                 Err(_) if partial => {}
                 Err(error) => return Err(error),
@@ -306,14 +377,16 @@ impl State {
         Ok(kinds)
     }
 
-    fn check_watchable(&self, kind: &str) -> Result<(), Trace> {
-        let known = match kind {
-            "access_request" | "role" | "user" => true,
+    fn check_watchable(&self, kind: &types::WatchKind) -> Result<(), Trace> {
+        let known = match kind.kind.as_str() {
+            "access_request" => return watch::check_filter(&kind.filter),
+            "role" | "user" | "user_login_state" | "node" | "app_server" | "user_group" => true,
             "access_list" => self.edition == Edition::Enterprise,
             "access_monitoring_rule" => self.version.has_monitoring_rules(),
             _ => false,
         };
-        if known { Ok(()) } else { Err(Trace::bad(format!("watcher on object kind {kind:?} is not supported"))) }
+        let words = || format!("cache \"auth\" does not support watching resource {:?}", kind.kind);
+        if known { Ok(()) } else { Err(Trace::bad(words())) }
     }
 
     fn capabilities(
@@ -330,10 +403,8 @@ impl State {
         let mut answer = types::AccessCapabilities::default();
         if query.requestable_roles {
             let all = self.roles.keys().filter(|role| !user.roles.contains(role));
-            answer.requestable_roles = all
-                .filter(|role| held.iter().any(|held| super::super::access::matches_any(&held.requestable, role)))
-                .cloned()
-                .collect();
+            answer.requestable_roles =
+                all.filter(|role| held.iter().any(|held| matches_any(&held.requestable, role))).cloned().collect();
         }
         if query.suggested_reviewers {
             answer.suggested_reviewers = held.iter().flat_map(|role| role.suggested_reviewers.clone()).collect();
@@ -343,9 +414,7 @@ impl State {
 
     /// A user as its readers see it.
     pub(super) fn user_message(&self, call: &Call, name: &str, secrets: bool) -> Result<types::UserV2, Trace> {
-        if secrets {
-            return Err(Trace::denied("this request can be only executed by an admin"));
-        }
+        check_secrets(secrets)?;
         if name != call.caller.user {
             self.check(&call.caller, "user", "read")?;
         }

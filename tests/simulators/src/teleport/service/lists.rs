@@ -2,13 +2,14 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Services, auth::unknown_service, call::Call};
+use super::{Services, auth::unknown_service, call::Call, page::page};
 use crate::teleport::{
     config::Edition,
     error::Trace,
     pb::teleport::accesslist::v1::{
-        GetAccessListOwnersRequest, GetAccessListOwnersResponse, GetAccessListsRequest, GetAccessListsResponse,
-        ListAccessListsRequest, ListAccessListsResponse, access_list_service_server::AccessListService,
+        AccessList, GetAccessListOwnersRequest, GetAccessListOwnersResponse, GetAccessListRequest,
+        GetAccessListsRequest, GetAccessListsResponse, ListAccessListsRequest, ListAccessListsResponse,
+        access_list_service_server::AccessListService,
     },
     state::State,
 };
@@ -24,7 +25,7 @@ impl AccessListService for Services {
     ) -> Result<Response<GetAccessListsResponse>, Status> {
         self.unary("GetAccessLists", request, |call, _| {
             self.core.read(|state| {
-                check(state, call)?;
+                check(state, call, &["list", "read"])?;
                 Ok::<_, Trace>(GetAccessListsResponse { access_lists: state.access_lists.values().cloned().collect() })
             })
         })
@@ -37,15 +38,21 @@ impl AccessListService for Services {
     ) -> Result<Response<ListAccessListsResponse>, Status> {
         self.unary("ListAccessLists", request, |call, query| {
             self.core.read(|state| {
-                check(state, call)?;
-                let (page, next_token) = super::rules::page(
-                    state.access_lists.iter(),
-                    |(name, _)| name,
-                    query.page_size.into(),
-                    &query.next_token,
-                );
+                check(state, call, &["list", "read"])?;
+                let (page, next_token) =
+                    page(state.access_lists.iter(), |(name, _)| name, query.page_size.into(), &query.next_token);
                 let access_lists = page.into_iter().map(|(_, list)| list.clone()).collect();
                 Ok::<_, Trace>(ListAccessListsResponse { access_lists, next_token })
+            })
+        })
+        .await
+    }
+
+    async fn get_access_list(&self, request: Request<GetAccessListRequest>) -> Result<Response<AccessList>, Status> {
+        self.unary("GetAccessList", request, |call, query| {
+            self.core.read(|state| {
+                check(state, call, &["read"])?;
+                find(state, &query.name)
             })
         })
         .await
@@ -57,25 +64,27 @@ impl AccessListService for Services {
     ) -> Result<Response<GetAccessListOwnersResponse>, Status> {
         self.unary("GetAccessListOwners", request, |call, query| {
             self.core.read(|state| {
-                check(state, call).map_err(Status::from)?;
+                check(state, call, &["read"]).map_err(Status::from)?;
                 if state.version.major < OWNERS_SINCE {
                     return Err(Status::unimplemented(
                         "unknown method GetAccessListOwners for service teleport.accesslist.v1.AccessListService",
                     ));
                 }
-                let list = state.access_lists.get(&query.access_list).and_then(|list| list.spec.clone());
-                let list =
-                    list.ok_or_else(|| Trace::not_found(format!("access_list {:?} not found", query.access_list)))?;
-                Ok(GetAccessListOwnersResponse { owners: list.owners })
+                let owners = find(state, &query.access_list)?.spec.unwrap_or_default().owners;
+                Ok(GetAccessListOwnersResponse { owners })
             })
         })
         .await
     }
 }
 
-fn check(state: &State, call: &Call) -> Result<(), Trace> {
+fn find(state: &State, name: &str) -> Result<AccessList, Trace> {
+    state.access_lists.get(name).cloned().ok_or_else(|| Trace::missing("access_list", name))
+}
+
+fn check(state: &State, call: &Call, verbs: &[&str]) -> Result<(), Trace> {
     if state.edition == Edition::Oss {
         return Err(unknown_service("teleport.accesslist.v1.AccessListService"));
     }
-    state.check_all(&call.caller, "access_list", &["list", "read"])
+    state.check_all(&call.caller, "access_list", verbs)
 }

@@ -2,6 +2,9 @@
 
 mod auth;
 mod call;
+mod lists;
+mod page;
+mod rules;
 mod users;
 
 use tonic::service::Routes;
@@ -18,9 +21,6 @@ use super::{
         },
     },
 };
-
-mod lists;
-mod rules;
 
 /// Messages of any size are taken by the decoder: the limit is Teleport's own, checked in [`call`].
 const UNLIMITED: usize = usize::MAX;

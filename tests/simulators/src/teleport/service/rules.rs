@@ -2,21 +2,36 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Services, auth::unknown_service, call::Call};
+use super::{Services, auth::unknown_service, call::Call, page::page};
 use crate::teleport::{
     error::Trace,
     pb::teleport::accessmonitoringrules::v1::{
-        AccessMonitoringRule, ListAccessMonitoringRulesRequest, ListAccessMonitoringRulesResponse,
-        ListAccessMonitoringRulesWithFilterRequest, ListAccessMonitoringRulesWithFilterResponse,
+        AccessMonitoringRule, GetAccessMonitoringRuleRequest, ListAccessMonitoringRulesRequest,
+        ListAccessMonitoringRulesResponse, ListAccessMonitoringRulesWithFilterRequest,
+        ListAccessMonitoringRulesWithFilterResponse,
         access_monitoring_rules_service_server::AccessMonitoringRulesService,
     },
+    state::State,
 };
 
 const SERVICE: &str = "teleport.accessmonitoringrules.v1.AccessMonitoringRulesService";
-const LARGEST_PAGE: usize = 1000;
 
 #[async_trait]
 impl AccessMonitoringRulesService for Services {
+    async fn get_access_monitoring_rule(
+        &self,
+        request: Request<GetAccessMonitoringRuleRequest>,
+    ) -> Result<Response<AccessMonitoringRule>, Status> {
+        self.unary("GetAccessMonitoringRule", request, |call, query| {
+            self.core.read(|state| {
+                check(state, call, &["read"])?;
+                let found = state.rules.get(&query.name).cloned();
+                found.ok_or_else(|| Trace::missing("access_monitoring_rule", &query.name))
+            })
+        })
+        .await
+    }
+
     async fn list_access_monitoring_rules(
         &self,
         request: Request<ListAccessMonitoringRulesRequest>,
@@ -56,10 +71,7 @@ impl Services {
         token: &str,
     ) -> Result<ListAccessMonitoringRulesResponse, Trace> {
         self.core.read(|state| {
-            if !state.version.has_monitoring_rules() {
-                return Err(unknown_service(SERVICE));
-            }
-            state.check_all(&call.caller, "access_monitoring_rule", &["list", "read"])?;
+            check(state, call, &["list", "read"])?;
             let all = state.rules.iter().filter(|(_, rule)| wanted(rule));
             let (page, next_page_token) = page(all, |(name, _)| name, size, token);
             let rules = page.into_iter().map(|(_, rule)| rule.clone()).collect();
@@ -68,15 +80,9 @@ impl Services {
     }
 }
 
-/// One page of rows that are sorted by name; the token is the name of the first row of the next page.
-pub(super) fn page<'a, T: 'a>(
-    rows: impl Iterator<Item = T>,
-    name: impl Fn(&T) -> &'a str,
-    size: i64,
-    token: &str,
-) -> (Vec<T>, String) {
-    let size = usize::try_from(size).ok().filter(|size| (1..=LARGEST_PAGE).contains(size)).unwrap_or(LARGEST_PAGE);
-    let mut page: Vec<T> = rows.filter(|row| name(row) >= token).take(size + 1).collect();
-    let next = if page.len() > size { page.pop().map(|row| name(&row).to_owned()) } else { None };
-    (page, next.unwrap_or_default())
+fn check(state: &State, call: &Call, verbs: &[&str]) -> Result<(), Trace> {
+    if !state.version.has_monitoring_rules() {
+        return Err(unknown_service(SERVICE));
+    }
+    state.check_all(&call.caller, "access_monitoring_rule", verbs)
 }

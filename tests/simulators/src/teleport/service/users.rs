@@ -2,7 +2,11 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Services, auth::unknown_service};
+use super::{
+    Services,
+    auth::{check_secrets, unknown_service},
+    page::page,
+};
 use crate::teleport::{
     error::Trace,
     pb::{
@@ -17,6 +21,7 @@ use crate::teleport::{
         },
         types::UserFilter,
     },
+    requests::contains_all,
     role::User,
 };
 
@@ -44,11 +49,11 @@ impl UsersService for Services {
                 if !state.version.has_users_service() {
                     return Err(unknown_service(SERVICE));
                 }
+                check_secrets(query.with_secrets)?;
                 state.check_all(&call.caller, "user", &["list", "read"])?;
                 let filter = query.filter.filter(|_| state.version.filters_users()).unwrap_or_default();
                 let all = state.users.values().filter(|user| matches(user, &filter));
-                let (page, next_page_token) =
-                    super::rules::page(all, |user| &user.name, query.page_size.into(), &query.page_token);
+                let (page, next_page_token) = page(all, |user| &user.name, query.page_size.into(), &query.page_token);
                 Ok(ListUsersResponse { users: page.into_iter().map(User::message).collect(), next_page_token })
             })
         })
@@ -57,10 +62,8 @@ impl UsersService for Services {
 }
 
 fn matches(user: &User, filter: &UserFilter) -> bool {
-    let words = filter.search_keywords.iter().all(|word| {
-        let word = word.to_lowercase();
-        user.name.to_lowercase().contains(&word) || user.roles.iter().any(|role| role.to_lowercase().contains(&word))
-    });
+    let fields: Vec<&str> = [&user.name].into_iter().chain(&user.roles).map(String::as_str).collect();
+    let words = contains_all(&fields, &filter.search_keywords);
     let traits = filter.traits.iter().flat_map(|traits| &traits.values).all(|(key, wanted)| {
         let held = user.traits.get(key);
         wanted.values.iter().all(|value| held.is_some_and(|held| held.contains(value)))
@@ -78,7 +81,7 @@ impl UserLoginStateService for Services {
             self.core.read(|state| {
                 state.check(&call.caller, "user_login_state", "read")?;
                 let found = state.login_states.get(&query.name).cloned();
-                found.ok_or_else(|| Trace::not_found(format!("user_login_state {:?} not found", query.name)))
+                found.ok_or_else(|| Trace::missing("user_login_state", &query.name))
             })
         })
         .await

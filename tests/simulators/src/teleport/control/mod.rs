@@ -1,10 +1,12 @@
-//! The cluster over HTTP: what a page or a script needs to watch it and to make it fail.
+//! The cluster over HTTP: what a page or a script needs to watch it, to fill it and to make it fail.
+
+mod catalog;
 
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{FromRequest, Path, Query, Request, State},
     http::StatusCode,
     response::{
         IntoResponse, Response,
@@ -13,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use futures::{Stream, stream};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
@@ -52,6 +54,18 @@ impl From<Trace> for Refusal {
     }
 }
 
+/// The JSON body of a request; one that does not fit is refused in this API's own form.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let sent = Json::from_request(request, state).await;
+        sent.map(|Json(value)| Self(value)).map_err(|refused| Refusal(refused.status(), refused.body_text()))
+    }
+}
+
 type Answer<T = Value> = Result<Json<T>, Refusal>;
 
 fn done() -> Json<Value> {
@@ -77,11 +91,14 @@ pub fn router(cluster: Cluster, identity: Option<PathBuf>) -> Router {
         .route("/_sim/journal", get(journal))
         .route("/_sim/violations", get(violations))
         .route("/_sim/streams/cut", post(cut))
+        .route("/_sim/streams/end", post(end))
+        .route("/_sim/streams/reset", post(reset))
         .route("/_sim/advance", post(advance))
         .route("/_sim/stop", post(stop))
         .route("/_sim/terminate", post(terminate))
         .route("/_sim/resume", post(resume))
         .route("/_sim/restart", post(restart))
+        .merge(catalog::routes())
         .with_state(Control { cluster, identity })
 }
 
@@ -102,7 +119,7 @@ async fn events(State(control): State<Control>) -> Sse<impl Stream<Item = Result
     Sse::new(states).keep_alive(KeepAlive::default())
 }
 
-async fn create(State(control): State<Control>, Json(request): Json<NewRequest>) -> Answer {
+async fn create(State(control): State<Control>, Sent(request): Sent<NewRequest>) -> Answer {
     if request.user.is_empty() || (request.roles.is_empty() && request.resources.is_empty()) {
         let reason = "a request needs a user and at least one role or resource".to_owned();
         return Err(Refusal(StatusCode::BAD_REQUEST, reason));
@@ -110,28 +127,29 @@ async fn create(State(control): State<Control>, Json(request): Json<NewRequest>)
     Ok(Json(json!({"id": control.cluster.create_request(request)})))
 }
 
-async fn review(State(control): State<Control>, Path(id): Path<String>, Json(review): Json<NewReview>) -> Answer {
+async fn review(State(control): State<Control>, Path(id): Path<String>, Sent(review): Sent<NewReview>) -> Answer {
     let state = control.cluster.review(&id, &review)?;
     Ok(Json(json!({"state": state.as_str_name()})))
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Reason {
     reason: String,
 }
 
-async fn approve(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<Reason>) -> Answer {
+async fn approve(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<Reason>) -> Answer {
     control.cluster.approve(&id, &body.reason)?;
     Ok(done())
 }
 
-async fn deny(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<Reason>) -> Answer {
+async fn deny(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<Reason>) -> Answer {
     control.cluster.deny(&id, &body.reason)?;
     Ok(done())
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Promotion {
     author: String,
     list: String,
@@ -139,7 +157,7 @@ struct Promotion {
     title: String,
 }
 
-async fn promote(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<Promotion>) -> Answer {
+async fn promote(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<Promotion>) -> Answer {
     control.cluster.promote(&id, &body.author, &body.list, &body.title)?;
     Ok(done())
 }
@@ -152,39 +170,42 @@ async fn expire(State(control): State<Control>, Path(id): Path<String>) -> Answe
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PluginData {
     plugin: String,
     set: std::collections::BTreeMap<String, String>,
 }
 
-async fn plugin_data(State(control): State<Control>, Path(id): Path<String>, Json(body): Json<PluginData>) -> Answer {
+async fn plugin_data(State(control): State<Control>, Path(id): Path<String>, Sent(body): Sent<PluginData>) -> Answer {
     let set: Vec<_> = body.set.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     control.cluster.set_plugin_data(&id, &body.plugin, &set)?;
     Ok(done())
 }
 
 #[derive(Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Rotation {
     user: String,
     ttl_seconds: u64,
     expired: bool,
+    /// Answer with the identity, and leave the file alone.
+    show: bool,
 }
 
 impl Default for Rotation {
     fn default() -> Self {
-        Self { user: "slack-plugin".to_owned(), ttl_seconds: 3600, expired: false }
+        Self { user: "slack-plugin".to_owned(), ttl_seconds: 3600, expired: false, show: false }
     }
 }
 
-/// Signs a new identity into the file that the plugin uses; without such a file, answers with it.
-async fn rotate(State(control): State<Control>, Json(rotation): Json<Rotation>) -> Answer {
+/// Signs a new identity into the file that the plugin uses; without such a file, or if told to, answers with it.
+async fn rotate(State(control): State<Control>, Sent(rotation): Sent<Rotation>) -> Answer {
     let duration = Duration::from_secs(rotation.ttl_seconds);
     let validity = if rotation.expired { Validity::ExpiredSince(duration) } else { Validity::For(duration) };
     let failed = |error: String| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error);
     let identity =
         control.cluster.user_identity(&rotation.user, validity).map_err(|error| failed(error.to_string()))?;
-    match &control.identity {
+    match control.identity.as_ref().filter(|_| !rotation.show) {
         None => Ok(Json(json!({"identity": identity.identity_file()}))),
         Some(path) => {
             let written = identity.write_identity_file(path);
@@ -199,7 +220,7 @@ async fn faults(State(control): State<Control>) -> Json<Value> {
     Json(list.into_iter().map(|(number, fault)| json!({"number": number, "fault": fault})).collect())
 }
 
-async fn inject(State(control): State<Control>, Json(fault): Json<Fault>) -> Answer {
+async fn inject(State(control): State<Control>, Sent(fault): Sent<Fault>) -> Answer {
     let injected = control.cluster.inject(fault);
     let number = injected.map_err(|unfit| Refusal(StatusCode::UNPROCESSABLE_ENTITY, unfit.to_string()))?;
     Ok(Json(json!({"number": number})))
@@ -239,12 +260,23 @@ async fn cut(State(control): State<Control>) -> Json<Value> {
     done()
 }
 
+async fn end(State(control): State<Control>) -> Json<Value> {
+    control.cluster.end_streams();
+    done()
+}
+
+async fn reset(State(control): State<Control>) -> Json<Value> {
+    control.cluster.reset_streams();
+    done()
+}
+
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Skip {
     seconds: u64,
 }
 
-async fn advance(State(control): State<Control>, Json(skip): Json<Skip>) -> Json<Value> {
+async fn advance(State(control): State<Control>, Sent(skip): Sent<Skip>) -> Json<Value> {
     control.cluster.advance(Duration::from_secs(skip.seconds));
     done()
 }
