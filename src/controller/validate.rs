@@ -171,7 +171,8 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
         },
         role_to_recipients: recipients(plugin)?,
         log: log(plugin.spec.log),
-        diag_addr: Some(format!("0.0.0.0:{DIAG_PORT}")),
+        // Of every address: a cluster may have IPv6 alone.
+        diag_addr: Some(format!(":{DIAG_PORT}")),
         kubernetes: Some(StatusObject {
             namespace: owner.namespace.clone(),
             name: owner.name.clone(),
