@@ -30,6 +30,10 @@ use support::Cluster;
 const USER: &str = "controller-under-test";
 /// No write for this long means that the controller is done.
 const QUIET: Duration = Duration::from_secs(3);
+/// Writes that an object may cost: one for each of the five that it owns, and one of its status.
+const WRITES: usize = 6;
+/// What may be resident, in MiB.
+const RESIDENT: f64 = 64.0;
 
 fn main() {
     // `cargo test` runs every target; this is not one of its tests.
@@ -43,10 +47,12 @@ fn main() {
 async fn run(objects: usize) {
     let cluster = Cluster::without_controller_manager().await;
     let mut controller = Controller::start(&cluster);
-    println!("| step | time | writes | writes per object | other calls | resident | of it anonymous |");
+    println!(
+        "| step | time | writes (limit) | writes per object | other calls | resident (limit {RESIDENT} MiB) | of it anonymous |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
-    let mut table = Table { cluster: &cluster, seen: 0, objects };
-    table.step("started, nothing to do", Instant::now(), &controller).await;
+    let mut table = Table { cluster: &cluster, seen: 0, objects, exceeded: Vec::new() };
+    table.step("started, nothing to do", Instant::now(), 0, &controller).await;
 
     let plugins: Api<SlackAccessPlugin> = Api::namespaced(cluster.client(), "default");
     let begin = Instant::now();
@@ -57,18 +63,23 @@ async fn run(objects: usize) {
         })
         .await;
     println!("| {objects} objects written by kubectl's stand-in | {:.1} s | | | | | |", begin.elapsed().as_secs_f64());
-    table.step("all reconciled", begin, &controller).await;
+    table.step("all reconciled", begin, WRITES * objects, &controller).await;
 
     let begin = Instant::now();
     apply(&plugins, &plugin(0, "another-channel")).await;
-    table.step("one edit reconciled", begin, &controller).await;
-    table.step("nothing changed", Instant::now(), &controller).await;
+    // The ConfigMap, the Deployment and the status.
+    table.step("one edit reconciled", begin, 3, &controller).await;
+    table.step("nothing changed", Instant::now(), 0, &controller).await;
 
     controller.stop();
     let begin = Instant::now();
     controller = Controller::start(&cluster);
-    table.step("started anew, nothing changed", begin, &controller).await;
+    table.step("started anew, nothing changed", begin, 0, &controller).await;
     controller.stop();
+    match table.exceeded.as_slice() {
+        [] => println!("\nevery figure is within its limit"),
+        steps => println!("\nbeyond a limit: {}", steps.join(", ")),
+    }
 }
 
 async fn apply(plugins: &Api<SlackAccessPlugin>, plugin: &Value) {
@@ -130,11 +141,12 @@ struct Table<'a> {
     cluster: &'a Cluster,
     seen: usize,
     objects: usize,
+    exceeded: Vec<String>,
 }
 
 impl Table<'_> {
     /// Waits until the controller is quiet, and prints what it did since the step before.
-    async fn step(&mut self, name: &str, begin: Instant, controller: &Controller) {
+    async fn step(&mut self, name: &str, begin: Instant, limit: usize, controller: &Controller) {
         let (mut number, mut since) = (self.cluster.calls_of(USER).len(), Instant::now());
         while since.elapsed() < QUIET {
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -156,7 +168,12 @@ impl Table<'_> {
         #[allow(clippy::cast_precision_loss, reason = "counts are small")]
         let each = writes as f64 / self.objects as f64;
         let (resident, anonymous) = (controller.resident("VmRSS:"), controller.resident("RssAnon:"));
-        println!("| {name} | {took:.1} s | {writes} | {each:.2} | {reads} | {resident:.1} MiB | {anonymous:.1} MiB |");
+        println!(
+            "| {name} | {took:.1} s | {writes} ({limit}) | {each:.2} | {reads} | {resident:.1} MiB | {anonymous:.1} MiB |"
+        );
+        if writes > limit || resident > RESIDENT {
+            self.exceeded.push(name.to_owned());
+        }
         for (call, number) in by_kind.iter().filter(|(_, number)| **number > 0) {
             println!("|   {call} | | {number} | | | | |");
         }

@@ -1,11 +1,15 @@
 //! Pure: why no worker runs, in plain words, from what Kubernetes says of its pods.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateRunning, ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
-use super::build::REVISION_ANNOTATION;
+use super::build::{CONTAINER, REVISION_ANNOTATION};
 use crate::crd::reason::controller as reason;
+use crate::crd::status::WorkerStatus;
+
+/// So many restarts are a loop; before the first pause between two of them, Kubernetes restarts once at once.
+const LOOP: i32 = 2;
 
 /// Something that keeps a worker from running.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,15 +25,52 @@ pub fn diagnose(deployment: &Deployment, pods: &[Pod], revision: &str) -> Option
     let name = deployment.name_any();
     refused(deployment)
         .or_else(|| {
-            let mut current: Vec<_> = pods
-                .iter()
-                .filter(|pod| pod.annotations().get(REVISION_ANNOTATION).is_some_and(|found| found == revision))
-                .collect();
-            // Which of several pods speaks must not depend on the order in which a cache happens to hold them.
-            current.sort_by_key(|pod| pod.name_any());
+            let mut current: Vec<_> = of_revision(pods, revision).filter(|pod| !is_leaving(pod)).collect();
+            // Which of several pods speaks must not depend on the order in which a cache happens to hold them; one that has
+            // ended for good speaks only if there is no other.
+            current.sort_by_key(|pod| (has_failed(pod), pod.name_any()));
             current.into_iter().find_map(|pod| of_pod(pod, &name))
         })
         .or_else(|| stuck(deployment, &name))
+}
+
+/// Whether a worker of this revision runs for which the last report holds: the one that made it, since its start, or another one
+/// that is ready.
+pub fn is_heard(pods: &[Pod], revision: &str, report: &WorkerStatus) -> bool {
+    of_revision(pods, revision).any(|pod| {
+        let Some((worker, running)) = running(pod) else { return false };
+        // Both times are of the clock of one node.
+        let since_start = running.started_at.as_ref() <= report.last_report_time.as_ref();
+        worker.ready || (pod.name_any() == report.pod && since_start)
+    })
+}
+
+/// Whether a worker of another revision runs.
+pub fn has_predecessor(pods: &[Pod], revision: &str) -> bool {
+    pods.iter().any(|pod| !is_of_revision(pod, revision) && running(pod).is_some())
+}
+
+fn of_revision<'a>(pods: &'a [Pod], revision: &'a str) -> impl Iterator<Item = &'a Pod> {
+    pods.iter().filter(move |pod| is_of_revision(pod, revision))
+}
+
+fn is_of_revision(pod: &Pod, revision: &str) -> bool {
+    pod.annotations().get(REVISION_ANNOTATION).is_some_and(|found| found == revision)
+}
+
+fn is_leaving(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+fn has_failed(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+}
+
+/// The worker's container, if it runs.
+fn running(pod: &Pod) -> Option<(&ContainerStatus, &ContainerStateRunning)> {
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let worker = containers.find(|container| container.name == CONTAINER)?;
+    Some((worker, worker.state.as_ref()?.running.as_ref()?))
 }
 
 /// Whether Kubernetes has given up waiting for the pods to become ready.
@@ -41,6 +82,8 @@ pub fn is_past_deadline(deployment: &Deployment) -> bool {
 /// The quota or an admission policy refuses the pods.
 fn refused(deployment: &Deployment) -> Option<Problem> {
     let (_, _, message) = condition(deployment, "ReplicaFailure").filter(|(status, ..)| *status == "True")?;
+    // `pods "name" is forbidden: …`, with another name after each attempt.
+    let message = message.split_once(" is forbidden: ").map_or(message, |(_, why)| why);
     Some(Problem {
         reason: reason::POD_REFUSED,
         message: format!("Kubernetes refuses to create the worker's pod: {message}"),
@@ -71,7 +114,7 @@ fn of_pod(pod: &Pod, deployment: &str) -> Option<Problem> {
             message: format!("no node takes the worker's pod: {message}"),
         });
     }
-    (status.phase.as_deref() == Some("Failed")).then(|| Problem {
+    has_failed(pod).then(|| Problem {
         reason: reason::NOT_PROGRESSING,
         message: format!(
             "the worker's pod failed: {}",
@@ -81,8 +124,14 @@ fn of_pod(pod: &Pod, deployment: &str) -> Option<Problem> {
 }
 
 fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Problem> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let message = waiting.message.as_deref().unwrap_or("no reason given");
+    let state = container.state.as_ref()?;
+    let Some(waiting) = &state.waiting else {
+        // Between two starts of a loop it runs for a moment.
+        let ended = state.terminated.as_ref().or(container.last_state.as_ref()?.terminated.as_ref())?;
+        let loops = container.restart_count >= LOOP && !container.ready && ended.exit_code != 0;
+        return loops.then(|| crash_loop(Some(ended), deployment));
+    };
+    let message = waiting.message.as_deref().map_or_else(|| "no reason given".to_owned(), without_ids);
     match waiting.reason.as_deref()? {
         "ImagePullBackOff"
         | "ErrImagePull"
@@ -92,7 +141,7 @@ fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Problem
         | "RegistryUnavailable" => Some(Problem {
             reason: reason::IMAGE_PULL_FAILED,
             message: format!(
-                "image `{}` cannot be pulled: {message}; check spec.workload.image, and imagePullSecrets for a private registry",
+                "image `{}` cannot be pulled; check spec.workload.image, and imagePullSecrets for a private registry: {message}",
                 container.image
             ),
         }),
@@ -102,15 +151,19 @@ fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Problem
         }),
         "CrashLoopBackOff" => {
             let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            Some(Problem {
-                reason: reason::CRASH_LOOP,
-                message: format!(
-                    "the worker ends soon after each start{}; see: kubectl logs deployment/{deployment}",
-                    ended.map(ending).unwrap_or_default()
-                ),
-            })
+            Some(crash_loop(ended, deployment))
         }
         _ => None,
+    }
+}
+
+fn crash_loop(ended: Option<&ContainerStateTerminated>, deployment: &str) -> Problem {
+    Problem {
+        reason: reason::CRASH_LOOP,
+        message: format!(
+            "the worker ends soon after each start{}; see: kubectl logs deployment/{deployment}",
+            ended.map(ending).unwrap_or_default()
+        ),
     }
 }
 
@@ -123,9 +176,16 @@ fn ending(ended: &ContainerStateTerminated) -> String {
     let last_line =
         ended.message.as_deref().and_then(|message| message.lines().rev().find(|line| !line.trim().is_empty()));
     match last_line {
-        Some(line) => format!("{cause}: {}", line.trim()),
+        Some(line) => format!("{cause}: {}", without_ids(line.trim())),
         None => cause,
     }
+}
+
+/// Leaves out the ids of containers: another one after each attempt is no news.
+fn without_ids(message: &str) -> String {
+    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let words = message.split(' ').filter(|word| !is_id(word.trim_matches(|c: char| !c.is_ascii_alphanumeric())));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn condition<'a>(deployment: &'a Deployment, type_: &str) -> Option<(&'a str, &'a str, &'a str)> {
@@ -191,7 +251,7 @@ mod tests {
             (
                 waiting("ImagePullBackOff", "not found", &none),
                 reason::IMAGE_PULL_FAILED,
-                "image `example.com/x:1` cannot be pulled: not found; check spec.workload.image",
+                "image `example.com/x:1` cannot be pulled; check spec.workload.image, and imagePullSecrets for a private registry: not found",
             ),
             (waiting("ErrImageNeverPull", "absent", &none), reason::IMAGE_PULL_FAILED, "imagePullSecrets"),
             (
@@ -223,6 +283,45 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_is_said_between_its_pauses_too_and_one_restart_is_none() {
+        let of = |restarts: i32, ready: bool, state: Value| {
+            pod(
+                REVISION,
+                &json!({"phase": "Running", "containerStatuses": [{
+                    "name": "worker", "image": "x", "imageID": "", "ready": ready, "restartCount": restarts, "state": state,
+                    "lastState": {"terminated": {"exitCode": 1, "message": "cannot bind"}},
+                }]}),
+            )
+        };
+        let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+        for state in [&running, &json!({"terminated": {"exitCode": 1, "message": "cannot bind"}})] {
+            let (reason, message) = said(&of(2, false, state.clone()));
+            assert!(reason == reason::CRASH_LOOP && message.contains("cannot bind"), "{reason}: {message}");
+        }
+        assert_eq!(diagnose(&fine(), &[of(1, false, running.clone())], REVISION), None);
+        assert_eq!(diagnose(&fine(), &[of(9, true, running)], REVISION), None);
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_for_good_speaks_only_if_there_is_no_other() {
+        let evicted = pod(REVISION, &json!({"phase": "Failed", "reason": "Evicted"}));
+        let mut next = waiting("ImagePullBackOff", "not found", &json!({}));
+        next.metadata.name = Some("z".into());
+        let problem = diagnose(&fine(), &[evicted.clone(), next.clone()], REVISION).unwrap();
+        assert_eq!(problem.reason, reason::IMAGE_PULL_FAILED);
+        next.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+        assert_eq!(diagnose(&fine(), &[evicted, next], REVISION).unwrap().reason, reason::NOT_PROGRESSING);
+    }
+
+    #[test]
+    fn an_id_that_changes_with_each_attempt_is_left_out() {
+        let id = "9f".repeat(32);
+        let said = |id: &str| without_ids(&format!("failed to start containerd task \"{id}\": cannot start: unknown"));
+        assert_eq!(said(&id), "failed to start containerd task cannot start: unknown");
+        assert_eq!(said("worker"), "failed to start containerd task \"worker\": cannot start: unknown");
+    }
+
+    #[test]
     fn a_pod_on_its_way_is_no_problem() {
         assert_eq!(diagnose(&fine(), &[waiting("ContainerCreating", "", &json!({}))], REVISION), None);
         assert_eq!(diagnose(&fine(), &[pod(REVISION, &json!({"phase": "Running"}))], REVISION), None);
@@ -237,11 +336,11 @@ mod tests {
     #[test]
     fn a_refused_pod_is_said_with_the_words_of_the_refusal() {
         let refused = deployment(
-            &json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: compute"}),
+            &json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "pods \"slack-access-slack-6947fc8b86-6824x\" is forbidden: exceeded quota: compute"}),
         );
         let problem = diagnose(&refused, &[], REVISION).unwrap();
         assert_eq!(problem.reason, reason::POD_REFUSED);
-        assert!(problem.message.ends_with("exceeded quota: compute"));
+        assert_eq!(problem.message, "Kubernetes refuses to create the worker's pod: exceeded quota: compute");
     }
 
     #[test]

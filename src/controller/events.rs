@@ -2,11 +2,12 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Resource as _};
 
+use super::build;
 use super::status::Controlled;
 use crate::crd::reason::controller as reason;
 use crate::crd::status::{DeliveryStatus, READY};
@@ -26,6 +27,8 @@ pub struct News {
     pub reason: String,
     /// What happened.
     pub note: String,
+    /// Tells it from the same news at another time: what was so before.
+    pub before: String,
 }
 
 /// What changed between two states of an object; pure.
@@ -42,6 +45,7 @@ pub fn unrouted(seen: i64, delivery: &DeliveryStatus) -> Option<News> {
         note: delivery.last_unrouted.clone().unwrap_or_else(|| {
             "an access request reached nobody; add its roles or \"*\" to roleToRecipients".to_owned()
         }),
+        before: delivery.unrouted.to_string(),
     })
 }
 
@@ -55,7 +59,13 @@ fn of_ready(before: Option<&Condition>, now: &Condition) -> Option<News> {
         is_warning: now.status != "True" && now.reason != reason::SUSPENDED,
         reason: now.reason.clone(),
         note: now.message.clone(),
+        before: before.map(as_it_was).unwrap_or_default(),
     })
+}
+
+fn as_it_was(before: &Condition) -> String {
+    let Condition { status, reason, last_transition_time: Time(since), .. } = before;
+    format!("{status} {reason} {since}")
 }
 
 /// Publishes events.
@@ -76,19 +86,27 @@ impl Publisher {
         for news in news {
             let regarding = plugin.object_ref(&());
             let namespace = regarding.namespace.clone().unwrap_or_default();
-            let event = self.event(regarding, news, Timestamp::now());
+            let event = self.event(regarding, news, since(plugin), Timestamp::now());
             let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-            if let Err(error) = events.create(&PostParams::default(), &event).await {
-                tracing::warn!(%error, namespace, "Could not publish an event");
+            match events.create(&PostParams::default(), &event).await {
+                Ok(_) => {}
+                // Told already: by another controller, as during a rollout of the operator, or it goes back and forth.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => tracing::warn!(%error, namespace, "Could not publish an event"),
             }
         }
     }
 
-    fn event(&self, regarding: ObjectReference, news: News, now: Timestamp) -> Event {
-        let News { is_warning, reason, note } = news;
+    fn event(&self, regarding: ObjectReference, news: News, since: Timestamp, now: Timestamp) -> Event {
+        let News { is_warning, reason, note, before } = news;
+        // The same change has the same name, whoever tells it.
+        let uid = regarding.uid.as_deref().unwrap_or_default();
+        let change = build::digest([uid, &reason, &note, &before].map(str::as_bytes));
+        // kubectl lists events by name: one that follows another comes after it.
+        let order = u64::try_from(since.as_second()).unwrap_or_default();
         Event {
             metadata: ObjectMeta {
-                name: Some(format!("{}.{:x}", regarding.name.as_deref().unwrap_or(CONTROLLER), now.as_nanosecond())),
+                name: Some(format!("{}.{order:08x}{change}", regarding.name.as_deref().unwrap_or(CONTROLLER))),
                 namespace: regarding.namespace.clone(),
                 ..ObjectMeta::default()
             },
@@ -105,6 +123,13 @@ impl Publisher {
     }
 }
 
+/// Since when the object was as it was before the news.
+fn since(plugin: &SlackAccessPlugin) -> Timestamp {
+    let ready = plugin.status.as_ref().and_then(|status| status.condition(READY));
+    let changed = ready.map(|ready| &ready.last_transition_time);
+    changed.or(plugin.metadata.creation_timestamp.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
 /// Cuts between characters: the limit is in bytes.
 fn shortened(mut note: String) -> String {
     const ELLIPSIS: char = '…';
@@ -117,8 +142,6 @@ fn shortened(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
     use super::*;
 
     fn ready(status: &str, reason: &str) -> Condition {

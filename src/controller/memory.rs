@@ -29,6 +29,7 @@ struct Notes {
     heard: Option<(Time, Instant)>,
     unrouted: Option<i64>,
     said: Option<(String, Controlled)>,
+    unreadable: Option<(Option<i64>, String)>,
 }
 
 /// Whether a worker still reports.
@@ -123,6 +124,14 @@ impl Memory {
         self.with(uid, |notes| notes.said = Some((version, said)));
     }
 
+    /// Whether it is news that an object of this generation cannot be read, and why.
+    pub fn is_news(&self, uid: &str, generation: Option<i64>, problem: &str) -> bool {
+        self.with(uid, |notes| {
+            let now = (generation, problem.to_owned());
+            notes.unreadable.replace(now.clone()) != Some(now)
+        })
+    }
+
     /// Nothing is waited for any more.
     pub fn forget_nudges(&self, uid: &str) {
         self.with(uid, |notes| (notes.nudges, notes.nudged) = (0, None));
@@ -182,6 +191,14 @@ mod tests {
         assert_eq!(memory.nudge("u"), None);
         memory.forget_nudges("u");
         assert_eq!(memory.nudge("u"), None);
+    }
+
+    #[test]
+    fn an_unreadable_object_is_news_once_for_each_generation() {
+        let memory = Memory::default();
+        let told = [(1, "a"), (1, "a"), (2, "a"), (2, "b")]
+            .map(|(generation, why)| memory.is_news("u", Some(generation), why));
+        assert_eq!(told, [true, false, true, true]);
     }
 
     #[test]

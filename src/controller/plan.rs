@@ -100,12 +100,24 @@ pub fn is_newer(metadata: &ObjectMeta, than: &str) -> bool {
     }
 }
 
+/// Lists of a pod to which others may add (Kubernetes' API: merge key `name`, or a name that is as unique here). Any other list is
+/// ours as a whole.
+const LISTS_BY_NAME: [&str; 6] = ["containers", "env", "imagePullSecrets", "ports", "volumeMounts", "volumes"];
+
 /// Whether everything that is wanted is there; what others added beside it is theirs.
 fn contains(seen: &Value, wanted: &Value) -> bool {
     match (seen, wanted) {
         (_, Value::Null) => true,
         (Value::Object(seen), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, wanted)| seen.get(key).map_or(is_empty(wanted), |seen| contains(seen, wanted)))
+            wanted.iter().all(|(key, wanted)| match (seen.get(key), wanted) {
+                (Some(Value::Array(seen)), Value::Array(wanted)) if LISTS_BY_NAME.contains(&key.as_str()) => {
+                    wanted.iter().all(|wanted| {
+                        seen.iter().any(|seen| seen.get("name") == wanted.get("name") && contains(seen, wanted))
+                    })
+                }
+                (Some(seen), wanted) => contains(seen, wanted),
+                (None, wanted) => is_empty(wanted),
+            })
         }
         (Value::Array(seen), Value::Array(wanted)) => {
             seen.len() == wanted.len() && seen.iter().zip(wanted).all(|(seen, wanted)| contains(seen, wanted))
@@ -130,6 +142,7 @@ mod tests {
 
     use k8s_openapi::api::core::v1::ConfigMap;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use serde_json::json;
 
     use super::*;
 
@@ -176,6 +189,22 @@ mod tests {
         let mut seen = map("d", "a", "7");
         seen.metadata.labels = Some(BTreeMap::from([("team".into(), "infra".into())]));
         assert_eq!(steps(&map("d", "a", ""), &seen, None), Step::Keep);
+    }
+
+    #[test]
+    fn a_variable_that_others_added_is_theirs_and_ours_still_ours() {
+        let env = |list: Value| json!({"spec": {"containers": [{"name": "worker", "env": list}]}});
+        let wanted = env(json!([{"name": "A", "value": "1"}]));
+        assert!(contains(&env(json!([{"name": "B", "value": "2"}, {"name": "A", "value": "1"}])), &wanted));
+        assert!(!contains(&env(json!([{"name": "B", "value": "2"}, {"name": "A", "value": "3"}])), &wanted));
+        assert!(!contains(&env(json!([{"name": "B", "value": "2"}])), &wanted));
+    }
+
+    #[test]
+    fn a_subject_that_others_added_to_our_binding_is_drift() {
+        let ours = json!({"kind": "ServiceAccount", "name": "slack-access-slack"});
+        let theirs = json!({"kind": "User", "name": "mallory"});
+        assert!(!contains(&json!({"subjects": [ours, theirs]}), &json!({"subjects": [ours]})));
     }
 
     #[test]

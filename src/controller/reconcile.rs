@@ -21,7 +21,7 @@ use super::memory::{Memory, Pulse};
 use super::status::{self, Controlled, Facts};
 use super::validate::{self, Owner};
 use crate::backoff::Backoff;
-use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
+use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus, Teleport};
 use crate::metrics::controller::ControllerMetrics;
 
 /// Each object is looked at once in this time even if nothing happens.
@@ -63,9 +63,13 @@ pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Act
         Err(invalid) => Err(Error::Unreadable(invalid.error.clone())),
     };
     if let (Err(error), Err(invalid)) = (&result, &plugin.0) {
-        // Its status cannot be read either: it is said once, and again when the object changes.
-        tracing::warn!(%error, name = invalid.metadata.name, namespace = invalid.metadata.namespace, "Cannot read an object");
-        say_unreadable(&context.client, invalid, error).await;
+        // Its status cannot be read either, and to write it is a change that leads here again: it is said once, and again when
+        // the spec changes.
+        let uid = plugin.uid().unwrap_or_default();
+        if context.memory.is_news(&uid, invalid.metadata.generation, &error.to_string()) {
+            tracing::warn!(%error, name = invalid.metadata.name, namespace = invalid.metadata.namespace, "Cannot read an object");
+            say_unreadable(&context.client, invalid, error).await;
+        }
     }
     if result.is_ok() {
         context.memory.note_success(&plugin.uid().unwrap_or_default());
@@ -94,10 +98,15 @@ async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Ac
     }
     let last_report = previous.worker.as_ref().and_then(|worker| worker.last_report_time.as_ref());
     let pulse = context.memory.pulse(&uid, last_report);
+    let Teleport { identity, tls, .. } = &plugin.spec.teleport;
+    let identity_secret = identity.as_ref().map(|identity| &identity.secret_ref.name);
+    let identity_secret = identity_secret.or(tls.as_ref().map(|tls| &tls.secret_ref.name));
     let controlled = status::decide(&Facts {
         generation: plugin.metadata.generation,
         previous: &previous,
         suspended: plugin.spec.suspend,
+        identity_secret: identity_secret.map(String::as_str).unwrap_or_default(),
+        token_secret: &plugin.spec.slack.token.secret_ref.name,
         outcome: outcome.as_ref(),
         pods: &observed.pods,
         pulse,

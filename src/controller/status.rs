@@ -32,6 +32,10 @@ pub struct Facts<'a> {
     pub previous: &'a SlackAccessPluginStatus,
     /// `spec.suspend`.
     pub suspended: bool,
+    /// The Secret of the Teleport identity.
+    pub identity_secret: &'a str,
+    /// The Secret of the Slack token.
+    pub token_secret: &'a str,
     /// What became of the spec.
     pub outcome: Result<&'a Resources<Applied>, &'a Error>,
     /// The pods that are there.
@@ -145,11 +149,14 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
         return suspended(facts.pods);
     }
     let problem = diagnose::diagnose(&resources.deployment, facts.pods, &resources.revision);
-    let reported = facts.previous.worker.as_ref();
-    let is_current = reported.is_some_and(|worker| worker.config_hash == resources.revision);
-    match (is_current, facts.pulse) {
-        (true, Pulse::Alive(_)) => reported_verdict(facts.previous, rollout(resources, problem)),
-        (_, _) if problem.is_some() => hindered(problem, &resources.deployment),
+    let revision = resources.revision.as_str();
+    let report = facts.previous.worker.as_ref().filter(|worker| worker.config_hash == revision);
+    // What is written in the status stays there when its writer is gone.
+    let is_heard = report.is_some_and(|report| diagnose::is_heard(facts.pods, revision, report));
+    let has_predecessor = diagnose::has_predecessor(facts.pods, revision);
+    match (is_heard, facts.pulse) {
+        (true, Pulse::Alive(_)) => reported_verdict(facts, rollout(resources, problem)),
+        (_, _) if problem.is_some() => hindered(problem, &resources.deployment, has_predecessor),
         (true, _) => Verdict {
             ready: "Unknown",
             reason: reason::WORKER_SILENT.to_owned(),
@@ -159,7 +166,7 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
             ),
             phase: Phase::Moving(None),
         },
-        (false, _) if reported.is_some() => Verdict {
+        (false, _) if has_predecessor => Verdict {
             ready: "Unknown",
             reason: reason::ROLLING_OUT.to_owned(),
             message: "a worker with this configuration is being started; the one before works until then".to_owned(),
@@ -184,32 +191,37 @@ fn suspended(pods: &[Pod]) -> Verdict {
 }
 
 /// No worker of this revision runs, and it is known why.
-fn hindered(problem: Option<Problem>, deployment: &Deployment) -> Verdict {
-    let (why, message) = problem.map_or((reason::STARTING, String::new()), |problem| (problem.reason, problem.message));
+fn hindered(problem: Option<Problem>, deployment: &Deployment, has_predecessor: bool) -> Verdict {
+    let (why, mut message) =
+        problem.map_or((reason::STARTING, String::new()), |problem| (problem.reason, problem.message));
+    if has_predecessor {
+        message.push_str(" (the worker of the earlier configuration goes on until then)");
+    }
     let phase = if diagnose::is_past_deadline(deployment) { Phase::Stuck } else { Phase::Moving(None) };
     Verdict { ready: "False", reason: why.to_owned(), message, phase }
 }
 
 /// A worker of this revision reports.
-fn reported_verdict(status: &SlackAccessPluginStatus, rollout: Option<(&'static str, String)>) -> Verdict {
-    for part in PARTS {
-        let Some(condition) = status.condition(part) else {
-            return Verdict {
-                ready: "Unknown",
-                reason: reason::STARTING.to_owned(),
-                message: "the worker has not tried everything yet".to_owned(),
-                phase: Phase::Moving(None),
-            };
-        };
-        if condition.status == "True" {
-            continue;
-        }
+fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>) -> Verdict {
+    let status = facts.previous;
+    let parts = PARTS.map(|part| status.condition(part));
+    // What is known to be broken comes before what is not known yet.
+    let broken = |wanted: &str| parts.iter().flatten().find(|condition| condition.status == wanted);
+    if let Some(condition) = broken("False").or_else(|| broken("Unknown")) {
         let failed = condition.status == "False";
         return Verdict {
             ready: if failed { "False" } else { "Unknown" },
             reason: condition.reason.clone(),
-            message: condition.message.clone(),
+            message: with_secret(condition, facts),
             phase: if failed && needs_person(&condition.reason) { Phase::Stuck } else { Phase::Moving(None) },
+        };
+    }
+    if parts.iter().any(Option::is_none) {
+        return Verdict {
+            ready: "Unknown",
+            reason: reason::STARTING.to_owned(),
+            message: "the worker has not tried everything yet".to_owned(),
+            phase: Phase::Moving(None),
         };
     }
     Verdict {
@@ -218,6 +230,17 @@ fn reported_verdict(status: &SlackAccessPluginStatus, rollout: Option<(&'static 
         message: working(status),
         phase: rollout.map_or(Phase::Settled, |rollout| Phase::Moving(Some(rollout))),
     }
+}
+
+/// What the worker says, with the Secret that has to be changed: the worker knows credentials, not where they come from.
+fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
+    let secret = match condition.reason.as_str() {
+        worker::IDENTITY_MALFORMED | worker::IDENTITY_EXPIRED | worker::IDENTITY_REFUSED => facts.identity_secret,
+        worker::TOKEN_MALFORMED | worker::TOKEN_REFUSED => facts.token_secret,
+        _ => return condition.message.clone(),
+    };
+    let message = &condition.message;
+    if message.contains(secret) { message.clone() } else { format!("{message} (Secret `{secret}`)") }
 }
 
 fn working(status: &SlackAccessPluginStatus) -> String {
@@ -255,6 +278,7 @@ fn needs_person(reason: &str) -> bool {
             | worker::IDENTITY_EXPIRED
             | worker::IDENTITY_REFUSED
             | worker::TELEPORT_UNTRUSTED
+            | worker::CA_BUNDLE_MALFORMED
             | worker::PERMISSION_MISSING
             | worker::TOKEN_MALFORMED
             | worker::TOKEN_REFUSED
@@ -263,7 +287,7 @@ fn needs_person(reason: &str) -> bool {
     )
 }
 
-/// Whether a changed Secret would heal what the worker reports: then its node should look for one soon.
+/// Whether a changed Secret or ConfigMap would heal what the worker reports: then its node should look for one soon.
 pub fn waits_for_secret(status: &SlackAccessPluginStatus) -> bool {
     status.conditions.iter().any(|condition| {
         condition.status == "False"
@@ -273,6 +297,9 @@ pub fn waits_for_secret(status: &SlackAccessPluginStatus) -> bool {
                     | worker::IDENTITY_MALFORMED
                     | worker::IDENTITY_EXPIRED
                     | worker::IDENTITY_REFUSED
+                    | worker::TELEPORT_UNTRUSTED
+                    | worker::CA_BUNDLE_MISSING
+                    | worker::CA_BUNDLE_MALFORMED
                     | worker::TOKEN_MISSING
                     | worker::TOKEN_MALFORMED
                     | worker::TOKEN_REFUSED

@@ -15,7 +15,7 @@ use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
 use crate::telemetry;
 use crate::teleport::identity::Credentials;
 use crate::worker::config::mounts::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
-use crate::worker::config::{self, Config, StatusObject, TokenSource};
+use crate::worker::config::{self, Config, Problem, StatusObject, TokenSource};
 use crate::worker::recipients::{Recipient, RoleToRecipients};
 
 /// Environment variables that the operator sets itself start like this.
@@ -90,6 +90,7 @@ pub fn validate(plugin: &SlackAccessPlugin) -> Result<Validated, Rejection> {
     let owner = owner(plugin)?;
     let mut mounts = Mounts::default();
     let config = config(plugin, &owner, &mut mounts)?;
+    readable(&config)?;
     Ok(Validated { owner, suspend: plugin.spec.suspend, config, mounts: mounts.0, pods: pods(&plugin.spec.workload)? })
 }
 
@@ -179,6 +180,17 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
             uid: Some(owner.uid.clone()),
         }),
     })
+}
+
+/// What the worker would refuse to start with is refused here: its own reader decides.
+fn readable(config: &Config) -> Result<(), Rejection> {
+    let unreadable = |problem: String| Rejection::new("spec", problem);
+    let text = config.to_toml().map_err(|error| unreadable(error.to_string()))?;
+    match Config::parse("", &text, config::Wildcard::Optional, &config::Environment::default()) {
+        Ok(_) => Ok(()),
+        Err(config::Error::Invalid(Problem { what, remedy, .. })) => Err(unreadable(format!("{what}; {remedy}"))),
+        Err(error) => Err(unreadable(error.to_string())),
+    }
 }
 
 fn recipients(plugin: &SlackAccessPlugin) -> Result<RoleToRecipients, Rejection> {
@@ -281,6 +293,19 @@ mod tests {
             Config::parse("worker.toml", &text, config::Wildcard::Optional, &config::Environment::default()).unwrap();
         assert_eq!(read.config, config);
         assert!(read.warnings.is_empty(), "{:?}", read.warnings);
+    }
+
+    #[test]
+    fn what_the_worker_would_not_start_with_is_rejected() {
+        let spec = |address: &str, url: &str| {
+            format!(
+                "teleport: {{address: '{address}', identity: {{secretRef: {{name: id}}}}}}\n\
+                 slack: {{token: {{secretRef: {{name: t}}}}, apiUrl: '{url}'}}\nroleToRecipients: {{'*': [x]}}"
+            )
+        };
+        let url = "https://slack.com/api/";
+        assert!(rejection(&spec("teleport", url)).contains("'teleport' is no address; write HOST:PORT"));
+        assert!(rejection(&spec("a:1", "https://slack.com/api/?x=1")).starts_with("spec: slack.api_url is no base URL"));
     }
 
     #[test]

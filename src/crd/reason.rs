@@ -54,6 +54,13 @@ pub mod worker {
     /// The identity works but ends soon, and its renewal is overdue.
     pub const IDENTITY_EXPIRES_SOON: &str = "IdentityExpiresSoon";
 
+    // TeleportConnected and SlackConnected
+
+    /// The file of the CA bundle is not there: no such ConfigMap or Secret, or no such key in it.
+    pub const CA_BUNDLE_MISSING: &str = "CABundleMissing";
+    /// The file is there and holds no certificates.
+    pub const CA_BUNDLE_MALFORMED: &str = "CABundleMalformed";
+
     // TeleportConnected
 
     /// Nothing answers at the address.

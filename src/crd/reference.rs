@@ -12,7 +12,7 @@ fn object_name(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "minLength": 1,
         "maxLength": 253,
-        "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
     })
 }
 
@@ -22,7 +22,8 @@ fn key(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "minLength": 1,
         "maxLength": 253,
-        "pattern": "^[-._a-zA-Z0-9]*[-_a-zA-Z0-9][-._a-zA-Z0-9]*$",
+        // Not `.`, and nothing that begins with `..`.
+        "pattern": "^[.]?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$",
     })
 }
 

@@ -69,7 +69,7 @@ pub struct SlackAccessPluginSpec {
 pub struct Teleport {
     /// Host and port of Teleport's Proxy (443 or 3080) or Auth Service (3025). Which of them it is is found out.
     #[schemars(length(min = 1, max = 261))]
-    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025)"))]
+    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$') && !self.contains('..')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025)"))]
     #[x_kube(validation = Rule::new("!self.matches(':[0-9]{1,5}$') || (int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535)").message("the port must be between 1 and 65535"))]
     pub address: String,
     /// An identity file, as `tctl auth sign --format=file` or `tbot` make it.
@@ -93,6 +93,8 @@ pub struct Slack {
     #[serde(default = "Slack::default_api_url")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http']").message("must be an https:// address (or http:// to a simulator or a proxy beside you: the token crosses the network readably)"))]
+    #[x_kube(validation = Rule::new("!isURL(self) || (url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#'))").message("must have a host, and no user, password, query or fragment: names of methods are added to it"))]
+    #[x_kube(validation = Rule::new("!isURL(self) || url(self).getPort() == '' || (url(self).getPort().size() <= 5 && int(url(self).getPort()) <= 65535)").message("the port must be between 1 and 65535"))]
     pub api_url: String,
     /// Certificates to trust for a server whose certificate a private authority signed, such as an inspecting proxy.
     #[serde(skip_serializing_if = "Option::is_none")]

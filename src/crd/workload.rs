@@ -55,10 +55,24 @@ pub struct Workload {
     pub priority_class_name: Option<String>,
     /// More environment variables, such as `HTTPS_PROXY` and `NO_PROXY`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]),
+        extend("x-kubernetes-validations" = [{
+            "rule": "self.all(variable, !variable.name.startsWith('SLACK_ACCESS_OPERATOR_'))",
+            "message": "names that start with SLACK_ACCESS_OPERATOR_ are the operator's",
+        }])
+    )]
     pub env: Vec<EnvVar>,
     /// More labels of the pods. Those of the operator itself cannot be replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(
+        extend("maxProperties" = 64),
+        extend("x-kubernetes-validations" = [{
+            "rule": "self.all(label, !label.startsWith('app.kubernetes.io/') && !label.startsWith('slackaccess.dev/'))",
+            "message": "labels that start with app.kubernetes.io/ or slackaccess.dev/ are the operator's",
+        }])
+    )]
     pub labels: BTreeMap<String, String>,
     /// More annotations of the pods.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -126,9 +140,11 @@ pub struct PullSecret {
 pub struct Resources {
     /// What the container is guaranteed, by resource (`cpu`, `memory`…).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
     pub requests: BTreeMap<String, IntOrString>,
     /// What the container may use at most, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, IntOrString>,
 }
 
@@ -145,6 +161,14 @@ impl ServiceAccountSettings {
     fn is_empty(&self) -> bool {
         self.annotations.is_empty()
     }
+}
+
+/// Quantities, as Kubernetes' own definitions describe them: `500m`, `64Mi`, `1`.
+fn quantities(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "additionalProperties": {
+        "x-kubernetes-int-or-string": true,
+        "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+    }})
 }
 
 /// Affinity and topology spread are passed on to the pod after the controller has read them strictly: their schemas would be

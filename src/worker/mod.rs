@@ -44,11 +44,17 @@ use self::{
 };
 use crate::{
     admin::{self, Health, Listener},
+    files::Watched,
     metrics::Metrics,
     slack::{client::SettingsError, error::Error as SlackError},
     telemetry::Logging,
     teleport::{error::CallError, identity::IdentityError},
 };
+
+/// The setting of the certificates that a Teleport Proxy's web certificate is checked with.
+const TELEPORT_BUNDLE: &str = "teleport.ca_bundle";
+/// The setting of the certificates that Slack's, or a proxy's, is checked with.
+const SLACK_BUNDLE: &str = "slack.ca_bundle";
 
 /// Why the worker ended. Each is one line that says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +168,10 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
         tokio::spawn(status::run(Access::Environment, object, me, reports, status::view, stop.clone()));
     }
-    let mut session = Session::new(shared.clone(), options.strict)?;
+    let Some(mut session) = first_session(&shared, options.strict, &mut signals).await? else {
+        shut_down(&stop);
+        return Ok(());
+    };
     tokio::select! {
         started = session.start() => started?,
         () = signals.end() => {
@@ -182,6 +191,29 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     }
 }
 
+/// The first session; none when asked to end before. A CA bundle that is missing or broken is an error in a strict start, and waited
+/// for otherwise.
+async fn first_session(shared: &Shared, strict: bool, signals: &mut Signals) -> Result<Option<Session>, Error> {
+    let mut ca_bundles = ca_bundles(&shared.config);
+    loop {
+        let error = match Session::new(shared.clone(), strict) {
+            Ok(session) => return Ok(Some(session)),
+            Err(error) if strict => return Err(error),
+            Err(error) => error,
+        };
+        match trouble::of_ca_bundle(&error) {
+            Some((TELEPORT_BUNDLE, trouble)) => shared.reporter.teleport_trouble(trouble),
+            Some((_, trouble)) => shared.reporter.slack_trouble(trouble),
+            None => return Err(error),
+        }
+        error!(%error, "A CA bundle cannot be used: waiting for another");
+        tokio::select! {
+            _ = ca_bundles.changed() => {}
+            () = signals.end() => return Ok(None),
+        }
+    }
+}
+
 fn shut_down(stop: &CancellationToken) {
     info!("Successfully shut down");
     stop.cancel();
@@ -195,12 +227,15 @@ async fn run_once(
     signals: &mut Signals,
 ) -> Result<Option<Session>, Error> {
     let (stop, config) = (session.stop(), session.config());
+    let mut ca_bundles = session.ca_bundles();
     let mut running = std::pin::pin!(session.run());
     let (mut next, mut ending) = (None, false);
     loop {
         let wish = tokio::select! {
             result = &mut running => return result.map(|()| next),
             wish = signals.next() => wish,
+            // Clients are made anew, as with another configuration.
+            _ = ca_bundles.changed() => Wish::Reload,
         };
         match wish {
             Wish::End if ending => {
@@ -256,6 +291,11 @@ fn load_again(
 fn only_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = [("diag.addr", old.diag_addr != new.diag_addr), ("log.format", old.log.format != new.log.format)];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
+}
+
+/// Tells when a CA bundle changes; never, if there is none.
+fn ca_bundles(config: &Config) -> Watched {
+    Watched::await_files([&config.teleport.ca_bundle, &config.slack.ca_bundle].into_iter().flatten().cloned())
 }
 
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {

@@ -30,7 +30,7 @@ use self::{
     token::Tested,
 };
 use super::{
-    Error, Gate, Shared,
+    Error, Gate, Shared, TELEPORT_BUNDLE, ca_bundles,
     config::Config,
     context::{Context, Parts, Teleport},
     decide::Observation,
@@ -57,8 +57,10 @@ use crate::{
     },
 };
 
-/// The longest time between tests of a Slack token that does not work.
+/// The longest time between tests of the Slack token.
 const RETEST_LONGEST: Duration = Duration::from_mins(1);
+/// The shortest time after a test until what Slack refuses leads to another one.
+const RETEST_SHORTEST: Duration = Duration::from_secs(10);
 /// Everything is listed again this often, whatever the watch says.
 const RESYNC: Duration = Duration::from_mins(10);
 /// Changes of what is undelivered are told together.
@@ -87,6 +89,7 @@ pub(super) struct Session {
     credentials: Credentials,
     identity_files: Watched,
     token_file: Watched,
+    ca_bundles: Watched,
     dial: DialOptions,
     /// The identity in use; none until there is one.
     identity: Option<Arc<Identity>>,
@@ -98,11 +101,13 @@ pub(super) struct Session {
     /// Attempts to connect that failed, and connections that soon broke, in a row.
     failures: u32,
     retry_at: Option<Instant>,
-    /// A test of the Slack token, because the last one failed or something was refused since.
+    /// A test of the Slack token.
     testing: Option<Testing>,
     test_at: Option<Instant>,
     tested_at: Option<Instant>,
     test_failures: u32,
+    /// The token has worked once.
+    slack_worked: bool,
     listing: Option<Listing>,
     relist_at: Option<Instant>,
     /// Nothing was listed over this connection yet.
@@ -127,6 +132,7 @@ impl Session {
         // Watched before they are read: a change in between would be missed otherwise.
         let identity_files = Watched::await_files(credentials.paths().into_iter().map(Path::to_owned));
         let token_file = token::watched(&shared.config);
+        let ca_bundles = ca_bundles(&shared.config);
         let identity = match credentials.load() {
             Ok(identity) => Some(Arc::new(identity)),
             Err(error) if strict => return Err(error.into()),
@@ -160,6 +166,7 @@ impl Session {
             credentials,
             identity_files,
             token_file,
+            ca_bundles,
             dial,
             identity,
             candidate: None,
@@ -172,6 +179,7 @@ impl Session {
             test_at: None,
             tested_at: None,
             test_failures: 0,
+            slack_worked: false,
             listing: None,
             relist_at: None,
             unconfirmed: false,
@@ -203,6 +211,11 @@ impl Session {
     /// What it runs with.
     pub(super) fn config(&self) -> Arc<Config> {
         self.shared.config.clone()
+    }
+
+    /// Tells when a CA bundle changes: clients trust what it held when they were made.
+    pub(super) fn ca_bundles(&self) -> Watched {
+        self.ca_bundles.clone()
     }
 
     /// In a strict start: tries Teleport and Slack once, and what only a person can mend is an error.
@@ -332,8 +345,8 @@ impl Session {
         self.shared.metrics.undelivered(summary.pending, summary.failing, age);
         // Somebody was refused for reasons that concern everybody: find out whether the token still works.
         let refused = summary.problems.values().any(|problem| error::classify("", &problem.code) == Class::Auth);
-        let tested_lately = self.tested_at.is_some_and(|at| at.elapsed() < RETEST_LONGEST);
-        if refused && !tested_lately && self.testing.is_none() && self.test_at.is_none() {
+        let tested_lately = self.tested_at.is_some_and(|at| at.elapsed() < RETEST_SHORTEST);
+        if refused && !tested_lately && self.testing.is_none() && self.test_failures == 0 {
             self.test_at = Some(Instant::now());
         }
         self.shared.reporter.change(|report| report.delivery = summary);
@@ -354,9 +367,8 @@ impl Session {
 
 /// The certificates in a PEM file.
 fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    const KEY: &str = "teleport.ca_bundle";
-    let pem = read_file(KEY, path)?;
-    let unusable = |reason: String| Error::Unusable { key: KEY, path: path.to_owned(), reason };
+    let pem = read_file(TELEPORT_BUNDLE, path)?;
+    let unusable = |reason: String| Error::Unusable { key: TELEPORT_BUNDLE, path: path.to_owned(), reason };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates =
         certificates.map_err(|error| unusable(format!("not a PEM file of certificates ({error}); name another")))?;

@@ -2,10 +2,13 @@
 
 use std::io::ErrorKind;
 
-use super::{Error, config::mounts, report::Trouble, session::ConnectError};
+use super::{Error, SLACK_BUNDLE, TELEPORT_BUNDLE, config::mounts, report::Trouble, session::ConnectError};
 use crate::{
     crd::reason::worker as reason,
-    slack::error::{Class, Error as SlackError},
+    slack::{
+        client::SettingsError,
+        error::{Class, Error as SlackError},
+    },
     teleport::{
         dial::{DialError, Refusal, StepError},
         error::{CallError, Kind},
@@ -33,6 +36,25 @@ pub(super) fn of_token(error: &Error) -> Trouble {
         }
         Error::Slack { error } => of_slack(error),
         error => Trouble::new(reason::TOKEN_MALFORMED, error.to_string()),
+    }
+}
+
+/// A CA bundle that cannot be used, and the setting that names it; `None` if it is something else that cannot be used.
+pub(super) fn of_ca_bundle(error: &Error) -> Option<(&'static str, Trouble)> {
+    let trouble = |reason| Trouble::new(reason, error.to_string());
+    match error {
+        Error::File { key: key @ (TELEPORT_BUNDLE | SLACK_BUNDLE), path, source }
+            if source.kind() == ErrorKind::NotFound =>
+        {
+            let message = mounts::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
+            Some((key, Trouble::new(reason::CA_BUNDLE_MISSING, message)))
+        }
+        Error::File { key: key @ (TELEPORT_BUNDLE | SLACK_BUNDLE), .. }
+        | Error::Unusable { key: key @ TELEPORT_BUNDLE, .. } => Some((key, trouble(reason::CA_BUNDLE_MALFORMED))),
+        Error::SlackSettings(SettingsError::CaBundle { .. }) => {
+            Some((SLACK_BUNDLE, trouble(reason::CA_BUNDLE_MALFORMED)))
+        }
+        _ => None,
     }
 }
 
@@ -102,6 +124,19 @@ mod tests {
         let path = PathBuf::from("/etc/token");
         let error = Error::File { key: "slack.token", path, source: io::Error::from(ErrorKind::NotFound) };
         assert!(of_token(&error).message.contains("/etc/token"));
+    }
+
+    #[test]
+    fn a_ca_bundle_is_told_with_the_part_that_it_is_for() {
+        let path = mounts::Source::ConfigMap("company-ca".to_owned()).folder().join("ca.crt");
+        let missing = Error::File { key: TELEPORT_BUNDLE, path, source: io::Error::from(ErrorKind::NotFound) };
+        let (key, trouble) = of_ca_bundle(&missing).unwrap();
+        assert_eq!((key, trouble.reason), (TELEPORT_BUNDLE, reason::CA_BUNDLE_MISSING));
+        assert!(trouble.message.contains("ConfigMap `company-ca` does not exist or has no key `ca.crt`"));
+        let broken = Error::SlackSettings(SettingsError::CaBundle { reason: "no PEM".to_owned() });
+        assert_eq!(of_ca_bundle(&broken).unwrap().1.reason, reason::CA_BUNDLE_MALFORMED);
+        let token = Error::File { key: "slack.token", path: "/t".into(), source: io::Error::from(ErrorKind::NotFound) };
+        assert!(of_ca_bundle(&token).is_none());
     }
 
     #[test]

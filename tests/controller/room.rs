@@ -172,7 +172,24 @@ impl Room {
         self.report_of(&hash, broken).await;
     }
 
+    /// A pod of this revision, as it is once its worker runs.
+    pub async fn running_pod(&self, hash: &str) -> Pod {
+        let ours = ListParams::default().labels("slackaccess.dev/plugin=slack");
+        let pod = eventually("a pod of this revision", async || {
+            let pods = self.api::<Pod>().list(&ours).await.unwrap().items;
+            pods.into_iter().find(|pod| pod.annotations().get("slackaccess.dev/revision").is_some_and(|of| of == hash))
+        })
+        .await;
+        let running = json!({"phase": "Running", "containerStatuses": [{
+            "name": "worker", "image": "example.com/x:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+        }]});
+        self.say_of_pod(&pod, running).await;
+        pod
+    }
+
     pub async fn report_of(&self, hash: &str, broken: &[(&str, &str, &str)]) {
+        let pod = self.running_pod(hash).await.name_any();
         let conditions: Vec<Value> = ["IdentityValid", "TeleportConnected", "SlackConnected", "RecipientsResolved"]
             .iter()
             .map(|part| {
@@ -189,7 +206,7 @@ impl Room {
                 "conditions": conditions,
                 "teleport": {"cluster": "example.com"},
                 "slack": {"team": "Acme"},
-                "worker": {"pod": "p", "version": "1.0.0", "configHash": hash, "lastReportTime": "2026-01-01T00:00:00Z"},
+                "worker": {"pod": pod, "version": "1.0.0", "configHash": hash, "lastReportTime": "2026-01-01T00:00:00Z"},
             },
         });
         let manager = PatchParams::apply("slack-access-operator/worker").force();

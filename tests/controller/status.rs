@@ -1,6 +1,7 @@
 //! What is said of an object: the controller's part, the worker's part, and how they come together.
 
 use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use slack_access_operator::crd::SlackAccessPlugin;
@@ -149,11 +150,12 @@ async fn a_worker_reports_with_its_own_rights_and_nothing_more() {
     let (sender, receiver) = watch::channel(report.clone());
     let stop = CancellationToken::new();
     let object = StatusObject { namespace: room.namespace.clone(), name: "slack".into(), uid: plugin.metadata.uid };
-    let me = Me { pod: "pod-1".into(), revision };
+    let pod = room.running_pod(&revision).await.name_any();
+    let me = Me { pod: pod.clone(), revision };
     let writer =
         tokio::spawn(status::run(Access::Client(client), object, me, receiver, WorkerReport::clone, stop.clone()));
     let status = room.until_ready_is("True", "Working").await;
-    assert_eq!(status.worker.unwrap().pod, "pod-1");
+    assert_eq!(status.worker.unwrap().pod, pod);
     assert_eq!(status.recipients[0].id.as_deref(), Some("C024BE91L"));
     report.slack_connected = Check::Failed { reason: "TokenRefused", message: "the token was revoked".into() };
     sender.send(report).unwrap();

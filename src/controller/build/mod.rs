@@ -4,6 +4,8 @@ mod config_map;
 mod deployment;
 mod rbac;
 
+pub(crate) use deployment::CONTAINER;
+
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
@@ -106,7 +108,8 @@ fn revision(config: &str, deployment: &Deployment) -> Result<String, serde_json:
     Ok(digest([config.as_bytes(), &serde_json::to_vec(&template)?]))
 }
 
-fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+/// A short name for what `parts` hold together.
+pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part);

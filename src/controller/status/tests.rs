@@ -52,20 +52,44 @@ fn reported(revision: &str, broken: &[(&str, &str, &str)]) -> SlackAccessPluginS
         .collect();
     serde_json::from_value(json!({
         "conditions": conditions,
-        "worker": {"pod": "p", "version": "1", "configHash": revision},
+        "worker": {"pod": "p", "version": "1", "configHash": revision, "lastReportTime": "2026-01-01T00:00:01Z"},
         "teleport": {"cluster": "example.com"},
         "slack": {"team": "Acme"},
     }))
     .unwrap()
 }
 
+/// A pod named `p` whose worker runs.
+fn running(revision: &str) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "p", "annotations": {build::REVISION_ANNOTATION: revision}},
+        "status": {"phase": "Running", "containerStatuses": [{
+            "name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+        }]},
+    }))
+    .unwrap()
+}
+
 fn said(outcome: Result<&Resources<Applied>, &Error>, previous: &SlackAccessPluginStatus, pulse: Pulse) -> Controlled {
+    let pods: Vec<_> = outcome.iter().map(|resources| running(&resources.revision)).collect();
+    said_with(&pods, outcome, previous, pulse)
+}
+
+fn said_with(
+    pods: &[Pod],
+    outcome: Result<&Resources<Applied>, &Error>,
+    previous: &SlackAccessPluginStatus,
+    pulse: Pulse,
+) -> Controlled {
     decide(&Facts {
         generation: Some(3),
         previous,
         suspended: false,
+        identity_secret: "the-identity",
+        token_secret: "the-token",
         outcome,
-        pods: &[],
+        pods,
         pulse,
         now: Time("2026-06-01T00:00:00Z".parse().unwrap()),
     })
@@ -94,8 +118,47 @@ fn a_ready_pod_alone_is_not_ready() {
 
 #[test]
 fn the_report_of_another_configuration_does_not_count() {
-    let controlled = said(Ok(&rolled_out()), &reported("other", &[]), ALIVE);
+    let controlled = said_with(&[running("other")], Ok(&rolled_out()), &reported("other", &[]), ALIVE);
     assert_eq!(summary(&controlled), ("Unknown", reason::ROLLING_OUT, "True", "False"));
+}
+
+#[test]
+fn what_a_worker_reported_does_not_outlive_it() {
+    let resources = rolled_out();
+    let report = reported(&resources.revision, &[]);
+    let starting = ("Unknown", reason::STARTING, "True", "False");
+    for pulse in [ALIVE, Pulse::Silent] {
+        assert_eq!(summary(&said_with(&[], Ok(&resources), &report, pulse)), starting);
+    }
+    let mut pod = running(&resources.revision);
+    let mut change = |state: Value, ready: bool| {
+        let container = &mut pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0];
+        (container.state, container.ready) = (Some(serde_json::from_value(state).unwrap()), ready);
+        summary(&said_with(std::slice::from_ref(&pod), Ok(&resources), &report, ALIVE)).1.to_owned()
+    };
+    assert_eq!(change(json!({"running": {"startedAt": "2026-01-01T00:00:02Z"}}), false), reason::STARTING);
+    assert_eq!(change(json!({"running": {"startedAt": "2026-01-01T00:00:02Z"}}), true), reason::WORKING);
+    assert_eq!(change(json!({"waiting": {"reason": "CrashLoopBackOff"}}), false), reason::CRASH_LOOP);
+}
+
+#[test]
+fn another_worker_that_is_ready_keeps_what_one_of_them_reported() {
+    let resources = rolled_out();
+    let mut other = running(&resources.revision);
+    other.metadata.name = Some("other".into());
+    let report = reported(&resources.revision, &[]);
+    assert_eq!(said_with(&[other.clone()], Ok(&resources), &report, ALIVE).conditions[0].reason, reason::STARTING);
+    other.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].ready = true;
+    assert_eq!(said_with(&[other], Ok(&resources), &report, ALIVE).conditions[0].reason, reason::WORKING);
+}
+
+#[test]
+fn while_a_new_worker_cannot_start_the_one_before_it_is_mentioned() {
+    let refused = json!({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"});
+    let resources = applied(json!({"conditions": [refused]}));
+    let controlled = said_with(&[running("other")], Ok(&resources), &reported("other", &[]), ALIVE);
+    assert_eq!(controlled.conditions[0].reason, reason::POD_REFUSED);
+    assert!(controlled.conditions[0].message.ends_with("the worker of the earlier configuration goes on until then)"));
 }
 
 #[test]
@@ -110,7 +173,20 @@ fn the_first_broken_part_is_said_with_its_own_words() {
     );
     let controlled = said(Ok(&resources), &status, ALIVE);
     assert_eq!(summary(&controlled), ("False", worker::TOKEN_REFUSED, "False", "True"));
-    assert_eq!(controlled.conditions[0].message, "the token was revoked");
+    assert_eq!(controlled.conditions[0].message, "the token was revoked (Secret `the-token`)");
+}
+
+#[test]
+fn what_is_broken_is_said_before_what_is_not_known_yet() {
+    let resources = rolled_out();
+    let mut status = reported(&resources.revision, &[(SLACK_CONNECTED, worker::SLACK_UNREACHABLE, "no route")]);
+    status
+        .conditions
+        .iter_mut()
+        .filter(|one| one.type_ == TELEPORT_CONNECTED)
+        .for_each(|one| one.status = "Unknown".into());
+    let controlled = said(Ok(&resources), &status, ALIVE);
+    assert_eq!(summary(&controlled), ("False", worker::SLACK_UNREACHABLE, "True", "False"));
 }
 
 #[test]
@@ -167,6 +243,8 @@ fn suspended_is_said_and_nothing_is_waited_for() {
         generation: Some(3),
         previous: &SlackAccessPluginStatus::default(),
         suspended: true,
+        identity_secret: "the-identity",
+        token_secret: "the-token",
         outcome: Ok(&resources),
         pods: &[],
         pulse: Pulse::None,

@@ -1,4 +1,4 @@
-//! Whether Slack takes the token: tested at the start, when its file changes, and again and again while it does not.
+//! Whether Slack takes the token: tested at the start, when its file changes, from time to time, and more often while it does not.
 
 use std::time::Duration;
 
@@ -25,7 +25,9 @@ impl Session {
         self.tested_at = Some(Instant::now());
         match tested {
             Tested::Works(account) => {
-                info!(team = account.team, bot = account.user, "Connected to Slack");
+                if !self.slack_worked || self.test_failures > 0 {
+                    info!(team = account.team, bot = account.user, "Connected to Slack");
+                }
                 self.slack_works(&account, false);
             }
             Tested::Renewed(account) => {
@@ -60,7 +62,9 @@ impl Session {
     pub(super) fn slack_works(&mut self, account: &Account, renewed: bool) {
         self.shared.reporter.slack_connected(account);
         self.count_credentials();
-        self.test_at = None;
+        self.slack_worked = true;
+        // Nobody tells that a token was revoked.
+        self.test_at = Some(Instant::now() + RETEST_LONGEST);
         if std::mem::take(&mut self.test_failures) > 0 || renewed {
             self.wake_all();
         }

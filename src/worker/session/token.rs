@@ -13,14 +13,13 @@ use crate::{
         token::{Token, TokenError},
     },
     worker::{
-        Error, Shared,
+        Error, SLACK_BUNDLE, Shared,
         config::{Config, TOKEN_FILE_LIMIT, TokenSource},
         read_file, trouble,
     },
 };
 
 const KEY: &str = "slack.token";
-const CA_BUNDLE: &str = "slack.ca_bundle";
 
 /// A client for the configured workspace. Without a strict start a token that is not there yet is waited for: Slack
 /// refuses every call until then.
@@ -46,11 +45,11 @@ fn client_with(config: &Config, token: Token) -> Result<Client, Error> {
     let mut settings = Settings::new(token);
     settings.api_url.clone_from(&config.slack.api_url);
     if let Some(path) = &config.slack.ca_bundle {
-        settings.ca_bundle = Some(read_file(CA_BUNDLE, path)?);
+        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?);
     }
     Client::new(&settings).map_err(|error| match (error, &config.slack.ca_bundle) {
         (error @ SettingsError::CaBundle { .. }, Some(path)) => {
-            Error::Unusable { key: CA_BUNDLE, path: path.clone(), reason: error.to_string() }
+            Error::Unusable { key: SLACK_BUNDLE, path: path.clone(), reason: error.to_string() }
         }
         (error, _) => error.into(),
     })

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::crd::status::{DeliveryStatus, RecipientStatus, SlackStatus, TeleportS
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
 use crate::worker::config::StatusObject;
 use crate::worker::config::mounts::{POD_NAME_VARIABLE, REVISION_VARIABLE};
-use turn::Turns;
+use turn::{Turn, Turns};
 pub(super) use view::view;
 
 /// The name under which workers own fields of the status.
@@ -31,6 +31,8 @@ pub const FIELD_MANAGER: &str = "slack-access-operator/worker";
 
 /// A report is written at least this often; the promise to others is once a minute.
 const HEARTBEAT: Duration = Duration::from_secs(40);
+/// How often a worker that is being replaced looks whether it still is: the object may have been changed back.
+const WHILE_REPLACED: Duration = Duration::from_secs(3);
 /// Two reports are at least this far apart.
 const GAP: Duration = Duration::from_secs(1);
 /// How long the API may take for an answer.
@@ -142,8 +144,12 @@ pub async fn run<R>(
             () = sleep_until(due) => {}
         }
         let report = view(&reports.borrow_and_update());
+        let mut pause = HEARTBEAT;
         match timeout(DEADLINE, writer.write(&report)).await.map_err(Error::from).flatten() {
-            Ok(()) => {
+            Ok(turn) => {
+                if turn == Turn::Successors {
+                    pause = WHILE_REPLACED;
+                }
                 if failures > 0 {
                     tracing::info!("The status of the object can be written again");
                 }
@@ -164,7 +170,7 @@ pub async fn run<R>(
         } else {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep_until(now + HEARTBEAT) => Instant::now(),
+                () = sleep_until(now + pause) => Instant::now(),
                 changed = reports.changed() => match changed {
                     Ok(()) => now + GAP,
                     Err(_) => return, // the worker has ended
@@ -185,24 +191,29 @@ struct Writer {
 }
 
 impl Writer {
-    async fn write(&mut self, report: &WorkerReport) -> Result<(), Error> {
+    /// Writes the report if it is news and ours to write; whose turn it is.
+    async fn write(&mut self, report: &WorkerReport) -> Result<Turn, Error> {
         let now = Instant::now();
         let is_written =
             self.written.as_ref().is_some_and(|(last, at)| last == report && now.duration_since(*at) < HEARTBEAT);
         if is_written {
-            return Ok(());
+            return Ok(Turn::Mine);
         }
         let resource = ApiResource::erase::<SlackAccessPlugin>(&());
         let client = self.client().await?;
         let api: Api<DynamicObject> = Api::namespaced_with(client, &self.object.namespace, &resource);
-        let Some(found) = api.get_opt(&self.object.name).await? else { return Ok(()) };
+        let Some(found) = api.get_opt(&self.object.name).await? else { return Ok(Turn::Others) };
         if self.object.uid.is_some() && self.object.uid != found.metadata.uid {
-            return Ok(()); // another object of the same name: it has workers of its own
+            return Ok(Turn::Others); // another object of the same name: it has workers of its own
         }
         let status = found.data.get("status").cloned().unwrap_or_default();
         let seen: SlackAccessPluginStatus = serde_json::from_value::<Option<_>>(status)?.unwrap_or_default();
-        if !self.turns.is_mine(&self.me, &seen, now) {
-            return Ok(());
+        let alone = found.data.pointer("/spec/workload/replicas").and_then(Value::as_i64).unwrap_or(1) == 1;
+        let turn = self.turns.whose(&self.me, alone, &seen, now);
+        if turn != Turn::Mine {
+            // What was written before is not what others wrote since.
+            self.written = None;
+            return Ok(turn);
         }
         let status = patch::patch(report, &self.me, &seen, &Time(Timestamp::now()));
         let body = json!({
@@ -213,7 +224,7 @@ impl Writer {
         });
         api.patch_status(&self.object.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(body)).await?;
         self.written = Some((report.clone(), now));
-        Ok(())
+        Ok(turn)
     }
 
     async fn client(&mut self) -> Result<Client, Error> {
