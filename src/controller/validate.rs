@@ -305,7 +305,9 @@ mod tests {
         };
         let url = "https://slack.com/api/";
         assert!(rejection(&spec("teleport", url)).contains("'teleport' is no address; write HOST:PORT"));
-        assert!(rejection(&spec("a:1", "https://slack.com/api/?x=1")).starts_with("spec: slack.api_url is no base URL"));
+        assert!(
+            rejection(&spec("a:1", "https://slack.com/api/?x=1")).starts_with("spec: slack.api_url is no base URL")
+        );
     }
 
     #[test]
