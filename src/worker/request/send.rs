@@ -119,8 +119,12 @@ async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn,
             break (turn, place);
         }
     };
-    let at = context.pacing().reserve(&place.conversation, Instant::now());
-    tokio::time::sleep_until(at.into()).await;
+    let now = Instant::now();
+    let at = context.pacing().reserve(&place.conversation, now);
+    // The timer counts whole milliseconds and rounds up: no wait is not a short one.
+    if at > now {
+        tokio::time::sleep_until(at.into()).await;
+    }
     // Another post may have been limited while this one waited.
     loop {
         let now = Instant::now();
