@@ -32,6 +32,8 @@ pub struct Validated {
     pub suspend: bool,
     /// The worker's configuration.
     pub config: Config,
+    /// The same as a file, as the worker reads it.
+    pub file: String,
     /// The keys to mount, by the object that holds them.
     pub mounts: BTreeMap<Source, Vec<MountedKey>>,
     /// Settings of the pods.
@@ -90,8 +92,9 @@ pub fn validate(plugin: &SlackAccessPlugin) -> Result<Validated, Rejection> {
     let owner = owner(plugin)?;
     let mut mounts = Mounts::default();
     let config = config(plugin, &owner, &mut mounts)?;
-    readable(&config)?;
-    Ok(Validated { owner, suspend: plugin.spec.suspend, config, mounts: mounts.0, pods: pods(&plugin.spec.workload)? })
+    let file = rendered(&config)?;
+    let pods = pods(&plugin.spec.workload)?;
+    Ok(Validated { owner, suspend: plugin.spec.suspend, config, file, mounts: mounts.0, pods })
 }
 
 fn owner(plugin: &SlackAccessPlugin) -> Result<Owner, Rejection> {
@@ -182,12 +185,12 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
     })
 }
 
-/// What the worker would refuse to start with is refused here: its own reader decides.
-fn readable(config: &Config) -> Result<(), Rejection> {
+/// The worker's file. What the worker would refuse to start with is refused here: its own reader decides.
+fn rendered(config: &Config) -> Result<String, Rejection> {
     let unreadable = |problem: String| Rejection::new("spec", problem);
     let text = config.to_toml().map_err(|error| unreadable(error.to_string()))?;
     match Config::parse("", &text, config::Wildcard::Optional, &config::Environment::default()) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(text),
         Err(config::Error::Invalid(Problem { what, remedy, .. })) => Err(unreadable(format!("{what}; {remedy}"))),
         Err(error) => Err(unreadable(error.to_string())),
     }

@@ -145,11 +145,12 @@ impl Context {
 
     /// Waits until it is known which of the configured recipients are one, if any can be.
     pub(super) async fn spellings_known(&self) {
-        let recipients = self.routes.borrow().all();
-        if spelling::are_mixed(&recipients) {
-            // Whoever looks lives as long as the tasks do.
-            let _ = self.looked.subscribe().wait_for(|looked| *looked).await;
+        // Every message passes here, and waits once at most.
+        if *self.looked.borrow() || !spelling::are_mixed(&self.routes.borrow().all()) {
+            return;
         }
+        // Whoever looks lives as long as the tasks do.
+        let _ = self.looked.subscribe().wait_for(|looked| *looked).await;
     }
 
     /// Of the `wanted` recipients one for each place.

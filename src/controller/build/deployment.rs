@@ -30,7 +30,7 @@ const GRACE_PERIOD: i64 = 30;
 
 /// The Deployment; [`stamp`] completes it.
 pub(super) fn build(validated: &Validated, default_image: &str) -> Deployment {
-    let Validated { owner, suspend, config: _, mounts, pods } = validated;
+    let Validated { owner, suspend, config: _, file: _, mounts, pods } = validated;
     Deployment {
         metadata: metadata(owner),
         spec: Some(DeploymentSpec {

@@ -66,12 +66,9 @@ pub struct Resources<State> {
     pub state: PhantomData<State>,
 }
 
-/// Why a configuration could not be rendered: never for one that was validated.
+/// Why an object could not be rendered: never for one that was validated.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The worker's configuration has no TOML form.
-    #[error("failed to render the worker's configuration: {0}")]
-    Toml(#[from] toml::ser::Error),
     /// An object has no JSON form.
     #[error("failed to render an object: {0}")]
     Json(#[from] serde_json::Error),
@@ -79,16 +76,15 @@ pub enum Error {
 
 /// Builds everything. `default_image` is used where the object does not name one.
 pub fn build(validated: &Validated, default_image: &str) -> Result<Resources<Prepared>, Error> {
-    let Validated { owner, suspend: _, config, mounts: _, pods } = validated;
-    let text = config.to_toml()?;
+    let Validated { owner, suspend: _, config: _, file, mounts: _, pods } = validated;
     let mut deployment = deployment::build(validated, default_image);
-    let revision = revision(&text, &deployment)?;
+    let revision = revision(file, &deployment)?;
     deployment::stamp(&mut deployment, &revision);
     Ok(Resources {
         service_account: stamped(rbac::service_account(owner, &pods.written.service_account))?,
         role: stamped(rbac::role(owner))?,
         role_binding: stamped(rbac::role_binding(owner))?,
-        config_map: stamped(config_map::build(owner, text))?,
+        config_map: stamped(config_map::build(owner, file.clone()))?,
         deployment: stamped(deployment)?,
         disruption_budget: deployment::disruption_budget(owner, pods.written.replicas).map(stamped).transpose()?,
         revision,

@@ -23,6 +23,7 @@ use crate::{
 /// Searching the history is given up after so many failures while Slack took other calls; the message is then sent again.
 /// An outage does not count: whatever was sent just before it is found once it is over.
 const MOST_LOOK_BACKS: u32 = 5;
+
 impl Task {
     pub(super) fn handle(&mut self, key: &str, outcome: Outcome) {
         let lane = self.lanes.entry(key.to_owned()).or_default();
