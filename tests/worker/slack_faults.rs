@@ -277,6 +277,21 @@ async fn looking_for_many_channels_keeps_to_the_limit_of_their_list() {
 }
 
 #[tokio::test]
+async fn a_limit_that_comes_while_a_claim_is_being_stored_is_kept() {
+    let (world, worker) = World::start().await;
+    let late = "late-request";
+    let slow = Fault::once("UpdatePluginData", Effect::Slow { millis: 1_500 }).only(late);
+    world.cluster.inject(slow).unwrap();
+    world.slack().inject(Fault::once("chat.postMessage", Effect::RateLimited { retry_after: Some(4) })).unwrap();
+    world.cluster.create_request(NewRequest { id: Some(late.to_owned()), ..NewRequest::new(ALICE, &["dba"]) });
+    let prompt = world.request("dba");
+    for id in [late, &prompt] {
+        world.announced(id, 1).await;
+    }
+    world.end(worker).await;
+}
+
+#[tokio::test]
 async fn a_burst_of_decisions_keeps_to_the_limit_of_updates() {
     let (world, worker) = World::start().await;
     let ids: Vec<String> = (0..5).map(|_| world.request("dba")).collect();

@@ -87,6 +87,17 @@ impl Place {
         let address = if Recipient::is_person(address) { address.to_owned() } else { conversation.clone() };
         Self { address, conversation }
     }
+
+    /// From when on Slack takes a post here: `now`, or the end of its pause.
+    fn ready_at(&self, context: &Context, now: Instant) -> Instant {
+        context.pacing().ready_at(method::POST_MESSAGE, Some(&self.conversation), now)
+    }
+
+    /// Whether Slack would refuse a post here now.
+    pub(super) fn is_paused(&self, context: &Context) -> bool {
+        let now = Instant::now();
+        self.ready_at(context, now) > now
+    }
 }
 
 /// Waits until it is this caller's turn to post to `target`, and until the pace permits.
@@ -128,7 +139,7 @@ async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn,
     // Another post may have been limited while this one waited.
     loop {
         let now = Instant::now();
-        let ready = context.pacing().ready_at(method::POST_MESSAGE, Some(&place.conversation), now);
+        let ready = place.ready_at(context, now);
         if ready <= now {
             return Ok((turn, place));
         }

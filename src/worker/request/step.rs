@@ -134,12 +134,13 @@ impl Task {
             lane.state = State::Ready { turn, place };
             return Progress::Due(Instant::now());
         };
-        if since.elapsed() > FRESH {
-            lane.state = State::Idle;
+        let (content, sending) = self.content(teleport, record, key, step).await;
+        // Storing the claim took its time: another post may have been limited meanwhile.
+        if since.elapsed() > FRESH || place.is_paused(&self.context) {
+            self.lanes.entry(key.to_owned()).or_default().state = State::Idle;
             self.facts.push((key.to_owned(), Fact::Released(claim)));
             return Progress::Due(Instant::now());
         }
-        let (content, sending) = self.content(teleport, record, key, step).await;
         let call = send::post(self.context.clone(), turn, place, content, sending, thread);
         self.begin_call(key, call);
         Progress::Begun
