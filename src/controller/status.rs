@@ -155,7 +155,7 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
     let is_heard = report.is_some_and(|report| diagnose::is_heard(facts.pods, revision, report));
     let has_predecessor = diagnose::has_predecessor(facts.pods, revision);
     match (is_heard, facts.pulse) {
-        (true, Pulse::Alive(_)) => reported_verdict(facts, rollout(resources, problem)),
+        (true, Pulse::Alive(_)) => reported_verdict(facts, rollout(resources, problem), has_predecessor),
         (_, _) if problem.is_some() => hindered(problem, &resources.deployment, has_predecessor),
         (true, _) => Verdict {
             ready: "Unknown",
@@ -202,7 +202,7 @@ fn hindered(problem: Option<Problem>, deployment: &Deployment, has_predecessor: 
 }
 
 /// A worker of this revision reports.
-fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>) -> Verdict {
+fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>, has_predecessor: bool) -> Verdict {
     let status = facts.previous;
     let parts = PARTS.map(|part| status.condition(part));
     // What is known to be broken comes before what is not known yet.
@@ -223,6 +223,11 @@ fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>) 
             message: "the worker has not tried everything yet".to_owned(),
             phase: Phase::Moving(None),
         };
+    }
+    if has_predecessor {
+        // It would still tell its own recipients.
+        let (why, message) = rollout.unwrap_or_else(|| (reason::ROLLING_OUT, ENDING.to_owned()));
+        return Verdict { ready: "Unknown", reason: why.to_owned(), message, phase: Phase::Moving(None) };
     }
     Verdict {
         ready: "True",
@@ -252,6 +257,9 @@ fn working(status: &SlackAccessPluginStatus) -> String {
     }
 }
 
+/// While the last of an earlier configuration is not gone.
+const ENDING: &str = "the new configuration works; a worker of the earlier one is ending";
+
 /// Whether the Deployment is still on its way although one worker already works.
 fn rollout(resources: &Resources<Applied>, problem: Option<Problem>) -> Option<(&'static str, String)> {
     let Deployment { spec, status, metadata } = &resources.deployment;
@@ -266,6 +274,7 @@ fn rollout(resources: &Resources<Applied>, problem: Option<Problem>) -> Option<(
     }
     Some(match problem {
         Some(problem) => (problem.reason, problem.message),
+        None if all > updated && updated >= wanted => (reason::ROLLING_OUT, ENDING.to_owned()),
         None => (reason::ROLLING_OUT, format!("{available} of {wanted} workers are ready")),
     })
 }

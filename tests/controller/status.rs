@@ -1,8 +1,9 @@
 //! What is said of an object: the controller's part, the worker's part, and how they come together.
 
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use slack_access_operator::crd::SlackAccessPlugin;
 use slack_access_operator::crd::status::{RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
@@ -113,6 +114,14 @@ async fn another_configuration_is_ready_only_when_its_own_worker_says_so() {
     assert_eq!(status.observed_generation, Some(2));
     room.report_of(&before, &[]).await;
     room.report(&[]).await;
+    let ending = "the new configuration works; a worker of the earlier one is ending";
+    room.until::<SlackAccessPlugin>("slack", ending, |plugin| {
+        let ready = plugin.status.as_ref().and_then(|status| status.condition("Ready"));
+        ready.is_some_and(|ready| ready.status == "Unknown" && ready.message == ending)
+    })
+    .await;
+    let old = room.running_pod(&before).await.name_any();
+    room.api::<Pod>().delete(&old, &DeleteParams::default()).await.unwrap();
     let after = room.until_ready_is("True", "Working").await.workload.unwrap().config_hash;
     assert_ne!(before, after);
     controller.stop().await;

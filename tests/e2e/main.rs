@@ -25,6 +25,7 @@ use std::time::Instant;
 
 use journey::Journey;
 use node::Node;
+use tokio::task::JoinError;
 
 fn main() -> ExitCode {
     let node = match Node::start() {
@@ -45,24 +46,38 @@ fn main() -> ExitCode {
 async fn travel(node: Node) -> usize {
     let journey = Arc::new(Journey::start(node).await);
     println!("\nrunning {} steps", steps::STEPS.len());
-    let mut passed = 0;
+    let (mut passed, mut failure) = (0, String::new());
     for (name, step) in steps::STEPS {
         let began = Instant::now();
         // On a task of its own, which turns a panic into a result.
         let step = step(Arc::clone(&journey));
         let ended = tokio::task::spawn_local(step).await;
         let took = began.elapsed().as_secs_f64();
-        if ended.is_ok() {
-            println!("test {name} ... ok ({took:.1} s)");
-            passed += 1;
-        } else {
-            println!("test {name} ... FAILED ({took:.1} s)");
-            println!("{}", journey.state().await);
-            break;
+        match ended {
+            Ok(()) => {
+                println!("test {name} ... ok ({took:.1} s)");
+                passed += 1;
+            }
+            Err(error) => {
+                println!("test {name} ... FAILED ({took:.1} s)");
+                println!("{}", journey.state().await);
+                // Once more where it is looked for: below all that.
+                failure = format!("\n{name}: {}\n", said(error));
+                break;
+            }
         }
     }
     let failed = steps::STEPS.len() - passed;
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored");
+    println!("{failure}\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored");
     failed
+}
+
+/// What a step that failed had to say.
+fn said(error: JoinError) -> String {
+    let Ok(panic) = error.try_into_panic() else { return "cancelled".to_owned() };
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().map_or("it panicked", |text| *text).to_owned(),
+    }
 }

@@ -123,6 +123,19 @@ fn the_report_of_another_configuration_does_not_count() {
 }
 
 #[test]
+fn a_configuration_is_not_ready_while_a_worker_of_an_earlier_one_still_tells_its_recipients() {
+    let resources = rolled_out();
+    let (new, mut old) = (running(&resources.revision), running("other"));
+    old.metadata.name = Some("old".into());
+    let pods = [new, old];
+    let controlled = said_with(&pods, Ok(&resources), &reported(&resources.revision, &[]), ALIVE);
+    assert_eq!(summary(&controlled), ("Unknown", reason::ROLLING_OUT, "True", "False"));
+    let broken = reported(&resources.revision, &[(SLACK_CONNECTED, worker::SLACK_UNREACHABLE, "no route")]);
+    let controlled = said_with(&pods, Ok(&resources), &broken, ALIVE);
+    assert_eq!(controlled.conditions[0].reason, worker::SLACK_UNREACHABLE, "what the new one suffers from comes first");
+}
+
+#[test]
 fn what_a_worker_reported_does_not_outlive_it() {
     let resources = rolled_out();
     let report = reported(&resources.revision, &[]);

@@ -59,6 +59,16 @@ pub struct WorkerReport {
     pub delivery: DeliveryStatus,
 }
 
+impl WorkerReport {
+    /// Whether everything was tried, or enough to know what does not work.
+    fn has_tried(&self) -> bool {
+        let parts = [&self.identity, &self.teleport_connected, &self.slack_connected];
+        let failed = parts.iter().any(|part| matches!(part, Check::Failed { .. }));
+        let pending = parts.iter().any(|part| matches!(part, Check::Pending(_)));
+        failed || !(pending || self.recipients.is_empty())
+    }
+}
+
 /// What is known of one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
@@ -209,7 +219,9 @@ impl Writer {
         let status = found.data.get("status").cloned().unwrap_or_default();
         let seen: SlackAccessPluginStatus = serde_json::from_value::<Option<_>>(status)?.unwrap_or_default();
         let alone = found.data.pointer("/spec/workload/replicas").and_then(Value::as_i64).unwrap_or(1) == 1;
-        let turn = self.turns.whose(&self.me, alone, &seen, now);
+        // One that has just started may be gone before it has anything to say, as when replicas are added and taken away.
+        let succeeds = alone && report.has_tried();
+        let turn = self.turns.whose(&self.me, succeeds, &seen, now);
         if turn != Turn::Mine {
             // What was written before is not what others wrote since.
             self.written = None;
@@ -243,5 +255,26 @@ impl Writer {
         };
         self.client = Some(client.clone());
         Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::reason::worker as reason;
+
+    #[test]
+    fn a_worker_has_tried_when_all_is_known_or_something_failed() {
+        let ok = || Check::Ok { reason: reason::OK, message: String::new() };
+        let mut report = WorkerReport { identity: ok(), teleport_connected: ok(), ..WorkerReport::default() };
+        assert!(!report.has_tried(), "Slack is not known yet");
+        report.slack_connected = ok();
+        assert!(!report.has_tried(), "the recipients are not");
+        report.recipients.push(RecipientStatus::default());
+        assert!(report.has_tried());
+        report.teleport_connected = Check::default();
+        assert!(!report.has_tried());
+        report.slack_connected = Check::Failed { reason: reason::TOKEN_REFUSED, message: String::new() };
+        assert!(report.has_tried(), "what does not work is worth saying");
     }
 }

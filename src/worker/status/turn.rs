@@ -31,15 +31,15 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Who is to report. `alone`: the object asks for a single worker, so that another one of our configuration is
-    /// gone or about to go, and there is nobody to wait for.
-    pub(super) fn whose(&mut self, me: &Me, alone: bool, seen: &SlackAccessPluginStatus, now: Instant) -> Turn {
+    /// Who is to report. `succeeds`: the object asks for a single worker and we work, so that another one of our
+    /// configuration is gone or about to go, and there is nobody to wait for.
+    pub(super) fn whose(&mut self, me: &Me, succeeds: bool, seen: &SlackAccessPluginStatus, now: Instant) -> Turn {
         let wanted = seen.workload.as_ref().map(|workload| workload.config_hash.as_str());
         if wanted.is_some_and(|wanted| wanted != me.revision) && !me.revision.is_empty() {
             return Turn::Successors; // the next worker knows better
         }
         let Some(speaker) = &seen.worker else { return Turn::Mine };
-        if alone || speaker.pod == me.pod || speaker.config_hash != me.revision {
+        if succeeds || speaker.pod == me.pod || speaker.config_hash != me.revision {
             return Turn::Mine;
         }
         match &self.heard {
