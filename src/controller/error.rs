@@ -1,5 +1,7 @@
 //! Why a reconciliation did not reach its end.
 
+use kube::runtime::watcher;
+
 use super::{build, validate};
 use crate::crd::reason;
 
@@ -81,10 +83,36 @@ fn is_refusal(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422))
 }
 
+/// Why a watch broke, in the API's words.
+#[must_use]
+pub fn of_watch(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error) => format!("cannot list: {}", plain(error)),
+        watcher::Error::WatchStartFailed(error) => format!("cannot watch: {}", plain(error)),
+        watcher::Error::WatchFailed(error) => format!("the watch ended: {}", plain(error)),
+        watcher::Error::WatchError(status) => format!("the API server ended the watch: {}", status.message),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
 /// What the API said, without the debugging form that kube adds.
 fn plain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_watch_is_said_in_the_words_of_the_api() {
+        let status = kube::core::Status::failure("pods is forbidden: no list", "Forbidden").with_code(403);
+        let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status.clone())));
+        assert_eq!(of_watch(&error), "cannot list: pods is forbidden: no list");
+        let error = watcher::Error::WatchError(Box::new(status));
+        assert_eq!(of_watch(&error), "the API server ended the watch: pods is forbidden: no list");
     }
 }

@@ -180,7 +180,7 @@ async fn work(context: Arc<Context>, queue: gather::Queue, stop: CancellationTok
     let metrics = context.metrics.clone();
     let queue = queue.inspect_err(move |error| {
         metrics.watch_failed();
-        tracing::warn!(%error, "A watch on the Kubernetes API broke; it is taken up again");
+        tracing::warn!(error = error::of_watch(error), "A watch on the Kubernetes API broke; it is taken up again");
     });
     // An error of a watch is said above, and the watch goes on by itself: it must not reach the applier, which would count it as
     // the object's.

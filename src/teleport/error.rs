@@ -81,6 +81,9 @@ impl CallError {
     }
 }
 
+/// How rustls says that a connection ended without a farewell, as it does when the server is killed; a link to its manual follows.
+const CUT_OFF: &str = "without sending TLS close_notify";
+
 /// The status message; for transport failures also the innermost cause, which says what really happened.
 fn describe(status: &Status) -> String {
     let mut message = status.message().to_owned();
@@ -95,6 +98,9 @@ fn describe(status: &Status) -> String {
             message.push_str(": ");
         }
         message.push_str(&cause);
+    }
+    if message.contains(CUT_OFF) {
+        return "the server closed the connection".to_owned();
     }
     if message.is_empty() {
         status.code().description().clone_into(&mut message);
@@ -116,6 +122,14 @@ mod tests {
             error.to_string(),
             "Teleport's UpdatePluginData failed: expectations not met for field \"messages\" (changed by somebody else)"
         );
+    }
+
+    #[test]
+    fn a_connection_that_was_cut_off_is_said_without_the_words_of_a_library() {
+        let cause = "peer closed connection without sending TLS close_notify: https://example.com/unexpected-eof";
+        let status = Status::from_error(Box::new(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, cause)));
+        let error = CallError::new("WatchEvents", &status);
+        assert_eq!(error.to_string(), "Teleport's WatchEvents failed: the server closed the connection (unavailable)");
     }
 
     #[test]

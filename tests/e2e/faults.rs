@@ -90,6 +90,18 @@ const FAULTS: &[Fault] = &[
         mends: Act::IdentitySecret("--from-file=auth_id=auth.pem"),
     },
     Fault {
+        what: "a missing CA bundle",
+        says: &["ConfigMap `company-ca`", "`ca.crt`"],
+        breaks: Act::Patch(r#"{"spec":{"teleport":{"caBundle":{"configMapRef":{"name":"company-ca"}}}}}"#),
+        mends: Act::Patch(r#"{"spec":{"teleport":{"caBundle":null}}}"#),
+    },
+    Fault {
+        what: "a pod that no node takes",
+        says: &["node(s) didn't match", "the worker of the earlier configuration goes on"],
+        breaks: Act::Patch(r#"{"spec":{"workload":{"nodeSelector":{"pool":"none"}}}}"#),
+        mends: Act::Patch(r#"{"spec":{"workload":{"nodeSelector":null}}}"#),
+    },
+    Fault {
         what: "an image that cannot be pulled",
         says: &["ghcr.io/slackaccess/no-such-image:1"],
         breaks: Act::Patch(r#"{"spec":{"workload":{"image":"ghcr.io/slackaccess/no-such-image:1"}}}"#),

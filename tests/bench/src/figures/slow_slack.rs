@@ -14,8 +14,9 @@ use crate::{
     table::Measured,
 };
 
-const REQUESTS: usize = 300;
-const PACE: Pace = Pace::Every(Duration::from_millis(100));
+const REQUESTS: usize = 200;
+/// One at a time: no event comes while an earlier one's message is on its way or being recorded.
+const PACE: Pace = Pace::Every(Duration::from_millis(310));
 const CALL: Effect = Effect::Slow { millis: 100 };
 
 pub(super) async fn measure(side: &Side) -> Result<Vec<Measured>, Failure> {

@@ -14,7 +14,7 @@ use super::interrupted;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where the page is served
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_parser = super::listen_address)]
     listen: SocketAddr,
     /// The program under demonstration: a built slack-access-operator
     #[arg(long, value_name = "PATH", default_value = "target/debug/slack-access-operator")]

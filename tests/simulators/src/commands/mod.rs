@@ -4,7 +4,12 @@ mod demo;
 mod slack;
 mod teleport;
 
-use std::{error::Error, io::Write as _, process::ExitCode};
+use std::{
+    error::Error,
+    io::Write as _,
+    net::{SocketAddr, ToSocketAddrs as _},
+    process::ExitCode,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -65,4 +70,11 @@ fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
+}
+
+/// Where to listen, as `HOST:PORT`.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let mut found =
+        text.to_socket_addrs().map_err(|error| format!("{error}; write HOST:PORT, such as localhost:8080"))?;
+    found.next().ok_or_else(|| "the host has no address".to_owned())
 }

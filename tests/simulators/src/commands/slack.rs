@@ -9,7 +9,7 @@ use simulators::slack::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:8081")]
+    #[arg(long, default_value = "127.0.0.1:8081", value_parser = super::listen_address)]
     listen: SocketAddr,
     /// Bot token that is accepted
     #[arg(long, default_value = BOT_TOKEN, env = "SIMULATED_SLACK_BOT_TOKEN", hide_env_values = true)]
