@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::build::{Applied, Prepared, Resources};
+use super::diagnose;
 use super::error::Error;
 use super::gather::Observed;
 use super::memory::Memory;
@@ -57,7 +58,10 @@ pub async fn apply(
     writer.prune(Some(&applied.service_account), service_accounts).await?;
     writer.prune(Some(&applied.role), roles).await?;
     writer.prune(Some(&applied.role_binding), role_bindings).await?;
-    writer.prune(Some(&applied.config_map), config_maps).await?;
+    // Until then, a pod of an earlier revision may have to be started anew.
+    if diagnose::is_rolled_out(&applied.deployment, &applied.revision) {
+        writer.prune(Some(&applied.config_map), config_maps).await?;
+    }
     writer.prune(Some(&applied.deployment), deployments).await?;
     writer.prune(applied.disruption_budget.as_ref(), disruption_budgets).await?;
     Ok(applied)

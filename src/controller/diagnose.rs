@@ -73,6 +73,18 @@ fn running(pod: &Pod) -> Option<(&ContainerStatus, &ContainerStateRunning)> {
     Some((worker, worker.state.as_ref()?.running.as_ref()?))
 }
 
+/// Whether as many pods of this revision as are wanted are available, and no others are wanted.
+pub fn is_rolled_out(deployment: &Deployment, revision: &str) -> bool {
+    let (Some(spec), Some(status)) = (&deployment.spec, &deployment.status) else { return false };
+    let made_from = spec.template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+    let is_current = made_from.and_then(|found| found.get(REVISION_ANNOTATION)).is_some_and(|found| found == revision);
+    let is_seen = status.observed_generation >= deployment.metadata.generation;
+    let wanted = spec.replicas.unwrap_or(1);
+    let [updated, available, all] =
+        [status.updated_replicas, status.available_replicas, status.replicas].map(Option::unwrap_or_default);
+    is_current && is_seen && updated >= wanted && available >= wanted && all <= wanted
+}
+
 /// Whether Kubernetes has given up waiting for the pods to become ready.
 pub fn is_past_deadline(deployment: &Deployment) -> bool {
     condition(deployment, "Progressing")

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -151,6 +151,16 @@ impl Room {
         eventually(&format!("{number} pods"), async || {
             let pods = self.api::<Pod>().list(&ours).await.unwrap().items;
             (pods.len() == number).then_some(pods)
+        })
+        .await
+    }
+
+    /// The configurations of `slack` once there are so many.
+    pub async fn until_config_maps(&self, number: usize) -> Vec<ConfigMap> {
+        let ours = ListParams::default().labels("slackaccess.dev/plugin=slack");
+        eventually(&format!("{number} ConfigMaps"), async || {
+            let maps = self.api::<ConfigMap>().list(&ours).await.unwrap().items;
+            (maps.len() == number).then_some(maps)
         })
         .await
     }

@@ -23,7 +23,7 @@ async fn an_object_becomes_a_workload_whose_pods_pod_security_admits() {
     // Made by Kubernetes from the Deployment, so admitted by Pod Security.
     let pods = room.until_pods(1).await;
     assert_eq!(pods[0].spec.as_ref().unwrap().service_account_name.as_deref(), Some(CHILD));
-    let map = room.until::<ConfigMap>(CHILD, "the ConfigMap", |_| true).await;
+    let map = room.until_config_maps(1).await.remove(0);
     assert!(map.data.unwrap()["worker.toml"].contains("teleport.example.com:443"));
     room.until::<ServiceAccount>(CHILD, "the ServiceAccount", |_| true).await;
     room.until::<Role>(CHILD, "the Role", |_| true).await;
@@ -41,14 +41,18 @@ async fn what_others_change_or_delete_is_repaired() {
     room.until::<Deployment>(CHILD, "the Deployment", |_| true).await;
     let scale = json!({"spec": {"replicas": 5}, "metadata": {"labels": {"team": "infra"}}});
     room.api::<Deployment>().patch(CHILD, &PatchParams::default(), &Patch::Merge(scale)).await.unwrap();
-    let map = json!({"data": {"worker.toml": "nonsense"}});
-    room.api::<ConfigMap>().patch(CHILD, &PatchParams::default(), &Patch::Merge(map)).await.unwrap();
+    let map = room.until_config_maps(1).await.remove(0);
+    let nonsense = json!({"data": {"worker.toml": "nonsense"}});
+    let changed =
+        room.api::<ConfigMap>().patch(&map.name_any(), &PatchParams::default(), &Patch::Merge(nonsense)).await;
+    assert!(changed.unwrap_err().to_string().contains("immutable"));
+    room.delete::<ConfigMap>(&map.name_any()).await;
     room.delete::<Role>(CHILD).await;
 
     let deployment = room.until::<Deployment>(CHILD, "one replica again", |found| replicas(found) == Some(1)).await;
     assert_eq!(deployment.labels()["team"], "infra", "what others add is theirs");
-    room.until::<ConfigMap>(CHILD, "the configuration again", |map| {
-        map.data.as_ref().is_some_and(|data| data["worker.toml"].contains("teleport.example.com"))
+    room.until::<ConfigMap>(&map.name_any(), "the configuration again", |again| {
+        again.uid() != map.uid() && again.data == map.data
     })
     .await;
     room.until::<Role>(CHILD, "the Role again", |_| true).await;
@@ -99,7 +103,7 @@ async fn deleting_the_object_takes_everything_with_it_and_it_can_be_made_anew_at
 
     room.delete::<SlackAccessPlugin>("slack").await;
     room.until_gone::<Deployment>(CHILD).await;
-    room.until_gone::<ConfigMap>(CHILD).await;
+    room.until_config_maps(0).await;
     room.until_gone::<ServiceAccount>(CHILD).await;
     room.until_gone::<Role>(CHILD).await;
     room.until_gone::<RoleBinding>(CHILD).await;
@@ -127,20 +131,44 @@ async fn a_renamed_secret_rolls_the_workload_and_nothing_of_the_old_one_stays() 
 }
 
 #[tokio::test]
+async fn each_configuration_has_a_map_of_its_own_until_no_pod_of_it_is_wanted() {
+    let room = Room::new().await;
+    let controller = room.start_controller("maps");
+    room.apply(&minimal()).await.unwrap();
+    let first = room.until_config_maps(1).await.remove(0);
+    let old = room.until_pods(1).await.remove(0);
+    room.change(json!({"roleToRecipients": {"*": ["another"]}})).await;
+    room.until_config_maps(2).await;
+    let both = room.until_pods(2).await;
+    let new = both.iter().find(|pod| pod.uid() != old.uid()).unwrap();
+    let mounted = |pod: &Pod| {
+        let volumes = pod.spec.as_ref().unwrap().volumes.clone().unwrap();
+        volumes.into_iter().find_map(|volume| volume.config_map).unwrap().name
+    };
+    assert_eq!(mounted(&old), first.name_any());
+    assert_ne!(mounted(new), first.name_any());
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    room.say_of_pod(new, ready).await;
+    let left = room.until_config_maps(1).await.remove(0);
+    assert_eq!(mounted(new), left.name_any());
+    controller.stop().await;
+}
+
+#[tokio::test]
 async fn somebody_elses_object_of_that_name_is_left_alone_and_said() {
     let room = Room::new().await;
-    let theirs: ConfigMap =
-        serde_json::from_value(json!({"metadata": {"name": CHILD}, "data": {"key": "theirs"}})).unwrap();
-    room.api::<ConfigMap>().create(&kube::api::PostParams::default(), &theirs).await.unwrap();
+    let theirs: ServiceAccount =
+        serde_json::from_value(json!({"metadata": {"name": CHILD, "labels": {"team": "theirs"}}})).unwrap();
+    room.api::<ServiceAccount>().create(&kube::api::PostParams::default(), &theirs).await.unwrap();
     let controller = room.start_controller("taken");
     room.apply(&minimal()).await.unwrap();
     let status = room.until_ready_is("False", "NameTaken").await;
     assert_eq!(status.condition("Stalled").unwrap().status, "True");
-    assert!(status.condition("Ready").unwrap().message.starts_with(&format!("ConfigMap `{CHILD}` exists")));
-    let found = room.api::<ConfigMap>().get(CHILD).await.unwrap();
-    assert_eq!(found.data.unwrap()["key"], "theirs");
+    assert!(status.condition("Ready").unwrap().message.starts_with(&format!("ServiceAccount `{CHILD}` exists")));
+    let found = room.api::<ServiceAccount>().get(CHILD).await.unwrap();
+    assert_eq!(found.labels()["team"], "theirs");
     // It heals without anybody touching the object.
-    room.delete::<ConfigMap>(CHILD).await;
+    room.delete::<ServiceAccount>(CHILD).await;
     room.until_ready_is("Unknown", "Starting").await;
     controller.stop().await;
 }

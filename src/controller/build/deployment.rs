@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{REVISION_ANNOTATION, child_name, digest, labels, metadata, selector};
+use super::{REVISION_ANNOTATION, child_name, config_map, digest, labels, metadata, selector};
 use crate::controller::validate::{MountedKey, Owner, Pods, Validated};
 use crate::crd::{self, ImagePullPolicy};
 use crate::worker::config::mounts::{CONFIG_DIR, CONFIG_FILE, DIAG_PORT, POD_NAME_VARIABLE, REVISION_VARIABLE, Source};
@@ -30,7 +30,8 @@ const GRACE_PERIOD: i64 = 30;
 
 /// The Deployment; [`stamp`] completes it.
 pub(super) fn build(validated: &Validated, default_image: &str) -> Deployment {
-    let Validated { owner, suspend, config: _, file: _, mounts, pods } = validated;
+    let Validated { owner, suspend, config: _, file, mounts, pods } = validated;
+    let (volumes, volume_mounts) = volumes(config_map::name(owner, file), mounts);
     Deployment {
         metadata: metadata(owner),
         spec: Some(DeploymentSpec {
@@ -46,7 +47,7 @@ pub(super) fn build(validated: &Validated, default_image: &str) -> Deployment {
             }),
             revision_history_limit: Some(2),
             progress_deadline_seconds: Some(PROGRESS_DEADLINE),
-            template: template(owner, mounts, pods, default_image),
+            template: template(owner, pods, volumes, volume_mounts, default_image),
             ..DeploymentSpec::default()
         }),
         status: None,
@@ -87,14 +88,14 @@ fn label_selector(owner: &Owner) -> LabelSelector {
 
 fn template(
     owner: &Owner,
-    mounts: &BTreeMap<Source, Vec<MountedKey>>,
     pods: &Pods,
+    volumes: Vec<Volume>,
+    volume_mounts: Vec<VolumeMount>,
     default_image: &str,
 ) -> PodTemplateSpec {
     let written = &pods.written;
     let mut pod_labels = written.labels.clone();
     pod_labels.extend(labels(owner));
-    let (volumes, volume_mounts) = volumes(owner, mounts);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(pod_labels),
@@ -211,11 +212,11 @@ fn resources(written: &crd::Resources) -> ResourceRequirements {
     ResourceRequirements { requests: quantities(&written.requests), limits: quantities(&written.limits), claims: None }
 }
 
-/// Every volume may be missing: the worker then starts all the same, says what is missing, and takes it up when it appears.
-fn volumes(owner: &Owner, mounts: &BTreeMap<Source, Vec<MountedKey>>) -> (Vec<Volume>, Vec<VolumeMount>) {
+/// Every volume but the configuration may be missing: the worker then starts all the same, says what is missing, and takes it up when it appears.
+fn volumes(config_map: String, mounts: &BTreeMap<Source, Vec<MountedKey>>) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mut volumes = vec![Volume {
         name: "config".to_owned(),
-        config_map: Some(ConfigMapVolumeSource { name: child_name(owner), ..ConfigMapVolumeSource::default() }),
+        config_map: Some(ConfigMapVolumeSource { name: config_map, ..ConfigMapVolumeSource::default() }),
         ..Volume::default()
     }];
     let mut volume_mounts = vec![mount("config", CONFIG_DIR.to_owned())];

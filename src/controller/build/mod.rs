@@ -78,7 +78,7 @@ pub enum Error {
 pub fn build(validated: &Validated, default_image: &str) -> Result<Resources<Prepared>, Error> {
     let Validated { owner, suspend: _, config: _, file, mounts: _, pods } = validated;
     let mut deployment = deployment::build(validated, default_image);
-    let revision = revision(file, &deployment)?;
+    let revision = revision(&deployment)?;
     deployment::stamp(&mut deployment, &revision);
     Ok(Resources {
         service_account: stamped(rbac::service_account(owner, &pods.written.service_account))?,
@@ -92,16 +92,17 @@ pub fn build(validated: &Validated, default_image: &str) -> Result<Resources<Pre
     })
 }
 
-/// The name of everything that belongs to one object.
+/// The name of everything that belongs to one object; that of its ConfigMap goes on with a digest.
 #[must_use]
 pub fn child_name(owner: &Owner) -> String {
     format!("slack-access-{}", owner.name)
 }
 
-/// Names what the pods run with. The number of replicas is not part of it: scaling replaces no pod.
-fn revision(config: &str, deployment: &Deployment) -> Result<String, serde_json::Error> {
+/// Names what the pods run with: the template, and with it the map of the configuration, which is named after its text. The number
+/// of replicas is not part of it: scaling replaces no pod.
+fn revision(deployment: &Deployment) -> Result<String, serde_json::Error> {
     let template = deployment.spec.as_ref().map(|spec| &spec.template);
-    Ok(digest([config.as_bytes(), &serde_json::to_vec(&template)?]))
+    Ok(digest([serde_json::to_vec(&template)?.as_slice()]))
 }
 
 /// A short name for what `parts` hold together.

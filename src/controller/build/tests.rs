@@ -38,7 +38,9 @@ fn everything_is_owned_by_the_object_and_found_by_its_label() {
         deployment.metadata,
         disruption_budget.metadata,
     ] {
-        assert_eq!(metadata.name.as_deref(), Some("slack-access-slack"));
+        let name = metadata.name.unwrap();
+        let digest = name.strip_prefix("slack-access-slack").unwrap();
+        assert!(digest.is_empty() || digest.len() == 17, "{name}");
         assert_eq!(metadata.labels.unwrap()[MANAGED_BY_LABEL], MANAGED_BY);
         let owners = metadata.owner_references.unwrap();
         assert_eq!((owners.len(), owners[0].controller), (1, Some(true)));
@@ -80,6 +82,21 @@ fn what_the_worker_runs_with_names_the_revision_and_nothing_else_does() {
         "workload: {image: 'x:2'}",
     ] {
         assert_ne!(before, revision(change), "{change}");
+    }
+}
+
+#[test]
+fn each_configuration_has_a_map_of_its_own_which_the_pods_mount() {
+    let before = built(&minimal());
+    let after = built(&minimal_with("log: {severity: debug}"));
+    let scaled = built(&minimal_with("workload: {replicas: 3}"));
+    assert_eq!(before.config_map.immutable, Some(true));
+    assert_ne!(before.config_map.metadata.name, after.config_map.metadata.name);
+    assert_eq!(before.config_map.metadata.name, scaled.config_map.metadata.name);
+    for resources in [before, after] {
+        let pod = resources.deployment.spec.unwrap().template.spec.unwrap();
+        let mounted = pod.volumes.unwrap().into_iter().find_map(|volume| volume.config_map).unwrap();
+        assert_eq!(Some(mounted.name), resources.config_map.metadata.name);
     }
 }
 
