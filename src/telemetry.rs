@@ -209,14 +209,15 @@ impl Output {
     }
 }
 
-/// Libraries speak one step quieter than we do: their debug lines are about bytes.
+/// Libraries speak one step quieter than we do: their debug lines are about bytes. kube says every failed call as an error of its
+/// own, beside what we say of it.
 ///
 /// `Targets` knows no directives for spans or fields, of which we log none; what does keeps a regex engine in memory.
 fn filter(severity: Severity, directives: Option<&str>) -> Result<Targets, Error> {
     let own = match severity {
-        Severity::Error => "error",
-        Severity::Warn => "warn,slack_access_operator=warn",
-        Severity::Info => "warn,slack_access_operator=info",
+        Severity::Error => "error,kube_client::client::builder=off",
+        Severity::Warn => "warn,kube_client::client::builder=off,slack_access_operator=warn",
+        Severity::Info => "warn,kube_client::client::builder=off,slack_access_operator=info",
         Severity::Debug => "info,slack_access_operator=debug",
     };
     Ok(directives.unwrap_or(own).parse()?)

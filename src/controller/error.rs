@@ -1,5 +1,7 @@
 //! Why a reconciliation did not reach its end.
 
+use std::error::Error as _;
+
 use kube::runtime::watcher;
 
 use super::{build, validate};
@@ -95,17 +97,27 @@ pub fn of_watch(error: &watcher::Error) -> String {
     }
 }
 
-/// What the API said, without the debugging form that kube adds.
+/// What the API said, without the debugging form that kube adds; where it said nothing, the innermost cause too: why nobody
+/// answered.
 fn plain(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let text = error.to_string();
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    match causes.last().map(ToString::to_string) {
+        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+        _ => text,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no answer")]
+    struct Unanswered(#[source] std::io::Error);
 
     #[test]
     fn a_broken_watch_is_said_in_the_words_of_the_api() {
@@ -114,5 +126,9 @@ mod tests {
         assert_eq!(of_watch(&error), "cannot list: pods is forbidden: no list");
         let error = watcher::Error::WatchError(Box::new(status));
         assert_eq!(of_watch(&error), "the API server ended the watch: pods is forbidden: no list");
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = kube::Error::Service(Box::new(std::io::Error::other(Unanswered(refused))));
+        let said = of_watch(&watcher::Error::WatchStartFailed(error));
+        assert!(said.starts_with("cannot watch: ") && said.ends_with("no answer: connection refused"), "{said}");
     }
 }
