@@ -4,9 +4,9 @@ mod auth_restart;
 mod burst;
 mod down;
 mod killed;
+mod single;
 mod size;
 mod slack_errors;
-mod slow_slack;
 mod start;
 mod thousand;
 
@@ -28,6 +28,7 @@ pub(crate) enum Figure {
     Size,
     Start,
     Thousand,
+    Single,
     SlowSlack,
     Burst,
     Down,
@@ -37,10 +38,11 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Size,
         Self::Start,
         Self::Thousand,
+        Self::Single,
         Self::SlowSlack,
         Self::Burst,
         Self::Down,
@@ -55,7 +57,8 @@ impl Figure {
             Self::Size => size::measure(side),
             Self::Start => start::measure(side).await,
             Self::Thousand => thousand::measure(side).await,
-            Self::SlowSlack => slow_slack::measure(side).await,
+            Self::Single => single::measure(side).await,
+            Self::SlowSlack => single::measure_slow(side).await,
             Self::Burst => burst::measure(side).await,
             Self::Down => down::measure(side).await,
             Self::Killed => killed::measure(side).await,
@@ -71,7 +74,8 @@ impl fmt::Display for Figure {
             Self::Size => "size of the binary",
             Self::Start => "time to ready",
             Self::Thousand => "1,000 notifications",
-            Self::SlowSlack => "300 notifications, Slack takes 100 ms a call",
+            Self::Single => "200 notifications, one at a time",
+            Self::SlowSlack => "the same, Slack takes 100 ms a call",
             Self::Burst => "a burst of 500 at one message a second",
             Self::Down => "20 requests while down",
             Self::Killed => "killed in a burst of 500",

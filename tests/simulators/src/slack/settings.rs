@@ -27,7 +27,7 @@ impl Default for Limits {
             per_method: BTreeMap::new(),
             channel_burst: 1,
             workspace_per_minute: 300,
-            grace: Duration::from_millis(150),
+            grace: Duration::from_millis(300),
         }
     }
 }
