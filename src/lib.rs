@@ -14,6 +14,7 @@
 
 pub mod admin;
 pub mod backoff;
+mod cause;
 pub mod cli;
 pub mod controller;
 pub mod crd;

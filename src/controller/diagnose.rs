@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStateRunning, ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 
 use super::build::{CONTAINER, REVISION_ANNOTATION};
@@ -55,7 +56,12 @@ fn of_revision<'a>(pods: &'a [Pod], revision: &'a str) -> impl Iterator<Item = &
 }
 
 fn is_of_revision(pod: &Pod, revision: &str) -> bool {
-    pod.annotations().get(REVISION_ANNOTATION).is_some_and(|found| found == revision)
+    is_annotated(&pod.metadata, revision)
+}
+
+fn is_annotated(metadata: &ObjectMeta, revision: &str) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(REVISION_ANNOTATION)).is_some_and(|found| found == revision)
 }
 
 fn is_leaving(pod: &Pod) -> bool {
@@ -73,15 +79,36 @@ fn running(pod: &Pod) -> Option<(&ContainerStatus, &ContainerStateRunning)> {
     Some((worker, worker.state.as_ref()?.running.as_ref()?))
 }
 
+/// How far a Deployment has come: numbers of pods.
+pub struct Rollout {
+    /// Wanted.
+    pub wanted: i32,
+    /// Made from the present template.
+    pub updated: i32,
+    /// Ready, of whatever template.
+    pub available: i32,
+    /// There, of whatever template, without those that are being deleted.
+    pub all: i32,
+}
+
+/// What Kubernetes says of the rollout; `None` before it has said anything.
+pub fn rollout(deployment: &Deployment) -> Option<Rollout> {
+    let status = deployment.status.as_ref()?;
+    Some(Rollout {
+        wanted: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+        updated: status.updated_replicas.unwrap_or_default(),
+        available: status.available_replicas.unwrap_or_default(),
+        all: status.replicas.unwrap_or_default(),
+    })
+}
+
 /// Whether as many pods of this revision as are wanted are available, and no others are wanted.
 pub fn is_rolled_out(deployment: &Deployment, revision: &str) -> bool {
-    let (Some(spec), Some(status)) = (&deployment.spec, &deployment.status) else { return false };
-    let made_from = spec.template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
-    let is_current = made_from.and_then(|found| found.get(REVISION_ANNOTATION)).is_some_and(|found| found == revision);
-    let is_seen = status.observed_generation >= deployment.metadata.generation;
-    let wanted = spec.replicas.unwrap_or(1);
-    let [updated, available, all] =
-        [status.updated_replicas, status.available_replicas, status.replicas].map(Option::unwrap_or_default);
+    let Some(Rollout { wanted, updated, available, all }) = rollout(deployment) else { return false };
+    let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+    let is_current = template.is_some_and(|metadata| is_annotated(metadata, revision));
+    let is_seen =
+        deployment.status.as_ref().and_then(|status| status.observed_generation) >= deployment.metadata.generation;
     is_current && is_seen && updated >= wanted && available >= wanted && all <= wanted
 }
 

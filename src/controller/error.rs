@@ -1,10 +1,9 @@
 //! Why a reconciliation did not reach its end.
 
-use std::error::Error as _;
-
 use kube::runtime::watcher;
 
 use super::{build, validate};
+use crate::cause::with_innermost;
 use crate::crd::reason;
 
 /// Why a reconciliation did not reach its end. Everything here is also said in the object's status.
@@ -100,14 +99,9 @@ pub fn of_watch(error: &watcher::Error) -> String {
 /// What the API said, without the debugging form that kube adds; where it said nothing, the innermost cause too: why nobody
 /// answered.
 fn plain(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return status.message.clone();
-    }
-    let text = error.to_string();
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    match causes.last().map(ToString::to_string) {
-        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
-        _ => text,
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => with_innermost(other.to_string(), other),
     }
 }
 

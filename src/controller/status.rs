@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::build::{Applied, Resources};
-use super::diagnose::{self, Problem};
+use super::diagnose::{self, Problem, Rollout};
 use super::error::Error;
 use super::memory::Pulse;
 use crate::crd::SlackAccessPluginStatus;
@@ -262,15 +262,10 @@ const ENDING: &str = "the new configuration works; a worker of the earlier one i
 
 /// Whether the Deployment is still on its way although one worker already works.
 fn rollout(resources: &Resources<Applied>, problem: Option<Problem>) -> Option<(&'static str, String)> {
-    let Deployment { spec, status, .. } = &resources.deployment;
-    let status = status.as_ref()?;
+    let Rollout { wanted, updated, available, all } = diagnose::rollout(&resources.deployment)?;
     if diagnose::is_rolled_out(&resources.deployment, &resources.revision) {
         return None;
     }
-    let wanted = spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let updated = status.updated_replicas.unwrap_or_default();
-    let available = status.available_replicas.unwrap_or_default();
-    let all = status.replicas.unwrap_or_default();
     Some(match problem {
         Some(problem) => (problem.reason, problem.message),
         None if all > updated && updated >= wanted => (reason::ROLLING_OUT, ENDING.to_owned()),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use crate::cause::with_innermost;
+
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
 #[error("Teleport's {method} failed: {message} ({kind})")]
@@ -86,26 +88,14 @@ const CUT_OFF: &str = "without sending TLS close_notify";
 
 /// The status message; for transport failures also the innermost cause, which says what really happened.
 fn describe(status: &Status) -> String {
-    let mut message = status.message().to_owned();
-    let mut source = std::error::Error::source(status);
-    let mut innermost = None;
-    while let Some(error) = source {
-        innermost = Some(error.to_string());
-        source = error.source();
-    }
-    if let Some(cause) = innermost.filter(|cause| !message.contains(cause.as_str())) {
-        if !message.is_empty() {
-            message.push_str(": ");
-        }
-        message.push_str(&cause);
-    }
-    if message.contains(CUT_OFF) {
-        return "the server closed the connection".to_owned();
-    }
+    let message = with_innermost(status.message().to_owned(), status);
     if message.is_empty() {
-        status.code().description().clone_into(&mut message);
+        status.code().description().to_owned()
+    } else if message.contains(CUT_OFF) {
+        "the server closed the connection".to_owned()
+    } else {
+        message
     }
-    message
 }
 
 #[cfg(test)]

@@ -145,24 +145,34 @@ impl Room {
         found
     }
 
-    /// The pods of `slack` once there are so many.
-    pub async fn until_pods(&self, number: usize) -> Vec<Pod> {
+    /// What carries the label of `slack`.
+    async fn labelled<K>(&self) -> Vec<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
         let ours = ListParams::default().labels("slackaccess.dev/plugin=slack");
-        eventually(&format!("{number} pods"), async || {
-            let pods = self.api::<Pod>().list(&ours).await.unwrap().items;
-            (pods.len() == number).then_some(pods)
+        self.api::<K>().list(&ours).await.unwrap().items
+    }
+
+    /// The objects of a kind that carry the label of `slack`, once there are so many.
+    async fn until_labelled<K>(&self, number: usize) -> Vec<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        eventually(&format!("{number} objects of the kind {}", K::kind(&())), async || {
+            Some(self.labelled().await).filter(|found| found.len() == number)
         })
         .await
     }
 
+    /// The pods of `slack` once there are so many.
+    pub async fn until_pods(&self, number: usize) -> Vec<Pod> {
+        self.until_labelled(number).await
+    }
+
     /// The configurations of `slack` once there are so many.
     pub async fn until_config_maps(&self, number: usize) -> Vec<ConfigMap> {
-        let ours = ListParams::default().labels("slackaccess.dev/plugin=slack");
-        eventually(&format!("{number} ConfigMaps"), async || {
-            let maps = self.api::<ConfigMap>().list(&ours).await.unwrap().items;
-            (maps.len() == number).then_some(maps)
-        })
-        .await
+        self.until_labelled(number).await
     }
 
     /// Says of a pod what a kubelet would.
@@ -184,9 +194,8 @@ impl Room {
 
     /// A pod of this revision, as it is once its worker runs.
     pub async fn running_pod(&self, hash: &str) -> Pod {
-        let ours = ListParams::default().labels("slackaccess.dev/plugin=slack");
         let pod = eventually("a pod of this revision", async || {
-            let pods = self.api::<Pod>().list(&ours).await.unwrap().items;
+            let pods = self.labelled::<Pod>().await;
             pods.into_iter().find(|pod| pod.annotations().get("slackaccess.dev/revision").is_some_and(|of| of == hash))
         })
         .await;

@@ -13,14 +13,10 @@ use super::{child_name, digest, metadata};
 use crate::controller::validate::Owner;
 use crate::worker::config::mounts::CONFIG_FILE;
 
-/// The name of the map that holds this text.
-pub(super) fn name(owner: &Owner, text: &str) -> String {
-    format!("{}-{}", child_name(owner), digest([text.as_bytes()]))
-}
-
 pub(super) fn build(owner: &Owner, text: String) -> ConfigMap {
+    let name = format!("{}-{}", child_name(owner), digest([text.as_bytes()]));
     ConfigMap {
-        metadata: ObjectMeta { name: Some(name(owner, &text)), ..metadata(owner) },
+        metadata: ObjectMeta { name: Some(name), ..metadata(owner) },
         data: Some(BTreeMap::from([(CONFIG_FILE.to_owned(), text)])),
         immutable: Some(true),
         ..ConfigMap::default()

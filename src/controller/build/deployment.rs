@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{REVISION_ANNOTATION, child_name, config_map, digest, labels, metadata, selector};
+use super::{REVISION_ANNOTATION, child_name, digest, labels, metadata, selector};
 use crate::controller::validate::{MountedKey, Owner, Pods, Validated};
 use crate::crd::{self, ImagePullPolicy};
 use crate::worker::config::mounts::{CONFIG_DIR, CONFIG_FILE, DIAG_PORT, POD_NAME_VARIABLE, REVISION_VARIABLE, Source};
@@ -28,10 +28,10 @@ const PROGRESS_DEADLINE: i32 = 120;
 /// How long a worker has to hand over what is in flight, in seconds.
 const GRACE_PERIOD: i64 = 30;
 
-/// The Deployment; [`stamp`] completes it.
-pub(super) fn build(validated: &Validated, default_image: &str) -> Deployment {
-    let Validated { owner, suspend, config: _, file, mounts, pods } = validated;
-    let (volumes, volume_mounts) = volumes(config_map::name(owner, file), mounts);
+/// The Deployment, with the configuration that this map holds; [`stamp`] completes it.
+pub(super) fn build(validated: &Validated, config_map: String, default_image: &str) -> Deployment {
+    let Validated { owner, suspend, config: _, file: _, mounts, pods } = validated;
+    let (volumes, volume_mounts) = volumes(config_map, mounts);
     Deployment {
         metadata: metadata(owner),
         spec: Some(DeploymentSpec {
@@ -212,7 +212,8 @@ fn resources(written: &crd::Resources) -> ResourceRequirements {
     ResourceRequirements { requests: quantities(&written.requests), limits: quantities(&written.limits), claims: None }
 }
 
-/// Every volume but the configuration may be missing: the worker then starts all the same, says what is missing, and takes it up when it appears.
+/// Every volume but the configuration may be missing: the worker then starts all the same, says what is missing, and takes it up
+/// when it appears.
 fn volumes(config_map: String, mounts: &BTreeMap<Source, Vec<MountedKey>>) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mut volumes = vec![Volume {
         name: "config".to_owned(),

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::Resource;
+use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -77,14 +77,15 @@ pub enum Error {
 /// Builds everything. `default_image` is used where the object does not name one.
 pub fn build(validated: &Validated, default_image: &str) -> Result<Resources<Prepared>, Error> {
     let Validated { owner, suspend: _, config: _, file, mounts: _, pods } = validated;
-    let mut deployment = deployment::build(validated, default_image);
+    let config_map = config_map::build(owner, file.clone());
+    let mut deployment = deployment::build(validated, config_map.name_any(), default_image);
     let revision = revision(&deployment)?;
     deployment::stamp(&mut deployment, &revision);
     Ok(Resources {
         service_account: stamped(rbac::service_account(owner, &pods.written.service_account))?,
         role: stamped(rbac::role(owner))?,
         role_binding: stamped(rbac::role_binding(owner))?,
-        config_map: stamped(config_map::build(owner, file.clone()))?,
+        config_map: stamped(config_map)?,
         deployment: stamped(deployment)?,
         disruption_budget: deployment::disruption_budget(owner, pods.written.replicas).map(stamped).transpose()?,
         revision,

@@ -30,17 +30,18 @@ fn everything_is_owned_by_the_object_and_found_by_its_label() {
         state: _,
     } = built(&minimal_with("workload: {replicas: 2}"));
     let disruption_budget = disruption_budget.unwrap();
-    for metadata in [
-        service_account.metadata,
-        role.metadata,
-        role_binding.metadata,
-        config_map.metadata,
-        deployment.metadata,
-        disruption_budget.metadata,
+    let digest = digest([config_map.data.as_ref().unwrap()["worker.toml"].as_bytes()]);
+    let of_map = format!("slack-access-slack-{digest}");
+    let name = "slack-access-slack";
+    for (metadata, name) in [
+        (service_account.metadata, name),
+        (role.metadata, name),
+        (role_binding.metadata, name),
+        (config_map.metadata, of_map.as_str()),
+        (deployment.metadata, name),
+        (disruption_budget.metadata, name),
     ] {
-        let name = metadata.name.unwrap();
-        let digest = name.strip_prefix("slack-access-slack").unwrap();
-        assert!(digest.is_empty() || digest.len() == 17, "{name}");
+        assert_eq!(metadata.name.as_deref(), Some(name));
         assert_eq!(metadata.labels.unwrap()[MANAGED_BY_LABEL], MANAGED_BY);
         let owners = metadata.owner_references.unwrap();
         assert_eq!((owners.len(), owners[0].controller), (1, Some(true)));
