@@ -1,9 +1,10 @@
 //! What every step has at hand: the node, the world outside, and looks at the objects of interest.
 
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -33,6 +34,7 @@ pub(crate) struct Journey {
     pub(crate) outside: Outside,
     /// Where commands are run: the project's folders as the README expects them, and the files of a user.
     home: TempDir,
+    starting: Mutex<Range<usize>>,
 }
 
 impl Journey {
@@ -43,7 +45,7 @@ impl Journey {
         for folder in ["charts", "manifests"] {
             symlink(project().join(folder), home.path().join(folder)).unwrap();
         }
-        let journey = Self { node: Arc::new(node), outside, home };
+        let journey = Self { node: Arc::new(node), outside, home, starting: Mutex::default() };
         journey.load_image();
         journey.sign_identity(Duration::from_hours(24));
         journey
@@ -138,6 +140,20 @@ impl Journey {
         })
         .await;
         found
+    }
+
+    /// Starts the API server again and waits until it is ready.
+    pub(crate) async fn bring_api_server_back(&self) {
+        let before = self.node.audit().len();
+        self.node.start_api_server();
+        self.until("the API server is ready", async || self.try_shell("kubectl get --raw /readyz").await.is_ok()).await;
+        *self.starting.lock().unwrap() = before..self.node.audit().len();
+    }
+
+    /// The entries of the audit log from the time when the API server was not ready yet: it answers before it has read who may do
+    /// what, and refuses everybody until then.
+    pub(crate) fn api_server_was_starting(&self) -> Range<usize> {
+        self.starting.lock().unwrap().clone()
     }
 
     /// The pods with a label, without those that are on their way out.

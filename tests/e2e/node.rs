@@ -61,14 +61,14 @@ impl Node {
         self.control("load", archive.as_os_str());
     }
 
-    /// Takes a part of the node away (`kube-apiserver`, `kubelet`…).
-    pub(crate) fn take_away(&self, part: &str) {
-        self.control("stop", part.as_ref());
+    /// Takes the API server away.
+    pub(crate) fn take_api_server_away(&self) {
+        self.control("stop", "kube-apiserver".as_ref());
     }
 
-    /// Brings it back.
-    pub(crate) fn bring_back(&self, part: &str) {
-        self.control("start", part.as_ref());
+    /// Starts it again; it is ready a while later.
+    pub(crate) fn start_api_server(&self) {
+        self.control("start", "kube-apiserver".as_ref());
     }
 
     /// Runs one line of a shell in a folder, with kubectl and helm that speak to this node.
