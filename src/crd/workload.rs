@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{EnvVar, Toleration};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Settings of the worker's pods. Every one may be left out.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -34,6 +34,7 @@ pub struct Workload {
     pub resources: Option<Resources>,
     /// Labels that a node must have.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "labels")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that the pods tolerate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -66,16 +67,11 @@ pub struct Workload {
     pub env: Vec<EnvVar>,
     /// More labels of the pods. Those of the operator itself cannot be replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(
-        extend("maxProperties" = 64),
-        extend("x-kubernetes-validations" = [{
-            "rule": "self.all(label, !label.startsWith('app.kubernetes.io/') && !label.startsWith('slackaccess.dev/'))",
-            "message": "labels that start with app.kubernetes.io/ or slackaccess.dev/ are the operator's",
-        }])
-    )]
+    #[schemars(schema_with = "pod_labels")]
     pub labels: BTreeMap<String, String>,
     /// More annotations of the pods.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations")]
     pub annotations: BTreeMap<String, String>,
     /// The ServiceAccount of the pods. It is made by the operator.
     #[serde(skip_serializing_if = "ServiceAccountSettings::is_empty")]
@@ -154,6 +150,7 @@ pub struct Resources {
 pub struct ServiceAccountSettings {
     /// Annotations, for clouds that grant rights by them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -169,6 +166,48 @@ fn quantities(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-int-or-string": true,
         "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
     }})
+}
+
+/// What Kubernetes takes for a label's or an annotation's key (its docs: labels and selectors, syntax and character set).
+fn qualified_keys() -> Value {
+    json!({
+        "rule": r"self.all(key, key.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$'))",
+        "message": "a key is not one that Kubernetes takes: at most 63 letters, digits, '-', '_' and '.' between letters or digits, with or without a DNS name and '/' before them",
+    })
+}
+
+fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string"},
+        "x-kubernetes-validations": [qualified_keys()],
+    })
+}
+
+fn labels_with(rules: &[Value]) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 63,
+            "pattern": "^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$",
+        },
+        "x-kubernetes-validations": rules,
+    })
+}
+
+fn labels(_: &mut SchemaGenerator) -> Schema {
+    labels_with(&[qualified_keys()])
+}
+
+fn pod_labels(_: &mut SchemaGenerator) -> Schema {
+    let ours = json!({
+        "rule": "self.all(label, !label.startsWith('app.kubernetes.io/') && !label.startsWith('slackaccess.dev/'))",
+        "message": "labels that start with app.kubernetes.io/ or slackaccess.dev/ are the operator's",
+    });
+    labels_with(&[qualified_keys(), ours])
 }
 
 /// Affinity and topology spread are passed on to the pod after the controller has read them strictly: their schemas would be

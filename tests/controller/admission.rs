@@ -40,6 +40,7 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/teleport/address", json!("teleport.example.com:0")), "between 1 and 65535"),
         (with("/spec/teleport/address", json!("teleport.example.com:70000")), "between 1 and 65535"),
         (with("/spec/teleport/address", json!("teleport..example.com:443")), "must be host:port"),
+        (with("/spec/teleport/address", json!("[::::]:443")), "must be host:port"),
         (with("/spec/teleport/caBundle", json!({})), "exactly one of configMapRef and secretRef"),
         (with("/spec/slack/apiUrl", json!("ftp://slack.example.com/api/")), "must be an https:// address"),
         (with("/spec/slack/apiUrl", json!("slack.com/api")), "must be an https:// address"),
@@ -67,6 +68,14 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/workload", json!({"env": [{"name": "A"}, {"name": "A"}]})), "duplicate entries"),
         (with("/spec/workload", json!({"env": [{"name": "SLACK_ACCESS_OPERATOR_POD"}]})), "are the operator's"),
         (with("/spec/workload", json!({"labels": {"slackaccess.dev/plugin": "other"}})), "are the operator's"),
+        (with("/spec/workload", json!({"labels": {"team": "data & tools"}})), "spec.workload.labels.team"),
+        (with("/spec/workload", json!({"labels": {"the team": "data"}})), "a key is not one that Kubernetes takes"),
+        (with("/spec/workload", json!({"annotations": {"a/b/c": ""}})), "a key is not one that Kubernetes takes"),
+        (with("/spec/workload", json!({"nodeSelector": {"disk": "-"}})), "spec.workload.nodeSelector.disk"),
+        (
+            with("/spec/workload", json!({"serviceAccount": {"annotations": {"": "x"}}})),
+            "a key is not one that Kubernetes takes",
+        ),
         (
             with("/spec/workload", json!({"resources": {"limits": {"cpu": "lots"}}})),
             "spec.workload.resources.limits.cpu",
@@ -96,6 +105,14 @@ async fn what_works_is_not_refused() {
         with(
             "/spec/workload",
             json!({"resources": {"limits": {"cpu": 1, "memory": "64Mi"}, "requests": {"cpu": "0.5"}}, "affinity": {"nodeAffinity": {}}}),
+        ),
+        with(
+            "/spec/workload",
+            json!({
+                "labels": {"team": "data", "example.com/cost-center": ""},
+                "annotations": {"prometheus.io/scrape": "true", "note": "anything: \n& more"},
+                "nodeSelector": {"kubernetes.io/arch": "arm64"},
+            }),
         ),
         with("/metadata/name", json!("n".repeat(45))),
     ];

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 /// What goes wrong. The simulators apply those that make sense for them and refuse the rest when they are injected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,9 +194,12 @@ struct Injected {
 }
 
 impl Injected {
+    fn end(&self) -> Option<Instant> {
+        self.fault.for_millis.map(|millis| self.since + Duration::from_millis(millis))
+    }
+
     fn expired(&self) -> bool {
-        self.fault.count == Some(0)
-            || self.fault.for_millis.is_some_and(|millis| self.since.elapsed() >= Duration::from_millis(millis))
+        self.fault.count == Some(0) || self.end().is_some_and(|end| end <= Instant::now())
     }
 }
 
@@ -207,40 +211,65 @@ struct State {
 
 /// The faults that are injected into one simulator. Clones share them.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<State>>);
+pub struct Faults {
+    state: Arc<Mutex<State>>,
+    changes: watch::Sender<u64>,
+}
 
 impl Faults {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// None yet. Whoever waits for changes of the simulator is woken when they change.
+    pub(crate) fn of(changes: watch::Sender<u64>) -> Self {
+        Self { state: Arc::default(), changes }
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.injected.retain(|injected| !injected.expired());
+        look(&mut state)
+    }
+
+    fn write<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let result = self.read(change);
+        self.tell();
+        result
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|number| *number += 1);
     }
 
     /// Adds a fault and returns its number, by which it can be removed.
     pub fn inject(&self, fault: Fault) -> u64 {
-        let mut state = self.state();
-        state.next_id += 1;
-        let id = state.next_id;
-        state.injected.push(Injected { id, fault, since: Instant::now() });
-        id
+        self.write(|state| {
+            state.next_id += 1;
+            let id = state.next_id;
+            state.injected.push(Injected { id, fault, since: Instant::now() });
+            id
+        })
     }
 
     /// Removes one fault; false when there is none of this number.
     pub fn remove(&self, id: u64) -> bool {
-        let mut state = self.state();
-        let before = state.injected.len();
-        state.injected.retain(|injected| injected.id != id);
-        state.injected.len() != before
+        self.write(|state| {
+            let before = state.injected.len();
+            state.injected.retain(|injected| injected.id != id);
+            state.injected.len() != before
+        })
     }
 
     /// Removes all faults.
     pub fn clear(&self) {
-        self.state().injected.clear();
+        self.write(|state| state.injected.clear());
     }
 
     /// The faults still in force, with their numbers, oldest first.
     pub fn list(&self) -> Vec<(u64, Fault)> {
-        let mut state = self.state();
-        state.injected.retain(|injected| !injected.expired());
-        state.injected.iter().map(|injected| (injected.id, injected.fault.clone())).collect()
+        self.read(|state| state.injected.iter().map(|injected| (injected.id, injected.fault.clone())).collect())
+    }
+
+    /// When the next of them ends by itself.
+    pub fn next_end(&self) -> Option<Instant> {
+        self.read(|state| state.injected.iter().filter_map(Injected::end).min())
     }
 
     /// The effect for the next call of `method`, if any: the oldest matching fault, which this call uses up by one.
@@ -260,25 +289,29 @@ impl Faults {
         args: impl Fn() -> String,
         applies: impl Fn(&Effect) -> bool,
     ) -> Option<Effect> {
-        let mut state = self.state();
-        state.injected.retain(|injected| !injected.expired());
-        for injected in &mut state.injected {
-            if !injected.fault.matches(method) || !applies(&injected.fault.effect) {
-                continue;
+        let effect = self.read(|state| {
+            let fits = |fault: &Fault| {
+                fault.matches(method)
+                    && applies(&fault.effect)
+                    && fault.only.as_ref().is_none_or(|text| args().contains(text))
+            };
+            for Injected { fault, .. } in &mut state.injected {
+                if !fits(fault) {
+                    continue;
+                }
+                if fault.skip > 0 {
+                    fault.skip -= 1;
+                    continue;
+                }
+                if let Some(count) = &mut fault.count {
+                    *count -= 1;
+                }
+                return Some(fault.effect.clone());
             }
-            if injected.fault.only.as_ref().is_some_and(|text| !args().contains(text)) {
-                continue;
-            }
-            if injected.fault.skip > 0 {
-                injected.fault.skip -= 1;
-                continue;
-            }
-            if let Some(count) = &mut injected.fault.count {
-                *count -= 1;
-            }
-            return Some(injected.fault.effect.clone());
-        }
-        None
+            None
+        })?;
+        self.tell();
+        Some(effect)
     }
 }
 
@@ -301,6 +334,32 @@ mod tests {
         faults.inject(Fault::once("a", Effect::Hang));
         assert_eq!(faults.take("b"), None);
         assert_eq!(faults.take("a"), Some(Effect::Hang));
+    }
+
+    #[test]
+    fn whoever_waits_is_told_when_a_fault_comes_is_used_up_and_goes() {
+        let changes = watch::Sender::new(0);
+        let faults = Faults::of(changes.clone());
+        let id = faults.inject(Fault::always("a", Effect::Hang));
+        faults.inject(Fault::once("b", Effect::Hang));
+        assert_eq!(*changes.borrow(), 2);
+        assert!(faults.take("c").is_none());
+        assert_eq!(*changes.borrow(), 2, "nothing happened");
+        assert!(faults.take("b").is_some());
+        assert!(faults.remove(id));
+        assert_eq!(*changes.borrow(), 4);
+        assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn a_fault_for_a_while_says_when_it_ends() {
+        let faults = Faults::default();
+        faults.inject(Fault::always("a", Effect::Hang));
+        assert_eq!(faults.next_end(), None);
+        let before = Instant::now();
+        faults.inject(Fault::during("a", Duration::from_mins(1), Effect::Hang));
+        let begin = faults.next_end().unwrap().checked_sub(Duration::from_mins(1)).unwrap();
+        assert!(begin >= before && begin <= Instant::now());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Shared, calls::Reader};
+use crate::faults::Faults;
 
 /// So that a burst of changes is one event.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -86,10 +87,14 @@ impl Watcher {
 
     /// Which of the three changed, after a pause in which more may.
     async fn changed(&mut self) -> Option<[bool; 3]> {
+        // A fault that ends by itself is a change that nobody tells of.
+        let (slack_heals, teleport_heals) = (end(self.shared.slack.faults()), end(self.shared.teleport.faults()));
         let (changed, [slack, teleport, worker]) = tokio::select! {
             changed = self.slack.changed() => (changed, [true, false, false]),
             changed = self.teleport.changed() => (changed, [false, true, false]),
             changed = self.worker.changed() => (changed, [false, false, true]),
+            () = slack_heals => (Ok(()), [true, false, false]),
+            () = teleport_heals => (Ok(()), [false, true, false]),
         };
         changed.ok()?;
         tokio::time::sleep(PAUSE).await;
@@ -111,6 +116,17 @@ impl Watcher {
             state.insert("is_up".to_owned(), json!(self.shared.teleport_is_up.load(Ordering::Relaxed)));
         }
         state
+    }
+}
+
+/// Waits until the next of the faults is over.
+fn end(faults: &Faults) -> impl Future<Output = ()> + use<> {
+    let end = faults.next_end();
+    async move {
+        match end {
+            Some(end) => tokio::time::sleep_until(end.into()).await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -59,10 +59,11 @@ pub const SOCKET: &str = "socket";
 
 impl Handle {
     pub(super) fn new(world: World) -> Self {
+        let version = watch::Sender::new(0);
         Self(Arc::new(Shared {
             world: Mutex::new(world),
-            version: watch::Sender::new(0),
-            faults: Faults::default(),
+            faults: Faults::of(version.clone()),
+            version,
             base: OnceLock::new(),
             stop: CancellationToken::new(),
         }))
@@ -79,12 +80,8 @@ impl Handle {
     /// Changes the world and tells everybody who waits for changes.
     pub(super) fn write<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let result = change(&mut self.lock());
-        self.touch();
-        result
-    }
-
-    fn touch(&self) {
         self.0.version.send_modify(|version| *version += 1);
+        result
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -237,9 +234,7 @@ impl Handle {
         if let Some(remedy) = remedy {
             return Err(UnfitFault { effect: fault.effect.name(), method: fault.method, remedy });
         }
-        let id = self.0.faults.inject(fault);
-        self.touch();
-        Ok(id)
+        Ok(self.0.faults.inject(fault))
     }
 
     /// Changes settings while the server runs.

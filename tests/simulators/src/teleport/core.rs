@@ -20,12 +20,13 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: Config) -> Self {
+        let changes = watch::Sender::new(0);
         Self {
             state: Arc::new(Mutex::new(State::new(&config))),
             config: Arc::new(config),
-            faults: Faults::default(),
+            faults: Faults::of(changes.clone()),
             journal: Journal::default(),
-            changes: watch::Sender::new(0),
+            changes,
             proxy: Arc::default(),
         }
     }
