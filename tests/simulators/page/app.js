@@ -2,6 +2,7 @@
 
 import { byId, complain } from "./dom.js";
 import * as faults from "./faults.js";
+import * as modal from "./modal.js";
 import * as news from "./news.js";
 import * as slack from "./slack.js";
 import { connect, on, state } from "./state.js";
@@ -44,7 +45,7 @@ function drawConnection() {
   byId("connection").textContent = state.connected ? "" : "The demo has ended, or cannot be reached. This page goes on as soon as it runs again.";
 }
 
-for (const part of [slack, news, teleport, steps, faults, timeline]) part.start();
+for (const part of [slack, modal, news, teleport, steps, faults, timeline]) part.start();
 on(["slack", "teleport", "worker", "connection"], drawPipeline);
 on(["connection"], drawConnection);
 connect().catch(() => complain("The demo does not answer. Is it still running?"));

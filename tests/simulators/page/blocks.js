@@ -5,11 +5,11 @@ import { element, image } from "./elements.js";
 import { markdown } from "./markdown.js";
 import { channelLink, emoji, groupMention, link, mention, mrkdwn, text } from "./mrkdwn.js";
 
-/** Blocks as elements. `press(action)` is called when somebody presses a button that is not a link. */
+/** Blocks as elements. `press(element, chosen)` is called when somebody presses a button that is not a link, or chooses something. */
 export function blocks(list, press) {
   return list.map((block) => {
     const draw = BLOCKS[block.type] ?? unknown;
-    return h("div", { class: `block block-${block.type}` }, draw(block, press));
+    return h("div", { class: `block block-${block.type}`, "data-block": block.block_id }, draw(block, press));
   });
 }
 
@@ -40,11 +40,18 @@ const BLOCKS = {
     block.subtitle ? h("small", {}, text(block.subtitle)) : null,
     block.body ? words(block.body) : null,
     block.actions ? h("div", { class: "block-actions" }, block.actions.map((part) => element(part, press))) : null),
-  input: (block, press) => h("label", {},
-    text(block.label), block.optional ? h("small", {}, " (optional)") : null,
-    element(block.element, press),
-    block.hint ? h("small", {}, text(block.hint)) : null),
+  input,
 };
+
+/** What is entered is sent with the rest, and by itself only if the app asked for that. */
+function input(block, press) {
+  const isGroup = ["checkboxes", "radio_buttons"].includes(block.element.type);
+  const label = h("span", {}, text(block.label), block.optional ? h("small", {}, " (optional)") : null);
+  return h(isGroup ? "fieldset" : "label", {},
+    isGroup ? h("legend", {}, label) : label,
+    element(block.element, block.dispatch_action ? press : () => {}),
+    block.hint ? h("small", {}, text(block.hint)) : null);
+}
 
 const tableCell = (cell) => (cell.type === "rich_text" ? cell.elements.map(richText) : String(cell.text ?? cell.value));
 

@@ -69,10 +69,12 @@ function focusOn(element) {
 
 /** What a person opened or typed survives a rebuild. */
 function keepState(old, element) {
-  for (const part of old.querySelectorAll("details[open][data-focus], input[data-focus], select[data-focus]")) {
+  for (const part of old.querySelectorAll(":is(details[open], input, select, textarea)[data-focus]")) {
     const same = element.querySelector(`[data-focus="${CSS.escape(part.dataset.focus)}"]`);
-    if (!same) continue;
+    if (same?.tagName !== part.tagName) continue;
     if (part.tagName === "DETAILS") same.open = true;
+    else if (part.multiple) [...same.options].forEach((option) => { option.selected = [...part.selectedOptions].some((chosen) => chosen.value === option.value); });
+    else if (["checkbox", "radio"].includes(part.type)) same.checked = part.checked;
     else same.value = part.value;
   }
 }
@@ -83,6 +85,11 @@ let toastTimer;
 export function complain(text) {
   const toast = byId("toast");
   toast.textContent = text;
+  // Above a dialog, too.
+  toast.showPopover();
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { toast.textContent = ""; }, 10000);
+  toastTimer = setTimeout(() => {
+    toast.hidePopover();
+    toast.textContent = "";
+  }, 10000);
 }

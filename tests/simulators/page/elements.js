@@ -1,32 +1,26 @@
-// Block Kit's elements. Buttons work; everything else is drawn as Slack draws it, and cannot be used here.
+// Block Kit's elements that are pressed or looked at; those in which something is chosen or typed are in controls.js.
 
+import { control } from "./controls.js";
 import { h } from "./dom.js";
-import { channelLink, link, mention, text } from "./mrkdwn.js";
+import { link, text } from "./mrkdwn.js";
 
-/** An element. `press(element)` is called when somebody presses a button that is not a link. */
-export const element = (part, press) => (ELEMENTS[part.type] ?? menu)(part, press);
+/** An element. `press(element, chosen)` is called when somebody presses a button that is not a link, or chooses something. */
+export function element(part, press) {
+  const act = (acted, chosen) => (acted.confirm ? confirm(acted.confirm, () => press(acted, chosen)) : press(acted, chosen));
+  return (ELEMENTS[part.type] ?? control)(part, act);
+}
 
 const ELEMENTS = {
   image,
   button,
   workflow_button: (part) => h("button", { class: looks(part), type: "button", disabled: true }, text(part.text)),
   icon_button: (part, press) => button({ ...part, text: { type: "plain_text", text: "🗑" }, accessibility_label: part.accessibility_label ?? part.text.text }, press),
-  feedback_buttons: (part) => [part.positive_button, part.negative_button].map((one, index) =>
-    h("button", { class: "slack-button", type: "button", disabled: true, "aria-label": one.accessibility_label }, index ? "👎 " : "👍 ", text(one.text))),
-  overflow: () => h("button", { class: "slack-button", type: "button", disabled: true, "aria-label": "More" }, "⋯"),
-  checkboxes: (part) => choices(part, "checkbox", part.initial_options ?? []),
-  radio_buttons: (part) => choices(part, "radio", part.initial_option ? [part.initial_option] : []),
-  plain_text_input: (part) => (part.multiline ? h("textarea", { rows: 4, ...field(part) }) : h("input", field(part))),
-  rich_text_input: (part) => h("textarea", { rows: 4, ...field({ placeholder: part.placeholder }) }),
-  email_text_input: (part) => h("input", field(part)),
-  url_text_input: (part) => h("input", field(part)),
-  number_input: (part) => h("input", field(part)),
-  file_input: () => h("button", { class: "slack-button", type: "button", disabled: true }, "Upload files"),
+  feedback_buttons: (part, press) => [part.positive_button, part.negative_button].map((one, index) => h("button", {
+    class: "slack-button", type: "button", "aria-label": one.accessibility_label, "data-focus": `${part.action_id}/${one.value}`, onclick: () => press(part, { value: one.value }),
+  }, index ? "👎 " : "👍 ", text(one.text))),
 };
 
 const looks = (part) => `slack-button ${part.style ?? ""}`;
-
-const field = (part) => ({ value: part.initial_value ?? "", placeholder: part.placeholder?.text ?? "", autocomplete: "off" });
 
 /** An image's place with its words: images live on the internet, which this page does without. */
 export function image(part) {
@@ -35,31 +29,7 @@ export function image(part) {
 
 function button(part, press) {
   if (part.url) return h("span", { class: looks(part) }, link(part.url, text(part.text)));
-  const ask = () => (part.confirm ? confirm(part.confirm, () => press(part)) : press(part));
-  return h("button", { class: looks(part), type: "button", "aria-label": part.accessibility_label, "data-focus": part.action_id, onclick: ask }, text(part.text));
-}
-
-/** Menus and pickers: what is chosen, or the words that stand there until something is. */
-function menu(part) {
-  const label = chosen(part) ?? text(part.placeholder ?? { text: PLACEHOLDERS[part.type] ?? "Choose an option" });
-  return h("button", { class: "slack-button menu", type: "button", disabled: true }, label, h("span", { "aria-hidden": "true" }, " ▾"));
-}
-
-const PLACEHOLDERS = { datepicker: "Select a date", timepicker: "Select a time", datetimepicker: "Select a date and time" };
-
-function chosen(part) {
-  if (part.initial_date_time) return new Date(part.initial_date_time * 1000).toLocaleString();
-  if (part.initial_option) return text(part.initial_option.text);
-  if (part.initial_user) return mention(part.initial_user);
-  if (part.initial_channel) return channelLink(part.initial_channel);
-  return part.initial_date ?? part.initial_time;
-}
-
-function choices(part, type, initial) {
-  const option = (one) => h("label", { class: "choice" },
-    h("input", { type, disabled: true, checked: initial.some((chosen) => chosen.value === one.value) }),
-    h("span", { class: "text" }, text(one.text), one.description ? h("small", {}, text(one.description)) : null));
-  return h("div", { class: "choices" }, part.options.map(option));
+  return h("button", { class: looks(part), type: "button", "aria-label": part.accessibility_label, "data-focus": part.action_id, onclick: () => press(part) }, text(part.text));
 }
 
 function confirm(question, then) {

@@ -1,6 +1,7 @@
 // One message: author, blocks, reactions, and the way into its thread.
 
 import { attachments, blocks } from "./blocks.js";
+import { valuesOf } from "./controls.js";
 import { h } from "./dom.js";
 import { emoji, mrkdwn } from "./mrkdwn.js";
 import { post, state } from "./state.js";
@@ -34,7 +35,9 @@ export function message(shown, { replies = [], open, actor, channel, onlyFor, pa
   const { object } = shown;
   const time = timeOf(object.ts);
   const clock = time.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
-  const press = (part) => post("/slack/_sim/click", { user: actor(), channel, ts: object.ts, action_id: part.action_id });
+  const press = (part, chosen) => post("/slack/_sim/click", {
+    user: actor(), channel, ts: object.ts, action_id: part.action_id, chosen, values: valuesOf(body),
+  });
   const body = h("div", { class: "message-body" }, content(shown, press), attachments(object.attachments, press));
   if (object.edited) ([...body.querySelectorAll(".text")].at(-1) ?? body).append(" ", h("span", { class: "edited" }, "(edited)"));
   const author = object.username || nameOf(object.user);

@@ -2,14 +2,17 @@
 
 import { byId, h, reconcile } from "./dom.js";
 import { isReply, message, nameOf, timeOf, user } from "./message.js";
-import { on, post, state } from "./state.js";
+import { changed, on, post, state } from "./state.js";
 
 /** The one who sees everything, so that nothing has to be looked for. */
-const EVERYBODY = "";
+export const EVERYBODY = "";
 /** Who acts while everything is seen. */
 const ACTOR = "bob@example.com";
 
 const view = { channel: null, thread: null, persona: EVERYBODY, read: new Map() };
+
+/** Who looks. */
+export const persona = () => view.persona;
 
 /** Draws Slack whenever it changes. */
 export function start() {
@@ -18,6 +21,7 @@ export function start() {
     view.persona = event.target.value;
     view.thread = null;
     draw();
+    changed("persona");
   });
   byId("thread-close").addEventListener("click", closeThread);
   byId("thread").addEventListener("keydown", (event) => event.key === "Escape" && closeThread());

@@ -6,7 +6,7 @@ mod slack_client;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulators::slack::signature;
+use simulators::slack::{Press, signature};
 use slack_client::{
     CHANNEL, WAIT, error,
     socket::{App, ask, connect},
@@ -83,6 +83,55 @@ async fn a_click_opens_a_modal_once_and_soon() {
     assert_eq!(slack.open_views().len(), 1, "errors leave the modal open");
     app.acknowledge(&again).await;
     slack.wait_for(|slack| slack.open_views().is_empty(), WAIT).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_chosen_in_a_message_and_in_a_modal_reaches_the_app() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let mut app = connect(&client).await;
+    let plain = |text: &str| json!({"type": "plain_text", "text": text});
+    let option = |text: &str| json!({"text": plain(text), "value": text});
+    let menu = json!({"type": "static_select", "action_id": "role", "placeholder": plain("Role"), "options": [option("dba"), option("ops")]});
+    let blocks = json!([{"type": "actions", "block_id": "choose", "elements": [menu]}]);
+    let body = json!({"channel": CHANNEL, "text": "choose", "blocks": blocks});
+    let ts = client.post("chat.postMessage", body).await["ts"].as_str().unwrap().to_owned();
+    let chosen = json!({"selected_option": option("ops")});
+    let press = |values: Value| Press {
+        action_id: "role".to_owned(),
+        chosen: chosen.as_object().unwrap().clone(),
+        values: values.as_object().unwrap().clone(),
+    };
+    slack.press("bob", CHANNEL, &ts, &press(json!({}))).unwrap();
+    let frame = app.frame().await;
+    app.acknowledge(&frame).await;
+    let payload = &frame["payload"];
+    assert_eq!(payload["actions"][0]["selected_option"]["value"], "ops");
+    assert_eq!(payload["state"]["values"]["choose"]["role"]["selected_option"]["value"], "ops");
+
+    let view = json!({"type": "modal", "title": plain("Choose"), "blocks": blocks});
+    let opened = client.post("views.open", json!({"trigger_id": payload["trigger_id"], "view": view})).await;
+    let id = opened["view"]["id"].as_str().unwrap();
+    let values = json!({"choose": {"role": {"type": "static_select", "selected_option": option("ops")}}});
+    slack.press_in_view(id, &press(values.clone())).unwrap();
+    let frame = app.frame().await;
+    app.acknowledge(&frame).await;
+    let payload = &frame["payload"];
+    assert_eq!(payload["type"], "block_actions");
+    assert_eq!(payload["container"], json!({"type": "view", "view_id": id}));
+    assert_eq!(payload["actions"][0]["selected_option"]["value"], "ops");
+    assert_eq!(payload["view"]["state"]["values"], values);
+    assert_eq!((&payload["message"], &payload["response_url"]), (&Value::Null, &Value::Null));
+    // The trigger of a click in a modal may put another on top of it.
+    let pushed = client.post("views.push", json!({"trigger_id": payload["trigger_id"], "view": view})).await;
+    assert_eq!((error(&pushed), pushed["view"]["root_view_id"].as_str().unwrap()), ("ok", id));
+
+    let other = slack.press_in_view(id, &Press { action_id: "other".to_owned(), ..Press::default() });
+    assert_eq!(other.unwrap_err().to_string(), "there is no element with this action_id; there are [\"role\"]");
+    let gone = slack.press_in_view("V0NONE", &press(json!({})));
+    assert_eq!(gone.unwrap_err().to_string(), "there is no open view with this id");
+    app.close().await;
+    assert_eq!(client.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]

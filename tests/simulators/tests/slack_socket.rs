@@ -80,12 +80,12 @@ async fn a_ticket_works_once_and_opening_is_limited() {
     let client = start_with(|settings| settings.limits = Limits::default()).await;
     let answer = ticket(&client).await;
     let url = answer["url"].as_str().unwrap();
-    let _app = dial(&client, url).await.unwrap();
-    let again = dial(&client, url).await.err().unwrap().to_string();
+    let _app = dial(client.server.address(), url).await.unwrap();
+    let again = dial(client.server.address(), url).await.err().unwrap().to_string();
     assert!(again.contains("403"), "{again}");
     assert_eq!(error(&ticket(&client).await), "ratelimited");
     client.server.workspace().configure(|settings| settings.socket.refuse_handshake = true);
-    assert!(dial(&client, url).await.err().unwrap().to_string().contains("409"));
+    assert!(dial(client.server.address(), url).await.err().unwrap().to_string().contains("409"));
     let get = client.request("GET", "apps.connections.open").bearer_auth(APP_TOKEN);
     assert_eq!(error(&get.send().await.unwrap().json().await.unwrap()), "insecure_request");
 }
@@ -99,7 +99,7 @@ async fn one_connection_too_many_is_sent_away() {
     .await;
     let _first = connect(&client).await;
     let answer = ticket(&client).await;
-    let mut second = dial(&client, answer["url"].as_str().unwrap()).await.unwrap();
+    let mut second = dial(client.server.address(), answer["url"].as_str().unwrap()).await.unwrap();
     assert_eq!(second.frame().await["reason"], "too_many_websockets");
     assert!(matches!(second.next().await, Some(Message::Close(_)) | None));
 }

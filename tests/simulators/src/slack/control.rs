@@ -9,7 +9,8 @@
 //! | `GET /_sim/faults` | `[{"id", …fault}]` |
 //! | `POST /_sim/faults` | injects a fault (JSON as in [`crate::faults::Fault`]), answers `{"id"}` |
 //! | `DELETE /_sim/faults` and `/_sim/faults/{id}` | removes all or one |
-//! | `POST /_sim/click` | `{user, channel, ts, action_id, stale?}`: a person clicks; `stale` counts the changes that the screen missed |
+//! | `POST /_sim/click` | `{user, channel, ts, action_id, chosen?, values?, stale?}`: a person uses an element of a message; `chosen` is what the action says of it (`{"selected_option": {…}}`), `values` what all elements hold, `stale` counts the changes that the screen missed |
+//! | `POST /_sim/press` | `{view_id, action_id, chosen?, values?}`: a person uses an element of a modal |
 //! | `POST /_sim/submit` | `{view_id, values}`: a person submits a modal |
 //! | `POST /_sim/close` | `{view_id}`: a person closes a modal |
 //! | `POST /_sim/react` | `{user, channel, ts, name}`: a person puts an emoji there, or takes it away |
@@ -45,6 +46,7 @@ use super::{
     emoji,
     handle::Handle,
     http::Context,
+    interaction::Press,
     model::{Channel, TokenState},
     server::Connection,
     text::Effects,
@@ -65,6 +67,7 @@ pub(super) fn router() -> Router<Context> {
         .route("/_sim/faults", get(faults).post(inject).delete(clear_faults))
         .route("/_sim/faults/{id}", delete(remove_fault))
         .route("/_sim/click", post(click))
+        .route("/_sim/press", post(press))
         .route("/_sim/submit", post(submit))
         .route("/_sim/close", post(close))
         .route("/_sim/react", post(react))
@@ -116,8 +119,11 @@ impl Handle {
                     json!({"user": shown.user, "channel": shown.message.channel, "object": shown.message.object(true)})
                 })
                 .collect();
-            let views: Vec<_> =
-                world.views.all().map(|(id, view)| json!({"id": id, "user": view.user, "view": view.content})).collect();
+            let views: Vec<_> = world
+                .views
+                .all()
+                .map(|(id, view)| json!({"id": id, "user": view.user, "view": view.content, "errors": view.errors}))
+                .collect();
             json!({
                 "version": version, "now": world.clock.now(), "teams": world.teams,
                 "apps": world.apps.values().collect::<Vec<_>>(), "users": world.users.values().collect::<Vec<_>>(),
@@ -229,18 +235,30 @@ struct Click {
     user: String,
     channel: String,
     ts: String,
-    action_id: String,
     #[serde(default)]
     stale: usize,
+    #[serde(flatten)]
+    press: Press,
 }
 
 async fn click(State(context): State<Context>, Sent(click): Sent<Click>) -> Response {
-    let Click { user, channel, ts, action_id, stale } = click;
+    let Click { user, channel, ts, stale, press } = click;
     let sent = match stale {
-        0 => context.handle.click(&user, &channel, &ts, &action_id),
-        changes => context.handle.click_stale(&user, &channel, &ts, &action_id, changes),
+        0 => context.handle.press(&user, &channel, &ts, &press),
+        changes => context.handle.click_stale(&user, &channel, &ts, &press.action_id, changes),
     };
     done(sent.map(|id| json!({"envelope_id": id})))
+}
+
+#[derive(Deserialize)]
+struct InView {
+    view_id: String,
+    #[serde(flatten)]
+    press: Press,
+}
+
+async fn press(State(context): State<Context>, Sent(InView { view_id, press }): Sent<InView>) -> Response {
+    done(context.handle.press_in_view(&view_id, &press).map(|id| json!({"envelope_id": id})))
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -13,6 +14,26 @@ use super::{
     webhook,
     world::World,
 };
+
+/// What a person does with an element.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Press {
+    /// Which element.
+    pub action_id: String,
+    /// What was chosen in it, as the payload's action says it: `{"selected_option": {…}}`, `{"selected_date": "2026-05-01"}`.
+    #[serde(default)]
+    pub chosen: Map<String, Value>,
+    /// What all elements hold: `{block_id: {action_id: value object}}`.
+    #[serde(default)]
+    pub values: Map<String, Value>,
+}
+
+impl Press {
+    /// Nothing is chosen: the first option of an element stands for the choice of a person.
+    fn on(action_id: &str) -> Self {
+        Self { action_id: action_id.to_owned(), ..Self::default() }
+    }
+}
 
 /// Which version of a message a person has on their screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +47,12 @@ impl Handle {
     /// A person (id, e-mail or handle) clicks the element `action_id` of a message as it is now. Returns the envelope's id, or the empty
     /// text where the app is called over HTTP.
     pub fn click(&self, user: &str, channel: &str, ts: &str, action_id: &str) -> Result<String, ClickError> {
-        self.click_on(Screen::Now, user, channel, ts, action_id)
+        self.press(user, channel, ts, &Press::on(action_id))
+    }
+
+    /// As [`Handle::click`], for elements in which something is chosen.
+    pub fn press(&self, user: &str, channel: &str, ts: &str, press: &Press) -> Result<String, ClickError> {
+        self.press_on(Screen::Now, user, channel, ts, press)
     }
 
     /// As [`Handle::click`], on a screen that shows the message as it was before its last `changes` changes.
@@ -38,25 +64,34 @@ impl Handle {
         action_id: &str,
         changes: usize,
     ) -> Result<String, ClickError> {
-        self.click_on(Screen::Stale(changes), user, channel, ts, action_id)
+        self.press_on(Screen::Stale(changes), user, channel, ts, &Press::on(action_id))
     }
 
-    fn click_on(
+    fn press_on(
         &self,
         screen: Screen,
         user: &str,
         channel: &str,
         ts: &str,
-        action_id: &str,
+        press: &Press,
     ) -> Result<String, ClickError> {
         let base = self.base().to_owned();
-        let payload = self.write(|world| click_payload(world, &base, screen, user, channel, ts, action_id))?;
+        let payload = self.write(|world| click_payload(world, &base, screen, user, channel, ts, press))?;
+        self.interact(payload)
+    }
+
+    /// The person who has a modal open presses one of its elements.
+    pub fn press_in_view(&self, view_id: &str, press: &Press) -> Result<String, ClickError> {
+        let payload = self.write(|world| press_in_view_payload(world, view_id, press))?;
         self.interact(payload)
     }
 
     /// A person submits an open modal with these values: `{block_id: {action_id: value object}}`.
     pub fn submit_view(&self, view_id: &str, values: &Value) -> Result<String, ClickError> {
-        let payload = self.write(|world| view_payload(world, "view_submission", view_id, Some(values)))?;
+        let payload = self.write(|world| {
+            world.views.forget_errors(view_id);
+            view_payload(world, "view_submission", view_id, Some(values))
+        })?;
         self.interact(payload)
     }
 
@@ -145,7 +180,7 @@ fn click_payload(
     user: &str,
     channel: &str,
     ts_text: &str,
-    action_id: &str,
+    press: &Press,
 ) -> Result<Value, ClickError> {
     let user = find_user(world, user).cloned().ok_or(ClickError::NoAccess)?;
     let channel = find_channel(world, channel).cloned().ok_or(ClickError::NoMessage)?;
@@ -158,11 +193,8 @@ fn click_payload(
         Some(message) => message.clone(),
         None => seen_message(&channel, ts_text, screen).ok_or(ClickError::NoMessage)?,
     };
-    let Some((block_id, element)) = blocks::find_action(&message.blocks, action_id) else {
-        return Err(ClickError::NoAction(action_ids(&message)));
-    };
     let now = world.clock.now();
-    let action = action(block_id, element, &ts(now));
+    let (action, state) = acted(&message.blocks, press, now)?;
     let trigger = world.views.new_trigger(&user.id, None, now);
     let hook = world.hooks.open(&user.id, message.clone(), ephemeral.is_some(), now);
     let mut container = json!({
@@ -181,7 +213,7 @@ fn click_payload(
         ("container", container),
         ("trigger_id", json!(trigger)),
         ("channel", json!({"id": channel.id, "name": name})),
-        ("state", json!({"values": {}})),
+        ("state", state),
         ("response_url", json!(format!("{base}/hooks/{hook}"))),
         ("actions", json!([action])),
     ] {
@@ -210,15 +242,21 @@ fn seen_message(channel: &Channel, ts: &str, screen: Screen) -> Option<Message> 
     }
 }
 
-fn action_ids(message: &Message) -> Vec<String> {
-    let elements = message.blocks.iter().flat_map(|block| {
-        let list = block.get("elements").and_then(Value::as_array).into_iter().flatten();
-        list.chain(block.get("accessory"))
-    });
-    elements.filter_map(|element| element.get("action_id")?.as_str().map(str::to_owned)).collect()
-}
-
-fn action(block_id: &str, element: &Map<String, Value>, at: &str) -> Value {
+/// The action of a payload, and its state, for what a person does with one of these blocks.
+fn acted(blocks: &[Value], press: &Press, now: u64) -> Result<(Value, Value), ClickError> {
+    let Some((block_id, element)) = blocks::find_action(blocks, &press.action_id) else {
+        return Err(ClickError::NoAction(blocks::action_ids(blocks)));
+    };
+    let mut chosen = press.chosen.clone();
+    if let Some(option) = element.get("options").and_then(|options| options.get(0)).filter(|_| chosen.is_empty()) {
+        chosen.insert("selected_option".to_owned(), option.clone());
+    }
+    let mut values = press.values.clone();
+    if !chosen.is_empty() && values.is_empty() {
+        let mut value = chosen.clone();
+        value.insert("type".to_owned(), json!(element.get("type")));
+        values.insert(block_id.to_owned(), json!({&press.action_id: value}));
+    }
     let mut action = Map::new();
     for name in ["type", "action_id", "text", "value", "style", "url"] {
         if let Some(value) = element.get(name) {
@@ -226,12 +264,9 @@ fn action(block_id: &str, element: &Map<String, Value>, at: &str) -> Value {
         }
     }
     action.insert("block_id".to_owned(), json!(block_id));
-    action.insert("action_ts".to_owned(), json!(at));
-    // The first option stands for the choice of a person.
-    if let Some(option) = element.get("options").and_then(|options| options.get(0)) {
-        action.insert("selected_option".to_owned(), option.clone());
-    }
-    Value::Object(action)
+    action.insert("action_ts".to_owned(), json!(ts(now)));
+    action.extend(chosen);
+    Ok((Value::Object(action), json!({"values": values})))
 }
 
 /// What all interaction payloads have in common.
@@ -252,8 +287,32 @@ fn common(world: &World, kind: &str, user: &User, app: Option<&str>) -> Map<Stri
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Slack docs: `block_actions` of a view; there is no message, and hence no response URL.
+fn press_in_view_payload(world: &mut World, view_id: &str, press: &Press) -> Result<Value, ClickError> {
+    let view = world.views.get(view_id).cloned().ok_or(ClickError::NoView)?;
+    let user = world.users.get(&view.user).cloned().ok_or(ClickError::NoAccess)?;
+    let now = world.clock.now();
+    let blocks = view.content.get("blocks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (action, state) = acted(blocks, press, now)?;
+    let mut payload = common(world, "block_actions", &user, Some(&view.app));
+    let mut object = world.views.object(view_id, &user.team);
+    if let Some(object) = object.as_object_mut() {
+        object.insert("state".to_owned(), state);
+    }
+    let trigger = world.views.new_trigger(&user.id, Some(view_id), now);
+    for (key, value) in [
+        ("container", json!({"type": "view", "view_id": view_id})),
+        ("trigger_id", json!(trigger)),
+        ("view", object),
+        ("actions", json!([action])),
+    ] {
+        payload.insert(key.to_owned(), value);
+    }
+    Ok(Value::Object(payload))
+}
+
 fn view_payload(world: &mut World, kind: &str, view_id: &str, values: Option<&Value>) -> Result<Value, ClickError> {
-    let view = world.views.get(view_id).cloned().ok_or(ClickError::NoMessage)?;
+    let view = world.views.get(view_id).cloned().ok_or(ClickError::NoView)?;
     let user = world.users.get(&view.user).cloned().ok_or(ClickError::NoAccess)?;
     let now = world.clock.now();
     let mut payload = common(world, kind, &user, Some(&view.app));

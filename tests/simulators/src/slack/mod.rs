@@ -62,6 +62,7 @@ mod world;
 pub use self::{
     control::control_router,
     handle::{Handle, SOCKET, TimedOut, UnfitFault},
+    interaction::Press,
     journal::{Call, Outcome, Violation},
     model::{
         App, Channel, ChannelKind, Message, Posting, Reaction, Team, Token, TokenKind, TokenState, User, UserGroup,

@@ -39,6 +39,8 @@ pub(super) struct View {
     pub(super) root: String,
     pub(super) hash: String,
     pub(super) content: Map<String, Value>,
+    /// What the app said is wrong with the last submission, by block.
+    pub(super) errors: Map<String, Value>,
 }
 
 struct Trigger {
@@ -116,7 +118,8 @@ impl Views {
             return Err(Refusal::new("push_limit_reached"));
         }
         let hash = self.new_hash(now);
-        self.open.insert(id.clone(), View { user: user.to_owned(), app: app.to_owned(), root, hash, content });
+        let (user, app) = (user.to_owned(), app.to_owned());
+        self.open.insert(id.clone(), View { user, app, root, hash, content, errors: Map::new() });
         Ok(id)
     }
 
@@ -138,6 +141,7 @@ impl Views {
         }
         open.content = view;
         open.hash = new_hash;
+        open.errors.clear();
         Ok(())
     }
 
@@ -153,13 +157,15 @@ impl Views {
             None => _ = self.open.remove(id),
             Some("clear") => self.open.retain(|_, view| view.root != root),
             Some("errors") => {
-                let blocks = self.open.get(id).and_then(|view| view.content.get("blocks")).and_then(Value::as_array);
+                let Some(open) = self.open.get_mut(id) else { return Ok(()) };
+                let blocks = open.content.get("blocks").and_then(Value::as_array);
                 let known = |block: &str| blocks.into_iter().flatten().any(|known| known["block_id"] == block);
                 let errors = answer.get("errors").and_then(Value::as_object);
                 let errors = errors.ok_or_else(|| Refusal::argument("missing required field: errors"))?;
                 if let Some((block, _)) = errors.iter().find(|(block, _)| !known(block)) {
                     return Err(Refusal::argument(&format!("there is no block with the id {block}")));
                 }
+                open.errors.clone_from(errors);
             }
             Some("update") => self.update(id, view()?, None, now)?,
             Some("push") => {
@@ -191,6 +197,13 @@ impl Views {
 
     pub(super) fn get(&self, id: &str) -> Option<&View> {
         self.open.get(id)
+    }
+
+    /// A submission is on its way: what was said of the last one does not hold any more.
+    pub(super) fn forget_errors(&mut self, id: &str) {
+        if let Some(view) = self.open.get_mut(id) {
+            view.errors.clear();
+        }
     }
 
     pub(super) fn close(&mut self, id: &str) -> Option<View> {

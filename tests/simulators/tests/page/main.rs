@@ -10,6 +10,9 @@
 mod browser;
 #[cfg(target_os = "linux")]
 mod command;
+mod modal;
+#[path = "../slack_client/mod.rs"]
+mod slack_client;
 
 use std::{
     io::Write as _,
@@ -20,7 +23,10 @@ use std::{
 
 use futures::FutureExt as _;
 use serde_json::{Value, json};
-use simulators::demo::{Demo, Settings};
+use simulators::{
+    demo::{Demo, Settings},
+    slack::BOT_TOKEN,
+};
 
 use self::browser::{Browser, key};
 
@@ -333,14 +339,23 @@ async fn a_fault_that_is_ended_leaves_the_list_and_the_focus_there() {
     .await;
 }
 
-/// Posts as the app does, over Slack's own API.
-async fn post(page: &Browser, message: Value) {
+/// Where the demo's Slack is: `http://127.0.0.1:PORT`.
+async fn slack_url(page: &Browser) -> String {
     let setup = page.run("return fetch('/demo/setup').then((answer) => answer.json())", json!([])).await;
-    let url = format!("{}/api/chat.postMessage", setup["slack"].as_str().unwrap());
+    setup["slack"].as_str().unwrap().to_owned()
+}
+
+/// Calls Slack's own API, as the app does.
+async fn call(page: &Browser, method: &str, token: &str, body: Value) -> Value {
+    let url = format!("{}/api/{method}", slack_url(page).await);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.post(url).bearer_auth(simulators::slack::BOT_TOKEN).json(&message).send().await.unwrap();
-    let answer: Value = answer.json().await.unwrap();
+    let answer: Value = client.post(url).bearer_auth(token).json(&body).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["ok"], json!(true), "{answer}");
+    answer
+}
+
+async fn post(page: &Browser, message: Value) {
+    call(page, "chat.postMessage", BOT_TOKEN, message).await;
 }
 
 #[tokio::test]
@@ -370,7 +385,7 @@ async fn block_kit_is_drawn_as_slack_draws_it() {
             (".block-markdown p:has(a)", "bold and a link"),
             (".block-markdown li + li", "two"),
             (".block-markdown pre", "let x;"),
-            (".block-actions .menu", "Pick one ▾"),
+            (".block-actions .menu :checked", "Pick one"),
             (".choice:has(:checked)", "Right"),
             (".block-input label:has(input)", "Why"),
             (".block-image [role=img]", "🖼 A cat"),

@@ -1,5 +1,7 @@
 //! An app at the other end of Socket Mode.
 
+use std::net::SocketAddr;
+
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use simulators::slack::APP_TOKEN;
@@ -16,14 +18,14 @@ pub(crate) async fn ticket(client: &Client) -> Value {
     request.send().await.unwrap().json().await.unwrap()
 }
 
-pub(crate) async fn dial(client: &Client, url: &str) -> Result<App, tokio_tungstenite::tungstenite::Error> {
-    let stream = TcpStream::connect(client.server.address()).await?;
+pub(crate) async fn dial(address: SocketAddr, url: &str) -> Result<App, tokio_tungstenite::tungstenite::Error> {
+    let stream = TcpStream::connect(address).await?;
     Ok(App(tokio_tungstenite::client_async(url, stream).await?.0))
 }
 
 pub(crate) async fn connect(client: &Client) -> App {
     let answer = ticket(client).await;
-    let mut app = dial(client, answer["url"].as_str().unwrap()).await.unwrap();
+    let mut app = dial(client.server.address(), answer["url"].as_str().unwrap()).await.unwrap();
     assert_eq!(app.frame().await["type"], "hello");
     app
 }

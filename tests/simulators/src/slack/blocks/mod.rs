@@ -198,14 +198,28 @@ fn fill_text_defaults(node: &mut Value) {
     }
 }
 
-/// An interactive element of a message, found by its `action_id`, with the `block_id` of its block.
+/// The elements of a block that a person can use.
+fn elements(block: &Value) -> impl Iterator<Item = &Value> {
+    let listed = ["elements", "actions"].into_iter().filter_map(|name| block.get(name)?.as_array()).flatten();
+    listed.chain(block.get("accessory")).chain(block.get("element"))
+}
+
+/// An interactive element, found by its `action_id`, with the `block_id` of its block.
 pub(super) fn find_action<'a>(blocks: &'a [Value], action_id: &str) -> Option<(&'a str, &'a Map<String, Value>)> {
     let named = |element: &&Value| element.get("action_id").and_then(Value::as_str) == Some(action_id);
     blocks.iter().find_map(|block| {
-        let elements = block.get("elements").and_then(Value::as_array).into_iter().flatten();
-        let element = elements.chain(block.get("accessory")).chain(block.get("element")).find(named)?;
+        let element = elements(block).find(named)?;
         Some((block.get("block_id")?.as_str()?, element.as_object()?))
     })
+}
+
+/// The `action_id` of every interactive element.
+pub(super) fn action_ids(blocks: &[Value]) -> Vec<String> {
+    blocks
+        .iter()
+        .flat_map(elements)
+        .filter_map(|element| element.get("action_id")?.as_str().map(str::to_owned))
+        .collect()
 }
 
 #[cfg(test)]

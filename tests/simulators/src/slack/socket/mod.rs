@@ -85,8 +85,11 @@ pub enum ClickError {
     /// There is no such message, or it was deleted.
     #[error("there is no such message")]
     NoMessage,
-    /// The message has no such button any more.
-    #[error("the message has no element with this action_id; it has {0:?}")]
+    /// There is no such modal, or it was closed.
+    #[error("there is no open view with this id")]
+    NoView,
+    /// The message or the modal has no such element any more.
+    #[error("there is no element with this action_id; there are {0:?}")]
     NoAction(Vec<String>),
     /// The person cannot see the message or is deactivated.
     #[error("this person cannot click there")]
