@@ -23,16 +23,25 @@ function drawPipeline() {
     return;
   }
   const { slack: workspace, teleport: cluster, worker } = state;
-  if (cluster) part("part-teleport", cluster.is_up ? requests(cluster) : "away", cluster.is_up ? "good" : "bad");
+  const isDisturbed = (service) => faults.listed().some((fault) => fault.service === service);
+  if (cluster) part("part-teleport", cluster.is_up ? requests(cluster) : "away", !cluster.is_up ? "bad" : isDisturbed("teleport") ? "warn" : "good");
   if (worker) {
     const watches = cluster?.watchers > 0;
     if (worker.pid) part("part-worker", watches ? "running, watching" : "running, connecting", watches ? "good" : "warn");
-    else part("part-worker", worker.ended ? `ended: ${worker.ended}` : "starting", "bad");
+    else part("part-worker", worker.ended ? end(worker.ended) : "starting", "bad");
   }
   if (workspace) {
     const posted = workspace.channels.flatMap((channel) => channel.messages).filter(({ object }) => object.bot_id).length;
-    part("part-slack", posted === 1 ? "1 message" : `${posted} messages`, "good");
+    const messages = posted === 1 ? "1 message" : `${posted} messages`;
+    if (!workspace.accepts_token) part("part-slack", "refuses the token", "bad");
+    else part("part-slack", messages, isDisturbed("slack") ? "warn" : "good");
   }
+}
+
+/** How the program ended, in plain words where there are some. */
+function end(status) {
+  if (status.includes("SIGKILL")) return "killed";
+  return status === "exit status: 0" ? "stopped" : `ended: ${status}`;
 }
 
 function requests(cluster) {

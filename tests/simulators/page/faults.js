@@ -1,7 +1,7 @@
 // Everything that can go wrong, by one press each; and any other fault by its name.
 
 import { byId, h, reconcile } from "./dom.js";
-import { changed, on, post, state } from "./state.js";
+import { on, post, state } from "./state.js";
 
 const slack = (fault) => () => post("/slack/_sim/faults", fault);
 const teleport = (fault) => () => post("/teleport/_sim/faults", fault);
@@ -70,10 +70,8 @@ export function start() {
     h("div", { id: "fault-groups" }),
     anyFault());
   on(["worker"], drawGroups);
-  on(["slack", "teleport", "worker", "tick"], drawInForce);
+  on(["slack", "teleport", "worker"], drawInForce);
   drawGroups();
-  // Faults that end by time end without an event.
-  setInterval(() => (listed().length ? changed("tick") : undefined), 1000);
 }
 
 function drawGroups() {
@@ -87,20 +85,12 @@ function drawGroups() {
   });
 }
 
-const known = new Map();
-
-/** Faults in force, without those whose time is over. */
-function listed() {
-  const faults = [
+/** Faults in force. */
+export function listed() {
+  return [
     ...(state.slack?.faults ?? []).map(({ id, ...fault }) => ({ service: "slack", number: id, fault })),
     ...(state.teleport?.faults ?? []).map(({ number, fault }) => ({ service: "teleport", number, fault })),
   ];
-  const now = Date.now();
-  return faults.filter(({ service, number, fault }) => {
-    const key = `${service}-${number}`;
-    if (!known.has(key)) known.set(key, now);
-    return !fault.for_millis || now - known.get(key) < fault.for_millis;
-  });
 }
 
 /** What was broken by other means than a fault; it is mended by its own button. */
@@ -109,6 +99,7 @@ function broken() {
   return [
     worker?.ended && !worker.pid ? "the program does not run" : null,
     cluster && !cluster.is_up ? "teleport: away" : null,
+    workspace && !workspace.accepts_token ? "slack: the program's token is revoked" : null,
     workspace && !workspace.channels.find(({ name }) => name === "dba-oncall")?.bot_is_member ? "slack: the app is not in #dba-oncall" : null,
   ].filter(Boolean).map((text) => ({ text }));
 }
@@ -121,13 +112,7 @@ function drawInForce() {
   });
 }
 
-/** Ends a fault. No event tells of that, so the page takes it off its own list. */
-async function end(service, number) {
-  const ended = await post(`/${service}/_sim/faults/${number}`, {}, "DELETE");
-  if (!ended) return;
-  state[service].faults = state[service].faults.filter((fault) => (fault.id ?? fault.number) !== number);
-  changed(service);
-}
+const end = (service, number) => post(`/${service}/_sim/faults/${number}`, {}, "DELETE");
 
 function describe(fault) {
   const detail = fault.status ?? fault.code ?? (fault.millis ? `${fault.millis} ms` : "");

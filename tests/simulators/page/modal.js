@@ -25,7 +25,15 @@ function onTop() {
   return views.filter((view) => persona() === EVERYBODY || view.user === persona()).at(-1);
 }
 
-const close = (view) => post("/slack/_sim/close", { view_id: view.id });
+/** The view that is being closed: a browser may ask for it twice. */
+let closing = null;
+
+async function close(view) {
+  if (closing === view.id) return;
+  closing = view.id;
+  const closed = await post("/slack/_sim/close", { view_id: view.id });
+  if (!closed) closing = null;
+}
 
 function draw() {
   const dialog = byId("modal");

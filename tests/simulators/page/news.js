@@ -1,7 +1,8 @@
 // Tells screen readers what the app posted or changed in Slack: at most once a second, and never more than a few lines.
 
-import { byId } from "./dom.js";
+import { byId, h } from "./dom.js";
 import { isReply, nameOf } from "./message.js";
+import { mrkdwn } from "./mrkdwn.js";
 import { on, state } from "./state.js";
 
 const PAUSE_MILLIS = 1000;
@@ -38,8 +39,11 @@ function note(key, channel, shown, wasSeen) {
   news = news.filter((item) => item !== before);
   const place = channel.kind === "im" ? `direct messages with ${nameOf(channel.user)}` : `channel ${channel.name}`;
   const what = (before ? before.isNew : !wasSeen) ? (isReply(shown) ? "New reply" : "New message") : "Changed message";
-  news.push({ key, isNew: what !== "Changed message", place, text: `${what} in ${place}: ${shown.object.text.slice(0, LONGEST)}` });
+  news.push({ key, isNew: what !== "Changed message", place, text: `${what} in ${place}: ${spoken(shown.object.text)}` });
 }
+
+/** Without markup: `:tada:` and `<@U1>` are nothing to listen to. */
+const spoken = (text) => h("p", {}, mrkdwn(text)).textContent.slice(0, LONGEST);
 
 function announce() {
   const told = news;

@@ -87,7 +87,8 @@ function draw() {
   }
   drawPersonas();
   drawSidebar(channels);
-  drawConversation();
+  if (channels.length) drawConversation();
+  else drawNothing();
   drawThread();
 }
 
@@ -136,7 +137,9 @@ function drawSidebar(channels) {
 function keepInSight(link) {
   const strip = link?.closest(".sidebar");
   if (!strip || strip.scrollWidth <= strip.clientWidth) return;
-  strip.scrollLeft = link.offsetLeft - (strip.clientWidth - link.offsetWidth) / 2;
+  // Who looks stays in its place at the left.
+  const covered = strip.querySelector(".workspace").offsetWidth;
+  strip.scrollLeft = link.offsetLeft - (strip.clientWidth + covered - link.offsetWidth) / 2;
 }
 
 /** What the marks say, for those who do not see them. */
@@ -180,6 +183,17 @@ function drawConversation() {
   byId("messages").dataset.empty = note(channel) ? "" : `Nothing has been said in ${prefix}${title} yet.${hint(channel)}`;
   const last = channel.messages.at(-1)?.object.ts;
   if (last && !document.hidden) markRead(channel.id, last);
+}
+
+/** Somebody who is in no conversation. */
+function drawNothing() {
+  byId("conversation-title").textContent = "No conversation";
+  byId("conversation-note").textContent = "";
+  byId("composer").hidden = true;
+  byId("messages").setAttribute("aria-label", "Messages");
+  byId("messages").replaceChildren();
+  byId("messages").dataset.shows = "";
+  byId("messages").dataset.empty = `${nameOf(view.persona)} is in no conversation, and the app has not written to them.`;
 }
 
 /** The first words of a reply's thread, where the reply stands in the channel as well. */

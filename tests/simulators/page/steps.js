@@ -8,14 +8,30 @@ import { ask, review } from "./teleport.js";
 const REQUEST = { user: "alice@example.com", roles: ["dba"], reason: "The index on orders is gone", suggested_reviewers: [] };
 const REVIEWER = "bob@example.com";
 
-const progress = { request: null, looked: false, reviewed: false };
+const progress = { request: null, looked: false };
+/** Under which the browser keeps the progress of one run of the demo, so that a reload does not begin anew. */
+const KEPT = "steps";
+let isRestored = false;
 
 /** Draws the steps whenever something changes that they depend on. */
 export function start() {
   on(["slack", "teleport"], draw);
 }
 
+function restore() {
+  isRestored = true;
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+  if (kept.started === state.setup.started) Object.assign(progress, kept.progress);
+}
+
+function advance(change) {
+  Object.assign(progress, change);
+  sessionStorage.setItem(KEPT, JSON.stringify({ started: state.setup.started, progress }));
+  draw();
+}
+
 function draw() {
+  if (!isRestored) restore();
   const told = progress.request ? messagesAbout(progress.request) : [];
   const requested = state.teleport?.requests.find((request) => request.id === progress.request);
   const decided = Boolean(requested) && requested.state !== "PENDING";
@@ -48,19 +64,17 @@ const ACTIONS = {
   async ask() {
     const id = await ask(REQUEST);
     if (!id) return;
-    Object.assign(progress, { request: id, looked: false });
     show("dba-oncall");
-    draw();
+    advance({ request: id, looked: false });
   },
   look() {
-    progress.looked = true;
     const [first] = messagesAbout(progress.request);
     show(first.channel.id, { focus: true });
     byId("slack").scrollIntoView({ block: "nearest" });
-    draw();
+    advance({ looked: true });
   },
   async decide() {
-    progress.looked = true;
+    advance({ looked: true });
     await review(progress.request, REVIEWER, true, "Go ahead");
     byId("slack").scrollIntoView({ block: "nearest" });
   },

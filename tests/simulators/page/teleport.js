@@ -18,7 +18,10 @@ export function start() {
     event.preventDefault();
     ask(read(event.target));
   });
-  byId("request-form").addEventListener("change", drawAudience);
+  byId("request-form").addEventListener("change", () => {
+    wantRole();
+    drawAudience();
+  });
   window.addEventListener("hashchange", focusRequest);
 }
 
@@ -61,6 +64,12 @@ function draw() {
     onchange: (element) => element.classList.add("fresh"),
   });
   byId("requests-empty").hidden = requests.length + gone.length > 0;
+}
+
+/** Where no role is chosen, the browser says so there. */
+function wantRole() {
+  const boxes = [...byId("role-pills").querySelectorAll("input")];
+  boxes[0]?.setCustomValidity(boxes.some((box) => box.checked) ? "" : "Choose a role to ask for.");
 }
 
 /** Whom the program tells, by its configuration: a role's own recipients, or else those of `*`, and the suggested reviewers. */

@@ -20,6 +20,8 @@ function tabs(list) {
       tab.tabIndex = isChosen ? 0 : -1;
       byId(tab.getAttribute("aria-controls")).hidden = !isChosen;
     }
+    // The last lines are what somebody wants who comes here; until now there was nothing to scroll.
+    if (chosen.id === "tab-log") toEnd(byId("log-panel"));
   };
   for (const [index, tab] of list.entries()) {
     tab.addEventListener("click", () => choose(tab));
@@ -79,5 +81,9 @@ function drawLog() {
       return h("li", { class: level.toLowerCase() }, text);
     },
   });
-  if (atEnd) panel.scrollTop = panel.scrollHeight;
+  if (atEnd) toEnd(panel);
+}
+
+function toEnd(panel) {
+  panel.scrollTop = panel.scrollHeight;
 }

@@ -49,6 +49,12 @@ impl Credentials {
         self.slack.set_token_state(&self.current.lock().unwrap_or_else(PoisonError::into_inner), TokenState::Active);
     }
 
+    /// Whether Slack accepts the token.
+    pub(super) fn is_accepted(&self) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        self.slack.token_state(&current) == Some(TokenState::Active)
+    }
+
     /// Slack accepts the token, and the identity is a fresh one.
     pub(super) fn mend(&self) -> io::Result<()> {
         self.restore();

@@ -2,7 +2,7 @@
 //!
 //! | event | data |
 //! |---|---|
-//! | `slack` | the workspace: `GET /slack/_sim/state` |
+//! | `slack` | the workspace: `GET /slack/_sim/state`, with `accepts_token` |
 //! | `teleport` | the cluster: `GET /teleport/_sim/state`, with `is_up`, `faults` and `violations` |
 //! | `worker` | the process |
 //! | `log` | new lines of its log |
@@ -65,7 +65,7 @@ impl Watcher {
         let [slack, teleport, worker] = self.changed().await?;
         let mut batch = Vec::new();
         if slack {
-            batch.extend(event("slack", &self.shared.slack.snapshot()));
+            batch.extend(event("slack", &self.slack()));
         }
         if teleport {
             batch.extend(event("teleport", &self.teleport()));
@@ -103,6 +103,14 @@ impl Watcher {
             teleport | is_new(&mut self.teleport)?,
             worker | is_new(&mut self.worker)?,
         ])
+    }
+
+    fn slack(&self) -> Value {
+        let mut state = self.shared.slack.snapshot();
+        if let Some(state) = state.as_object_mut() {
+            state.insert("accepts_token".to_owned(), json!(self.shared.credentials.is_accepted()));
+        }
+        state
     }
 
     fn teleport(&self) -> Value {

@@ -257,6 +257,11 @@ impl Handle {
         self.change_token(token, |token| token.state = state);
     }
 
+    /// The token's state; `None` when there is no such token.
+    pub fn token_state(&self, token: &str) -> Option<TokenState> {
+        self.read(|world| world.tokens.get(token).map(|token| token.state))
+    }
+
     /// Replaces the token's scopes, as a reinstallation does.
     pub fn set_scopes(&self, token: &str, scopes: &[&str]) {
         self.change_token(token, |token| token.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect());

@@ -339,6 +339,73 @@ async fn a_fault_that_is_ended_leaves_the_list_and_the_focus_there() {
     .await;
 }
 
+#[tokio::test]
+async fn what_is_broken_is_said_above_and_in_the_list_and_goes_with_its_end() {
+    let light = |name: &str, mood: &str, text: &str| {
+        format!("document.querySelector('#part-slack.{mood} dd')?.textContent.includes('{text}') && {name}")
+    };
+    with_page(async |page| {
+        let listed = "document.querySelector('#in-force').textContent";
+        page.click("#faults [data-focus='Revoke the token']").await;
+        page.until(&light(&format!("{listed}.includes('token is revoked')"), "bad", "refuses the token")).await;
+        page.click("#faults [data-focus='Accept it again']").await;
+        page.until(&light(&format!("{listed} === ''"), "good", "message")).await;
+        // Nobody ends this one: it ends by itself.
+        let fault = json!({"method": "chat.delete", "effect": "hang", "for_millis": 1500});
+        let inject = "return fetch('/slack/_sim/faults', {method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify(arguments[0])}).then((answer) => answer.status)";
+        assert_eq!(page.run(inject, json!([fault])).await, 200);
+        page.until(&light(&format!("{listed}.includes('chat.delete hang')"), "warn", "message")).await;
+        page.until(&light(&format!("{listed} === ''"), "good", "message")).await;
+        page.click("#faults [data-focus='Kill it']").await;
+        page.until("document.querySelector('#part-worker.bad dd')?.textContent === 'killed'").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn somebody_who_is_in_no_conversation_sees_that() {
+    with_page(async |page| {
+        let choose = "
+            const select = document.querySelector('#persona');
+            select.value = [...select.options].find((option) => option.textContent === arguments[0]).value;
+            select.dispatchEvent(new Event('change', { bubbles: true }));";
+        page.run(choose, json!(["Gus Guest"])).await;
+        page.until("document.querySelector('#conversation-title').textContent === 'No conversation' && document.querySelector('#composer').hidden").await;
+        assert_eq!(page.value("document.querySelectorAll('#messages article, #channels li').length").await, json!(0));
+        page.run(choose, json!(["everybody"])).await;
+        page.until("document.querySelector('#conversation-title').textContent === '#dba-oncall' && !document.querySelector('#composer').hidden").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reload_goes_on_where_it_was_and_the_log_opens_at_its_end() {
+    with_page(async |page| {
+        page.click("#steps [data-focus=ask]").await;
+        page.until("document.querySelector('[data-focus=look]:enabled')").await;
+        page.run("location.reload()", json!([])).await;
+        page.until("document.querySelectorAll('#steps .done').length === 1 && document.querySelector('[data-focus=decide]:enabled')").await;
+        page.until("document.querySelectorAll('#log li').length > 2").await;
+        page.run("document.querySelector('#log-panel').style.maxHeight = '2rem'", json!([])).await;
+        page.click("#tab-log").await;
+        let from_end = "document.querySelector('#log-panel').scrollHeight - document.querySelector('#log-panel').scrollTop - document.querySelector('#log-panel').clientHeight";
+        page.until(&format!("document.querySelector('#log-panel').scrollTop > 0 && Math.abs({from_end}) < 2")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn asking_for_no_role_is_refused_at_the_roles() {
+    with_page(async |page| {
+        page.run("document.querySelector('#role-pills input:checked').click()", json!([])).await;
+        let valid = "document.querySelector('#request-form').checkValidity()";
+        assert_eq!(page.value(valid).await, json!(false));
+        page.run("document.querySelector('#role-pills input[value=access]').click()", json!([])).await;
+        assert_eq!(page.value(valid).await, json!(true));
+    })
+    .await;
+}
+
 /// Where the demo's Slack is: `http://127.0.0.1:PORT`.
 async fn slack_url(page: &Browser) -> String {
     let setup = page.run("return fetch('/demo/setup').then((answer) => answer.json())", json!([])).await;
