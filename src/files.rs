@@ -193,7 +193,16 @@ fn read_all(paths: &[PathBuf]) -> Result<Contents, Error> {
     paths.iter().map(read).collect::<Result<_, _>>().map(Contents)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file that may be read again at any time: a regular one. (A pipe would hold up whoever opens it until somebody writes.)
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    read_once(path)
+}
+
+/// Reads whatever is there, once, up to the limit.
+pub fn read_once(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= SIZE_LIMIT) {
@@ -332,6 +341,14 @@ mod tests {
         fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
         let error = Watched::start([path]).unwrap_err().to_string();
         assert!(error.ends_with("larger than 1 MiB"), "{error}");
+    }
+
+    #[test]
+    fn what_has_no_end_or_may_never_come_is_not_read() {
+        for path in ["/dev/zero", "/"] {
+            assert_eq!(read(Path::new(path)).unwrap_err().to_string(), "not a regular file");
+        }
+        assert_eq!(read_once(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[tokio::test(start_paused = true)]

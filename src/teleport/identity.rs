@@ -1,7 +1,7 @@
 //! Identities: what `tctl auth sign` and `tbot` write, parsed whole before any of it is used.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,6 +16,8 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer, x509::X509Name};
+
+use crate::files;
 
 mod error;
 mod file;
@@ -52,7 +54,7 @@ impl Credentials {
             Self::IdentityFile(path) => {
                 let content = read(path)?;
                 let beside = PathBuf::from(format!("{}-cert.pub", path.display()));
-                let ssh_certificate = match fs::read(&beside) {
+                let ssh_certificate = match files::read(&beside) {
                     Ok(content) => Some(content),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                     Err(source) => return Err(IdentityError::Read { path: beside, source }),
@@ -367,5 +369,5 @@ fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
-    fs::read(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })
+    files::read(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })
 }

@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     admin::{self, Health, Listener},
-    files::Watched,
+    files::{self, Watched},
     metrics::Metrics,
     slack::{client::SettingsError, error::Error as SlackError},
     telemetry::Logging,
@@ -299,7 +299,7 @@ fn ca_bundles(config: &Config) -> Watched {
 }
 
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
+    files::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
 }
 
 /// What a signal asks for.

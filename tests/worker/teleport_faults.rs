@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use simulators::{
     faults::{Effect, Fault},
+    slack::BOT_TOKEN,
     teleport::{Config, NewRequest, NewReview, Role, Rule},
 };
 
@@ -42,6 +43,20 @@ async fn writes_that_fail_or_whose_answer_is_lost_lead_to_one_message() {
         world.end(worker).await;
     }))
     .await;
+}
+
+#[tokio::test]
+async fn a_write_that_takes_long_does_not_keep_slacks_answers_from_being_taken() {
+    let (world, worker) = World::start().await;
+    // Without the history, whoever does not know whether a message was sent has to send it again.
+    world.slack().set_scopes(BOT_TOKEN, &["chat:write", "users:read", "users:read.email", "reactions:write"]);
+    // The channel's message is on its way when the reviewer is found and claimed; a call to Slack has 10 s.
+    world.slack().inject(Fault::once("chat.postMessage", Effect::Slow { millis: 400 })).unwrap();
+    world.slack().inject(Fault::once("users.lookupByEmail", Effect::Slow { millis: 100 })).unwrap();
+    world.cluster.inject(Fault::once("UpdatePluginData", Effect::Slow { millis: 11_000 }).after(1)).unwrap();
+    let id = world.cluster.create_request(NewRequest::new(ALICE, &["dba"]).suggest(&["carol@example.com"]));
+    world.announced(&id, 2).await;
+    world.end(worker).await;
 }
 
 #[tokio::test]

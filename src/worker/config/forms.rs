@@ -13,6 +13,12 @@ pub(super) fn is_host_and_port(text: &str) -> bool {
     })
 }
 
+/// Something that the system may take for a path: one line, and not longer than Linux' limit for paths.
+pub(super) fn is_path(text: &str) -> bool {
+    const LONGEST: usize = 4096;
+    text.len() <= LONGEST && !text.contains(char::is_control) && !text.contains("-----BEGIN")
+}
+
 /// Go's `time.ParseDuration`, which reads this key in the official plugin: `1m`, `1h30m`, `1.5s`.
 pub(super) fn is_duration(text: &str) -> bool {
     let mut rest = text;

@@ -14,7 +14,7 @@ mod tests;
 mod validate;
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -22,6 +22,7 @@ use serde::Serialize;
 pub use environment::{Environment, OVERRIDES, Override};
 pub use source::{Place, Problem};
 
+use crate::files;
 use crate::telemetry::{Log, Severity};
 use crate::teleport::identity::Credentials;
 use crate::worker::recipients::RoleToRecipients;
@@ -39,9 +40,6 @@ pub const TOKEN_FILE_LIMIT: usize = 2000;
 
 /// What `configure` prints: every key with its meaning.
 pub const EXAMPLE: &str = include_str!("example.toml");
-
-/// A configuration larger than this is a mistake (a wrong file was named).
-const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// Everything the worker has to know, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -189,7 +187,7 @@ fn unreadable_remedy(error: &io::Error) -> &'static str {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path, wildcard: Wildcard, environment: &Environment) -> Result<Loaded, Error> {
-        let bytes = read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        let bytes = files::read_once(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
         let file = path.display().to_string();
         match std::str::from_utf8(&bytes) {
             Ok(text) => Self::parse(&file, text, wildcard, environment),
@@ -206,13 +204,4 @@ impl Config {
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let read = std::fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read > FILE_LIMIT) {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
-    }
-    Ok(text)
 }

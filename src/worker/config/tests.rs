@@ -454,3 +454,23 @@ fn the_command_line_is_stronger_than_the_file_each_time_it_is_read() {
     let config = strong.load().unwrap().config;
     assert_eq!((config.log.severity, config.diag_addr.as_deref()), (Severity::Debug, Some("127.0.0.1:2")));
 }
+
+#[test]
+fn a_credential_in_the_place_of_its_path_is_refused_and_not_shown() {
+    const PEM: &str = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqG\n-----END PRIVATE KEY-----\n";
+    let base64 = "TUlHSEFnRUFNQk1HQnlxRw".repeat(200);
+    for (variable, setting, content) in [
+        ("TELEPORT_SLACK_TELEPORT_IDENTITY", "teleport.identity", PEM),
+        ("TELEPORT_SLACK_TELEPORT_CLIENT_KEY", "teleport.client_key", "-----BEGIN PRIVATE KEY-----MIGHAgEAMBMGByqG"),
+        ("TELEPORT_SLACK_TELEPORT_CLIENT_CRT", "teleport.client_crt", PEM),
+        ("TELEPORT_SLACK_TELEPORT_ROOT_CAS", "teleport.root_cas", PEM),
+        ("TELEPORT_SLACK_TELEPORT_IDENTITY", "teleport.identity", &base64),
+    ] {
+        let said = parse_with(MINIMAL, &[(variable, content)]).unwrap_err().to_string();
+        let begin = format!("environment variable {variable}: {setting} holds the content of a file where its path belongs");
+        assert!(said.starts_with(&begin), "{said}");
+        assert!(!said.contains("MIGH") && !said.contains("TUlH"), "{said}");
+    }
+    let inside = error(&MINIMAL.replace("\"/id\"", &format!("\"\"\"{PEM}\"\"\"")));
+    assert!(inside.contains("slack.toml:2") && !inside.contains("MIGH"), "{inside}");
+}

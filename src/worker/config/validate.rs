@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 
 use super::environment::Environment;
 use super::format::{self, KEYS};
-use super::forms::{given, is_duration, is_host_and_port};
+use super::forms::{given, is_duration, is_host_and_port, is_path};
 use super::source::{Place, Problem, Source, closest, one_line};
 use super::{
     Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, Slack, StatusObject, Teleport, TokenSource,
@@ -158,7 +158,7 @@ impl Judge<'_> {
                 "write a number and a unit, for instance 30s, 1m or 1h30m",
             ));
         }
-        let identity = given(section.identity);
+        let identity = self.path("teleport", "identity", section.identity)?;
         if section.refresh_identity == Some(true) && identity.is_none() {
             self.warn(
                 ("teleport", "refresh_identity"),
@@ -170,9 +170,13 @@ impl Judge<'_> {
             addr,
             credentials: self.credentials(
                 identity,
-                [given(section.client_crt), given(section.client_key), given(section.root_cas)],
+                [
+                    self.path("teleport", "client_crt", section.client_crt)?,
+                    self.path("teleport", "client_key", section.client_key)?,
+                    self.path("teleport", "root_cas", section.root_cas)?,
+                ],
             )?,
-            ca_bundle: given(section.ca_bundle).map(PathBuf::from),
+            ca_bundle: self.path("teleport", "ca_bundle", section.ca_bundle)?,
             plugin_name: given(section.plugin_name).unwrap_or_else(|| DEFAULT_PLUGIN_NAME.to_owned()),
         })
     }
@@ -199,14 +203,12 @@ impl Judge<'_> {
 
     fn credentials(
         &self,
-        identity: Option<String>,
-        [certificate, key, cas]: [Option<String>; 3],
+        identity: Option<PathBuf>,
+        [certificate, key, cas]: [Option<PathBuf>; 3],
     ) -> Result<Credentials, Problem> {
         match (identity, certificate, key, cas) {
-            (Some(identity), None, None, None) => Ok(Credentials::IdentityFile(identity.into())),
-            (None, Some(certificate), Some(key), Some(cas)) => {
-                Ok(Credentials::TlsFiles { certificate: certificate.into(), key: key.into(), cas: cas.into() })
-            }
+            (Some(identity), None, None, None) => Ok(Credentials::IdentityFile(identity)),
+            (None, Some(certificate), Some(key), Some(cas)) => Ok(Credentials::TlsFiles { certificate, key, cas }),
             (None, None, None, None) => Err(self.missing(
                 ("teleport", "identity"),
                 "missing required value teleport.identity".to_owned(),
@@ -257,8 +259,21 @@ impl Judge<'_> {
                 Some(url) => self.api_url(url)?,
                 None => DEFAULT_API_URL.to_owned(),
             },
-            ca_bundle: given(section.ca_bundle).map(PathBuf::from),
+            ca_bundle: self.path("slack", "ca_bundle", section.ca_bundle)?,
         })
+    }
+
+    /// A path. What cannot be one is most likely what the file should hold: it is not shown.
+    fn path(&self, section: &str, key: &str, setting: Option<String>) -> Result<Option<PathBuf>, Problem> {
+        let Some(text) = given(setting) else { return Ok(None) };
+        if !is_path(&text) {
+            return Err(self.problem(
+                (section, key),
+                format!("{section}.{key} holds the content of a file where its path belongs"),
+                "write the content into a file that only this process's user can read, and set this to the file's path",
+            ));
+        }
+        Ok(Some(text.into()))
     }
 
     /// A token in the file; what Slack would refuse in any case is told with its place.

@@ -1,10 +1,11 @@
 //! Beginning the steps that were decided, each in its recipient's lane.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, future::pending, panic::resume_unwind};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Task,
@@ -148,7 +149,20 @@ impl Task {
 
     fn begin_call(&mut self, key: &str, call: impl Future<Output = Outcome> + Send + 'static) {
         self.lanes.entry(key.to_owned()).or_default().state = State::Busy;
-        self.calling.push(labelled(key, call));
+        // A task of its own: Slack's answer is taken, however long a write to Teleport keeps this one. Its deadline would pass
+        // otherwise, and nobody would know whether the message was sent.
+        let call = AbortOnDropHandle::new(tokio::spawn(call));
+        let outcome = async {
+            match call.await {
+                Ok(outcome) => outcome,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    // The runtime is ending, and this task with it.
+                    Err(_) => pending().await,
+                },
+            }
+        };
+        self.calling.push(labelled(key, outcome));
     }
 
     /// Learns the logins of the requested roles, once.
