@@ -87,6 +87,11 @@ impl Error {
         remedy(&self.code, self.channel.as_deref().unwrap_or("the channel"), bot)
     }
 
+    /// Whether something answered that is not Slack's Web API, or not where its methods are: the address is wrong.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(&*self.code, "http_404" | "unknown_method" | code::REDIRECTED)
+    }
+
     /// Whether Slack asked us to slow down.
     pub fn is_rate_limit(&self) -> bool {
         is_rate_limit(&self.code)

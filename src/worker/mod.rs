@@ -94,6 +94,16 @@ pub enum Error {
         /// Slack's answer.
         error: SlackError,
     },
+    /// Something else answers where Slack's Web API should.
+    #[error(
+        "slack.api_url: {address} does not answer as Slack's Web API does: {error}; correct it (it ends in /api/), or leave it out for Slack itself"
+    )]
+    NotSlack {
+        /// The address.
+        address: String,
+        /// What answered.
+        error: SlackError,
+    },
     /// Teleport cannot be reached, or refuses the identity.
     #[error(transparent)]
     Connect(session::ConnectError),

@@ -51,6 +51,13 @@ async fn what_only_a_person_can_mend_ends_the_start_with_one_line() {
     says(&refusal(&world).await, &["slack.token", "missing_scope", "add the scope chat:write"]);
     world.slack().set_scopes(BOT_TOKEN, &["chat:write"]);
 
+    let root = world.slack.url().strip_suffix("api/").unwrap().to_owned();
+    for url in [root.clone(), format!("{root}api/chat.postMessage/")] {
+        let mut world = World::new(|_| {}).await;
+        world.environment.push(("TELEPORT_SLACK_SLACK_API_URL", url.clone()));
+        says(&refusal(&world).await, &["slack.api_url", &url, "does not answer as Slack's Web API does", "/api/"]);
+    }
+
     let expired = world.cluster.user_identity("slack-plugin", Validity::ExpiredSince(Duration::from_hours(1))).unwrap();
     expired.write_identity_file(world.path("auth.pem")).unwrap();
     says(&refusal(&world).await, &["expired", "tctl auth sign"]);

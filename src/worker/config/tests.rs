@@ -467,7 +467,8 @@ fn a_credential_in_the_place_of_its_path_is_refused_and_not_shown() {
         ("TELEPORT_SLACK_TELEPORT_IDENTITY", "teleport.identity", &base64),
     ] {
         let said = parse_with(MINIMAL, &[(variable, content)]).unwrap_err().to_string();
-        let begin = format!("environment variable {variable}: {setting} holds the content of a file where its path belongs");
+        let begin =
+            format!("environment variable {variable}: {setting} holds the content of a file where its path belongs");
         assert!(said.starts_with(&begin), "{said}");
         assert!(!said.contains("MIGH") && !said.contains("TUlH"), "{said}");
     }
