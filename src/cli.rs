@@ -21,7 +21,7 @@ const OFFICIAL_NAME: &str = "teleport-slack";
 
 /// Teleport access requests in Slack.
 #[derive(Debug, Parser)]
-#[command(name = NAME, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = NAME, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

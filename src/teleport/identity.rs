@@ -166,7 +166,8 @@ impl Identity {
         if file::label(&key).ends_with("CERTIFICATE") {
             return Err(Problem::OnlyCertificates.at(origin));
         }
-        let certificate = pieces.certificate.ok_or_else(|| Problem::NoCertificate.at(origin))?;
+        let certificate = pieces.certificate.filter(|block| file::label(block).ends_with("CERTIFICATE"));
+        let certificate = certificate.ok_or_else(|| Problem::NoCertificate.at(origin))?;
         let ssh_certificate =
             pieces.ssh_certificate.or_else(|| beside.map(|content| String::from_utf8_lossy(content).trim().to_owned()));
         Self::assemble(
@@ -190,6 +191,9 @@ impl Identity {
         let leaf = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
             .map_err(|_| Problem::DamagedCertificate.at(certificate_origin))?;
         let facts = Facts::read(&leaf).ok_or_else(|| Problem::DamagedCertificate.at(certificate_origin))?;
+        if facts.is_authority {
+            return Err(Problem::NoCertificate.at(certificate_origin)); // the first authority stands in its place
+        }
         let (key_pem, key_origin) = material.key;
         let certificate = Arc::new(certified(leaf, key_pem, &provider).map_err(|problem| problem.at(key_origin))?);
         let (authorities_pem, authorities_origin) = material.authorities;
@@ -200,7 +204,7 @@ impl Identity {
         let server_name = ServerName::try_from(API_DOMAIN)
             .map_err(|error| Problem::DamagedAuthority(error.to_string()).at(authorities_origin))?;
         let ssh = ssh(&certificate);
-        let Facts { user, cluster, roles, not_before, not_after } = facts;
+        let Facts { user, cluster, roles, not_before, not_after, is_authority: _ } = facts;
         Ok(Self {
             user,
             cluster,
@@ -308,6 +312,7 @@ struct Facts {
     roles: Vec<String>,
     not_before: Timestamp,
     not_after: Timestamp,
+    is_authority: bool,
 }
 
 impl Facts {
@@ -320,6 +325,7 @@ impl Facts {
             roles: organizations(certificate.subject()),
             not_before: Timestamp::from_second(certificate.validity().not_before.timestamp()).ok()?,
             not_after: Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?,
+            is_authority: certificate.is_ca(),
         })
     }
 }

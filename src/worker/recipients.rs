@@ -120,6 +120,10 @@ impl RoleToRecipients {
         let mut recipients = BTreeSet::new();
         let mut unrouted_roles = BTreeSet::new();
         let mut unaddressed_reviewers = BTreeSet::new();
+        if roles.is_empty() {
+            // For resources alone: no role has recipients of its own.
+            recipients.extend(self.0.get(WILDCARD).into_iter().flatten().cloned());
+        }
         for role in roles.iter().map(AsRef::as_ref) {
             match self.0.get(role).or_else(|| self.0.get(WILDCARD)) {
                 Some(found) => recipients.extend(found.iter().cloned()),
@@ -223,6 +227,12 @@ mod tests {
         assert_eq!(told(&map, &["dba"], &[]), ["#dba-oncall", "alice@example.com"]);
         assert_eq!(told(&map, &["editor"], &[]), ["#admins"]);
         assert_eq!(told(&map, &["editor", "dba"], &[]), ["#admins", "#dba-oncall", "alice@example.com"]);
+    }
+
+    #[test]
+    fn a_request_without_roles_reaches_the_wildcard() {
+        let map = map(&[("dba", &["dba-team"]), ("*", &["ops"])]);
+        assert_eq!(told(&map, &[], &[]), ["#ops"]);
     }
 
     #[test]

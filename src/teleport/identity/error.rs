@@ -48,7 +48,7 @@ pub enum Problem {
     #[error("the private key cannot be read: it is damaged or of an unknown kind")]
     DamagedKey,
     /// No client certificate where one belongs.
-    #[error("there is no TLS certificate in it")]
+    #[error("there is no client certificate in it")]
     NoCertificate,
     /// The client certificate cannot be decoded.
     #[error("the TLS certificate cannot be read: it is damaged")]

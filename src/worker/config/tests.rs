@@ -247,8 +247,20 @@ fn the_three_tls_files_come_together_and_not_with_an_identity() {
     let both = error(&with("[teleport]", "client_crt = \"/c\""));
     assert!(both.contains("mutually exclusive"), "{both}");
     let variable = "TELEPORT_SLACK_TELEPORT_CLIENT_CRT";
-    let both = parse_with(MINIMAL, &[(variable, "/c")]).unwrap_err().to_string();
-    assert!(both.starts_with(&format!("environment variable {variable}: ")), "{both}");
+    let some = parse_with(MINIMAL, &[(variable, "/c")]).unwrap_err().to_string();
+    assert!(some.starts_with(&format!("environment variable {variable}: ")), "{some}");
+}
+
+#[test]
+fn the_environments_form_of_credentials_takes_the_place_of_the_files() {
+    let variables = ["CLIENT_CRT", "CLIENT_KEY", "ROOT_CAS"].map(|key| format!("TELEPORT_SLACK_TELEPORT_{key}"));
+    let pairs: Vec<_> = variables.iter().map(|variable| (variable.as_str(), "/f")).collect();
+    let of = |text: &str, pairs: &[(&str, &str)]| parse_with(text, pairs).unwrap().config.teleport.credentials;
+    assert!(matches!(of(MINIMAL, &pairs), Credentials::TlsFiles { .. }));
+    let identity = [("TELEPORT_SLACK_TELEPORT_IDENTITY", "/i")];
+    assert_eq!(of(GUIDE, &identity), Credentials::IdentityFile("/i".into()));
+    let both = parse_with(MINIMAL, &[identity[0], pairs[0]]).unwrap_err().to_string();
+    assert!(both.contains("mutually exclusive"), "{both}");
 }
 
 #[test]

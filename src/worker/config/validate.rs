@@ -124,6 +124,14 @@ impl Judge<'_> {
                 *setting = Some(value.to_owned());
             }
         }
+        // A whole form takes the place of the other one.
+        let is_set = |key: &str| self.environment.origin("teleport", key).is_some();
+        let teleport = &mut sections.teleport;
+        match (is_set("identity"), ["client_crt", "client_key", "root_cas"].into_iter().any(is_set)) {
+            (true, false) => (teleport.client_crt, teleport.client_key, teleport.root_cas) = (None, None, None),
+            (false, true) => teleport.identity = None,
+            _ => {}
+        }
         for (name, known) in self.environment.misspelt() {
             let place = Place::Variable(name.to_owned());
             self.warnings.push(Problem {
