@@ -8,6 +8,7 @@ mod conversations;
 mod history;
 mod page;
 mod reactions;
+mod retired;
 mod team;
 mod usergroups;
 mod users;
@@ -15,6 +16,7 @@ mod views;
 
 pub(super) use self::{
     content::{generate_blocks, store_text},
+    retired::refuse as refuse_retired,
     team::echo,
 };
 use super::{
