@@ -223,6 +223,9 @@ async fn an_incoming_webhook_posts_into_its_channel_and_refuses_in_plain_text() 
         ("simulated", "{", 400, "invalid_payload"),
         ("simulated", "{}", 400, "no_text"),
         ("simulated", r#"{"blocks": [{"type": "nonsense"}]}"#, 400, "invalid_blocks"),
+        ("simulated", r#"{"attachments": [{}]}"#, 400, "no_text"),
+        ("simulated", r#"{"attachments": ["x"]}"#, 400, "invalid_attachments"),
+        ("simulated", r#"{"attachments": [{"blocks": [{"type": "nonsense"}]}]}"#, 400, "invalid_attachments"),
     ] {
         assert_eq!(post(key, body).await, (status, text.to_owned()), "{key} {body}");
     }

@@ -176,6 +176,7 @@ async fn a_response_url_works_five_times_for_half_an_hour() {
         respond(&url, json!({"text": "x", "blocks": [{"type": "x"}]})).await,
         (400, "invalid_blocks".to_owned())
     );
+    assert_eq!(respond(&url, json!({"attachments": ["x"]})).await, (400, "invalid_attachments".to_owned()));
     assert_eq!(respond(&url, json!({"text": "only for you"})).await, (200, "ok".to_owned()));
     assert_eq!((slack.ephemerals()[0].user.as_str(), slack.messages(CHANNEL).len()), ("U0BOB000001", 1));
     respond(&url, json!({"text": "for all", "response_type": "in_channel"})).await;

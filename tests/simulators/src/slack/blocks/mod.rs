@@ -124,7 +124,7 @@ fn check_sums(blocks: &[Value], pointer: &str, problems: &mut Vec<Problem>) {
 }
 
 /// Tables of either kind, those in containers included.
-fn tables(blocks: &[Value]) -> usize {
+pub(super) fn tables(blocks: &[Value]) -> usize {
     let children = |block: &Value| block.get("child_blocks").and_then(Value::as_array).map_or(0, |list| tables(list));
     blocks.iter().map(|block| usize::from(matches!(kind(block), "table" | "data_table")) + children(block)).sum()
 }
