@@ -6,7 +6,7 @@ mod slack_client;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulators::slack::{Press, signature};
+use simulators::slack::{Envelope, Press, signature};
 use slack_client::{
     CHANNEL, WAIT, error,
     socket::{App, ask, connect},
@@ -153,6 +153,30 @@ async fn events_and_commands_reach_the_app() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     http.post(url).json(&json!({"text": "none"})).send().await.unwrap();
     assert_eq!(slack.ephemerals()[0].message.text, "none");
+}
+
+#[tokio::test]
+async fn the_acknowledgement_of_a_command_is_its_answer() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let mut app = connect(&client).await;
+    let mut answer = async |payload: Value| {
+        slack.command("bob", CHANNEL, "/access", "list").unwrap();
+        let frame = app.frame().await;
+        app.send(&json!({"envelope_id": frame["envelope_id"], "payload": payload}).to_string()).await;
+        let answered = |envelope: &Envelope| envelope.acknowledged_after.is_some();
+        slack.wait_for(|slack| slack.envelopes().last().is_some_and(answered), WAIT).await.unwrap();
+    };
+    answer(json!({})).await;
+    assert!(slack.ephemerals().is_empty() && slack.messages(CHANNEL).is_empty());
+    answer(json!({"text": "none"})).await;
+    let shown = &slack.ephemerals()[0];
+    assert_eq!((shown.user.as_str(), shown.message.text.as_str()), ("U0BOB000001", "none"));
+    answer(json!({"text": "for all", "response_type": "in_channel"})).await;
+    assert_eq!(slack.messages(CHANNEL)[0].text, "for all");
+    assert_eq!(client.violations(), Vec::<String>::new());
+    answer(json!({"blocks": [{"type": "nonsense"}]})).await;
+    assert!(client.violations()[0].contains("the answer to a command is refused: invalid_blocks"));
 }
 
 #[tokio::test]
