@@ -28,13 +28,14 @@
 //! | blocks | [`blocks`] | 6.1, 6.2, 11.2 M13 |
 //! | history, pages, cursors | `methods/history`, `methods/page` | 2.7, 11.2 M16 |
 //! | reactions, people, channels, user groups | `methods/*` | 2.1, 2.5–2.7, 11.3 |
-//! | Socket Mode, clicks, events, commands, modals | `socket`, `interaction`, `events`, `views` | 2.8, 8.1–8.4, 11.4 M25–M29 |
+//! | Socket Mode, clicks, events, commands, modals | `socket`, `interaction`, `choice`, `events`, `views` | 2.8, 8.1–8.4, 11.4 M25–M29 |
 //! | response URLs, webhooks, signed requests | `hooks`, `incoming`, `webhook` | 1.2, 8.5, 8.6, 11.4 M30, S31 |
 
 mod args;
 mod attachments;
 pub mod blocks;
 mod call;
+mod choice;
 mod clock;
 mod control;
 mod dispatch;

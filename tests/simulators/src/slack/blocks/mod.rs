@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::rule::Problem;
 use self::{
-    layout::{IN_MESSAGES, IN_MODALS},
+    layout::{IN_HOMES, IN_MESSAGES, IN_MODALS},
     rule::Rule,
 };
 
@@ -24,6 +24,8 @@ pub enum Surface {
     Message,
     /// In a modal.
     Modal,
+    /// In the Home tab of an app.
+    Home,
 }
 
 /// Why blocks are refused.
@@ -46,7 +48,7 @@ const TABLE_SUM: usize = 10_000;
 /// Charts of a message.
 const CHARTS: usize = 2;
 
-/// Checks the blocks of a message or a modal.
+/// Checks the blocks of a message, a modal or a Home tab.
 pub fn check(blocks: &[Value], surface: Surface) -> Result<(), Refused> {
     check_under(blocks, surface, "/blocks")
 }
@@ -57,6 +59,7 @@ pub fn check_under(blocks: &[Value], surface: Surface, pointer: &str) -> Result<
     let (most, shapes) = match surface {
         Surface::Message => (50, IN_MESSAGES),
         Surface::Modal => (100, IN_MODALS),
+        Surface::Home => (100, IN_HOMES),
     };
     if blocks.len() > most {
         problems.push(Problem::new(format!("no more than {most} items allowed"), pointer));
@@ -199,7 +202,7 @@ fn fill_text_defaults(node: &mut Value) {
 }
 
 /// The elements of a block that a person can use.
-fn elements(block: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn elements(block: &Value) -> impl Iterator<Item = &Value> {
     let listed = ["elements", "actions"].into_iter().filter_map(|name| block.get(name)?.as_array()).flatten();
     listed.chain(block.get("accessory")).chain(block.get("element"))
 }

@@ -99,6 +99,7 @@ static METHODS: &[Method] = &[
     reads("users.list", Two, &["users:read"], users::list),
     reads("users.lookupByEmail", Three, &["users:read.email"], users::lookup_by_email),
     Method { takes: Takes::Bot, ..writes("views.open", Four, &[], views::open) },
+    Method { takes: Takes::Bot, ..writes("views.publish", Four, &[], views::publish) },
     Method { takes: Takes::Bot, ..writes("views.push", Four, &[], views::push) },
     Method { takes: Takes::Bot, ..writes("views.update", Four, &[], views::update) },
 ];
