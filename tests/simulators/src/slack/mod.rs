@@ -23,7 +23,7 @@
 //! | tokens, scopes, order of the checks | `dispatch`, `call`, `model/app` | 1.2, 9.1, 11.1 M4, M5 |
 //! | rate limits, 429 | `limits`, `settings` | 4.1, 4.2, 11.1 M6 |
 //! | faults, early ends of connections | `http`, `server`, [`crate::faults`] | 1.3, 11.1 M7–S9 |
-//! | posts, updates, deletions, threads, addressing | `methods/chat` | 2.2–2.4, 7, 11.2 M10, M11, M14, M17, S21 |
+//! | posts, updates, deletions, threads, addressing | `methods/chat`, `methods/scheduled` | 2.2–2.4, 7, 11.2 M10, M11, M14, M17, S21 |
 //! | text, attachments, metadata | `methods/content`, `attachments`, `text` | 5.1, 6.1, 6.3, 11.2 M12, M15, M18–S20 |
 //! | blocks | [`blocks`] | 6.1, 6.2, 11.2 M13 |
 //! | history, pages, cursors | `methods/history`, `methods/page` | 2.7, 11.2 M16 |

@@ -9,6 +9,7 @@ mod history;
 mod page;
 mod reactions;
 mod retired;
+mod scheduled;
 mod team;
 mod usergroups;
 mod users;
@@ -78,9 +79,12 @@ static METHODS: &[Method] = &[
     writes("auth.test", Special(600), &[], auth::test),
     reads("bots.info", Three, &["users:read"], team::bot_info),
     writes("chat.delete", Three, &["chat:write"], chat::delete),
+    writes("chat.deleteScheduledMessage", Three, &["chat:write"], scheduled::delete),
     reads("chat.getPermalink", Special(600), &[], chat::permalink),
     Method { takes: Takes::Bot, ..writes("chat.postEphemeral", Four, &["chat:write"], chat::post_ephemeral) },
     writes("chat.postMessage", Special(300), &["chat:write"], chat::post_message),
+    writes("chat.scheduleMessage", Three, &["chat:write"], scheduled::schedule),
+    writes("chat.scheduledMessages.list", Three, &[], scheduled::list),
     writes("chat.update", Three, &["chat:write"], chat::update),
     Method { json: true, ..reads("conversations.history", Three, HISTORY, history::history) },
     reads("conversations.info", Three, READ, conversations::info),
