@@ -120,7 +120,10 @@ async fn content_that_slack_refuses_is_refused_and_nothing_is_stored() {
         (json!({"text": "x", "attachments": vec![json!({"text": "y"}); 101]}), "too_many_attachments"),
         (json!({"text": "x", "attachments": [{"blocks": [{"type": "section"}]}]}), "invalid_attachments"),
         (json!({"attachments": [{"color": "#f00"}, {}]}), "no_text"),
-        (json!({"text": "x", "blocks": [table.clone(), table]}), "invalid_attachments"),
+        (json!({"text": "x", "blocks": [table, table]}), "invalid_attachments"),
+        (json!({"text": "x", "blocks": [table], "attachments": [{"blocks": [table]}]}), "invalid_attachments"),
+        (json!({"text": "x", "attachments": [{"blocks": [table]}, {"blocks": [table]}]}), "invalid_attachments"),
+        (json!({"text": "x", "attachments": [{"blocks": [video]}]}), "invalid_attachments"),
         (json!({"text": "x", "blocks": [video]}), "invalid_blocks"),
         (json!({"text": "x", "channel": []}), "invalid_arguments"),
         (json!({"text": "x", "markdown_text": "y"}), "markdown_text_conflict"),
@@ -423,4 +426,52 @@ async fn a_quota_ends_the_posting_of_a_free_workspace() {
     client.say("x").await;
     let answer = client.post("chat.postMessage", json!({"channel": "general", "text": "x"})).await;
     assert_eq!(error(&answer), "message_limit_exceeded");
+}
+
+#[tokio::test]
+async fn a_message_for_later_is_listed_until_it_is_posted_or_taken_back() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let schedule = async |post_at: Value, text: &str| {
+        client.post("chat.scheduleMessage", json!({"channel": CHANNEL, "text": text, "post_at": post_at})).await
+    };
+    for (post_at, text, expected) in [
+        (json!("soon"), "x", "invalid_time"),
+        (json!(now - 10), "x", "time_in_past"),
+        (json!(now + 121 * 24 * 60 * 60), "x", "time_too_far"),
+        (json!(now + 600), "", "no_text"),
+        (Value::Null, "x", "invalid_arguments"),
+    ] {
+        assert_eq!(error(&schedule(post_at.clone(), text).await), expected, "{post_at}");
+    }
+    let first = schedule(json!(now + 600), "first").await;
+    assert_eq!((&first["channel"], &first["post_at"]), (&json!(CHANNEL), &json!(now + 600)));
+    assert_eq!((&first["message"]["text"], first["message"].get("ts")), (&json!("first"), None));
+    let second = schedule(json!((now + 900).to_string()), "second").await;
+    let list = async || {
+        let answer = client.post("chat.scheduledMessages.list", json!({"channel": CHANNEL})).await;
+        answer["scheduled_messages"].as_array().unwrap().clone()
+    };
+    assert_eq!((list().await.len(), &list().await[0]["id"]), (2, &first["scheduled_message_id"]));
+    let delete = async |id: &Value| {
+        let body = json!({"channel": CHANNEL, "scheduled_message_id": id});
+        error(&client.post("chat.deleteScheduledMessage", body).await).to_owned()
+    };
+    assert_eq!(delete(&second["scheduled_message_id"]).await, "ok");
+    assert_eq!(delete(&second["scheduled_message_id"]).await, "invalid_scheduled_message_id");
+    slack.advance(Duration::from_secs(560));
+    assert_eq!(
+        delete(&first["scheduled_message_id"]).await,
+        "invalid_scheduled_message_id",
+        "it is about to be posted"
+    );
+    assert!(slack.messages(CHANNEL).is_empty());
+    slack.advance(Duration::from_mins(1));
+    let texts: Vec<_> = slack.messages(CHANNEL).into_iter().map(|message| message.text).collect();
+    assert_eq!((texts, list().await.len()), (vec!["first".to_owned()], 0));
+    for _ in 0..30 {
+        assert_eq!(error(&schedule(json!(now + 9_000), "x").await), "ok");
+    }
+    assert_eq!(error(&schedule(json!(now + 9_100), "x").await), "restricted_too_many");
 }

@@ -117,6 +117,31 @@ async fn authentication_is_checked_before_scopes_and_arguments() {
 }
 
 #[tokio::test]
+async fn retired_methods_say_so_and_name_what_took_their_place() {
+    let client = start().await;
+    for (method, instead) in [
+        ("channels.list", "conversations.list or users.conversations"),
+        ("channels.setTopic", "conversations.setTopic"),
+        ("groups.createChild", "conversations.create"),
+        ("im.open", "conversations.open"),
+        ("mpim.replies", "conversations.replies"),
+    ] {
+        let answer = client.post(method, json!({})).await;
+        assert_eq!(error(&answer), "method_deprecated", "{method}");
+        let message = answer["response_metadata"]["messages"][0].as_str().unwrap();
+        assert!(message.starts_with("[ERROR] ") && message.contains(instead), "{method}: {message}");
+    }
+    for method in ["files.upload", "rtm.start"] {
+        assert_eq!(
+            client.post(method, json!({})).await,
+            json!({"ok": false, "error": "method_deprecated"}),
+            "{method}"
+        );
+    }
+    assert_eq!(error(&client.post("channels.nonsense", json!({})).await), "unknown_method");
+}
+
+#[tokio::test]
 async fn a_token_works_in_a_form_but_not_in_the_url_or_in_json() {
     let client = start().await;
     let form = client.request("POST", "auth.test").form(&[("token", &client.token)]);
@@ -198,6 +223,9 @@ async fn an_incoming_webhook_posts_into_its_channel_and_refuses_in_plain_text() 
         ("simulated", "{", 400, "invalid_payload"),
         ("simulated", "{}", 400, "no_text"),
         ("simulated", r#"{"blocks": [{"type": "nonsense"}]}"#, 400, "invalid_blocks"),
+        ("simulated", r#"{"attachments": [{}]}"#, 400, "no_text"),
+        ("simulated", r#"{"attachments": ["x"]}"#, 400, "invalid_attachments"),
+        ("simulated", r#"{"attachments": [{"blocks": [{"type": "nonsense"}]}]}"#, 400, "invalid_attachments"),
     ] {
         assert_eq!(post(key, body).await, (status, text.to_owned()), "{key} {body}");
     }

@@ -6,7 +6,7 @@ mod slack_client;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulators::slack::{Press, signature};
+use simulators::slack::{Envelope, Press, signature};
 use slack_client::{
     CHANNEL, WAIT, error,
     socket::{App, ask, connect},
@@ -24,8 +24,10 @@ async fn a_click_opens_a_modal_once_and_soon() {
     let mut app = connect(&client).await;
     let ts = ask(&client, CHANNEL).await;
     let input = json!({"type": "input", "block_id": "why", "label": {"type": "plain_text", "text": "Why?"}, "element": {"type": "plain_text_input", "action_id": "text"}});
+    let date = json!({"type": "datepicker", "action_id": "date", "initial_date": "2026-05-01"});
     let title = |text: &str| json!({"type": "plain_text", "text": text});
-    let view = json!({"type": "modal", "title": title("Deny"), "submit": title("Deny"), "blocks": [input]});
+    let section = json!({"type": "section", "block_id": "when", "text": title("When"), "accessory": date});
+    let view = json!({"type": "modal", "title": title("Deny"), "submit": title("Deny"), "blocks": [input, section]});
     let click = async |app: &mut App| {
         slack.click("bob", CHANNEL, &ts, "approve").unwrap();
         let frame = app.frame().await;
@@ -76,6 +78,7 @@ async fn a_click_opens_a_modal_once_and_soon() {
     let payload = &submitted["payload"];
     assert_eq!(payload["type"], "view_submission");
     assert_eq!(payload["view"]["state"]["values"]["why"]["text"]["value"], "no");
+    assert_eq!(payload["view"]["state"]["values"]["when"]["date"]["selected_date"], "2026-05-01");
     assert!(payload["view"]["blocks"][0]["block_id"].is_string());
     let errors = json!({"response_action": "errors", "errors": {"why": "be kind"}});
     app.send(&json!({"envelope_id": submitted["envelope_id"], "payload": errors}).to_string()).await;
@@ -124,7 +127,10 @@ async fn what_is_chosen_in_a_message_and_in_a_modal_reaches_the_app() {
     assert_eq!((&payload["message"], &payload["response_url"]), (&Value::Null, &Value::Null));
     // The trigger of a click in a modal may put another on top of it.
     let pushed = client.post("views.push", json!({"trigger_id": payload["trigger_id"], "view": view})).await;
-    assert_eq!((error(&pushed), pushed["view"]["root_view_id"].as_str().unwrap()), ("ok", id));
+    assert_eq!(error(&pushed), "ok");
+    let pushed = &pushed["view"];
+    assert_eq!((&pushed["root_view_id"], &pushed["previous_view_id"]), (&json!(id), &json!(id)));
+    assert_eq!((&pushed["bot_id"], &opened["view"]["previous_view_id"]), (&json!("B0TELEPORT1"), &Value::Null));
 
     let other = slack.press_in_view(id, &Press { action_id: "other".to_owned(), ..Press::default() });
     assert_eq!(other.unwrap_err().to_string(), "there is no element with this action_id; there are [\"role\"]");
@@ -156,6 +162,76 @@ async fn events_and_commands_reach_the_app() {
 }
 
 #[tokio::test]
+async fn the_acknowledgement_of_a_command_is_its_answer() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let mut app = connect(&client).await;
+    let mut answer = async |payload: Value| {
+        slack.command("bob", CHANNEL, "/access", "list").unwrap();
+        let frame = app.frame().await;
+        app.send(&json!({"envelope_id": frame["envelope_id"], "payload": payload}).to_string()).await;
+        let answered = |envelope: &Envelope| envelope.acknowledged_after.is_some();
+        slack.wait_for(|slack| slack.envelopes().last().is_some_and(answered), WAIT).await.unwrap();
+    };
+    answer(json!({})).await;
+    assert!(slack.ephemerals().is_empty() && slack.messages(CHANNEL).is_empty());
+    answer(json!({"text": "none"})).await;
+    let shown = &slack.ephemerals()[0];
+    assert_eq!((shown.user.as_str(), shown.message.text.as_str()), ("U0BOB000001", "none"));
+    answer(json!({"text": "for all", "response_type": "in_channel"})).await;
+    assert_eq!(slack.messages(CHANNEL)[0].text, "for all");
+    assert_eq!(client.violations(), Vec::<String>::new());
+    answer(json!({"blocks": [{"type": "nonsense"}]})).await;
+    assert!(client.violations()[0].contains("the answer to a command is refused: invalid_blocks"));
+}
+
+#[tokio::test]
+async fn a_home_tab_is_published_for_each_person_and_can_be_used() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    let mut app = connect(&client).await;
+    let button = json!({"type": "button", "action_id": "go", "text": {"type": "plain_text", "text": "Go"}});
+    let picker = json!({"type": "datepicker", "action_id": "when", "initial_date": "2026-05-01"});
+    let view = json!({"type": "home", "blocks": [{"type": "actions", "block_id": "b", "elements": [button, picker]}]});
+    let publish = async |user: &str, view: &Value, hash: Option<&str>| {
+        client.post("views.publish", json!({"user_id": user, "view": view, "hash": hash})).await
+    };
+    let first = publish("U0BOB000001", &view, None).await;
+    let (id, hash) = (first["view"]["id"].as_str().unwrap(), first["view"]["hash"].as_str().unwrap());
+    assert_eq!((&first["view"]["type"], &first["view"]["root_view_id"]), (&json!("home"), &json!(id)));
+    let again = publish("U0BOB000001", &view, Some(hash)).await;
+    assert_eq!(again["view"]["id"], id);
+    let alert = json!({"type": "alert", "text": {"type": "plain_text", "text": "x"}});
+    for (user, view, hash, expected) in [
+        ("U0BOB000001", view.clone(), Some(hash), "hash_conflict"),
+        ("U0CAROL0001", view.clone(), Some(hash), "hash_conflict"),
+        ("U0NOBODY001", view.clone(), None, "invalid_arguments"),
+        ("U0BOB000001", json!({"type": "modal", "blocks": []}), None, "invalid_arguments"),
+        ("U0BOB000001", json!({"type": "home", "blocks": [alert]}), None, "invalid_arguments"),
+        (
+            "U0BOB000001",
+            json!({"type": "home", "blocks": [], "private_metadata": "x".repeat(3_001)}),
+            None,
+            "invalid_arguments",
+        ),
+    ] {
+        assert_eq!(error(&publish(user, &view, hash).await), expected, "{user} {view}");
+    }
+    let other = publish("U0CAROL0001", &view, None).await;
+    assert_ne!(other["view"]["id"], id);
+    slack.press_in_view(id, &Press { action_id: "go".to_owned(), ..Press::default() }).unwrap();
+    let frame = app.frame().await;
+    app.acknowledge(&frame).await;
+    let payload = &frame["payload"];
+    assert_eq!((&payload["user"]["id"], &payload["view"]["type"]), (&json!("U0BOB000001"), &json!("home")));
+    assert_eq!(payload["view"]["state"]["values"]["b"]["when"]["selected_date"], "2026-05-01");
+    assert!(slack.open_views().is_empty(), "a Home tab is no modal");
+    assert!(slack.submit_view(id, &json!({})).is_err());
+    slack.configure_app(|app| app.home_tab = false);
+    assert_eq!(error(&publish("U0BOB000001", &view, None).await), "not_enabled");
+}
+
+#[tokio::test]
 async fn a_response_url_works_five_times_for_half_an_hour() {
     let client = start().await;
     let slack = client.server.workspace();
@@ -176,6 +252,7 @@ async fn a_response_url_works_five_times_for_half_an_hour() {
         respond(&url, json!({"text": "x", "blocks": [{"type": "x"}]})).await,
         (400, "invalid_blocks".to_owned())
     );
+    assert_eq!(respond(&url, json!({"attachments": ["x"]})).await, (400, "invalid_attachments".to_owned()));
     assert_eq!(respond(&url, json!({"text": "only for you"})).await, (200, "ok".to_owned()));
     assert_eq!((slack.ephemerals()[0].user.as_str(), slack.messages(CHANNEL).len()), ("U0BOB000001", 1));
     respond(&url, json!({"text": "for all", "response_type": "in_channel"})).await;

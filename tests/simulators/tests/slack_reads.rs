@@ -6,7 +6,7 @@ mod slack_client;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulators::slack::{BOT_TOKEN, User, UserKind, default_workspace};
+use simulators::slack::{BOT_TOKEN, Channel, Limits, User, UserKind, default_workspace};
 use slack_client::{CHANNEL, Client, error, start, start_workspace};
 
 #[tokio::test]
@@ -280,4 +280,62 @@ async fn reactions_are_one_each_per_person_and_name() {
     slack.configure(|settings| settings.reactions_per_user = 1);
     assert_eq!(error(&call("reactions.add", "x").await), "too_many_reactions");
     assert_eq!(slack.reactions(CHANNEL, &ts).len(), 2);
+}
+
+#[tokio::test]
+async fn a_bot_leaves_channels_but_for_the_general_one_and_where_it_is_the_last() {
+    let lonely = Channel::public("C0LONELY001", "lonely").members(["U0BTELEPORT"]);
+    let client = start_workspace(default_workspace().limits(Limits::off()).channel(lonely)).await;
+    client.server.workspace().set_scopes(BOT_TOKEN, &["channels:manage", "chat:write"]);
+    let dm = client.post("chat.postMessage", json!({"channel": "U0ALICE0001", "text": "x"})).await;
+    let leave = async |channel: &str| client.post("conversations.leave", json!({"channel": channel})).await;
+    for (channel, expected) in [
+        ("C0GENERAL01", "cant_leave_general"),
+        ("C0LONELY001", "last_member"),
+        ("C0ARCHIVED1", "is_archived"),
+        ("C0SECRET001", "channel_not_found"),
+        ("C0PRIVATE01", "missing_scope"),
+        (dm["channel"].as_str().unwrap(), "method_not_supported_for_channel_type"),
+    ] {
+        assert_eq!(error(&leave(channel).await), expected, "{channel}");
+    }
+    assert_eq!(leave(CHANNEL).await, json!({"ok": true}));
+    assert_eq!(leave(CHANNEL).await, json!({"ok": false, "not_in_channel": true}));
+    let post = client.post("chat.postMessage", json!({"channel": CHANNEL, "text": "x"})).await;
+    assert_eq!(error(&post), "not_in_channel");
+}
+
+#[tokio::test]
+async fn reactions_are_listed_by_person_and_page_by_page() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    slack.set_scopes(BOT_TOKEN, &["chat:write", "reactions:read"]);
+    for text in ["a", "b", "c"] {
+        let ts = client.say(text).await;
+        slack.react("bob", CHANNEL, &ts, "eyes").unwrap();
+    }
+    slack.react("alice", CHANNEL, &client.say("d").await, "eyes").unwrap();
+    let pages = pages(&client, "reactions.list", "items", &[("user", "U0BOB000001"), ("limit", "2")]).await;
+    let texts: Vec<_> = pages.concat().iter().map(|item| item["message"]["text"].clone()).collect();
+    assert_eq!((pages.len(), texts), (2, vec![json!("c"), json!("b"), json!("a")]));
+    assert_eq!((&pages[0][0]["type"], &pages[0][0]["channel"]), (&json!("message"), &json!(CHANNEL)));
+    assert_eq!(client.get("reactions.list", &[]).await["items"], json!([]));
+    assert_eq!(error(&client.get("reactions.list", &[("user", "U0NOBODY001")]).await), "user_not_found");
+}
+
+#[tokio::test]
+async fn profiles_and_custom_emoji_are_read_with_scopes_of_their_own() {
+    let client = start().await;
+    let slack = client.server.workspace();
+    assert_eq!(error(&client.get("emoji.list", &[]).await), "missing_scope");
+    slack.set_scopes(BOT_TOKEN, &["emoji:read", "users.profile:read", "users:read.email"]);
+    assert_eq!(client.get("emoji.list", &[]).await["emoji"], json!({}));
+    let alice = client.get("users.profile.get", &[("user", "U0ALICE0001")]).await;
+    let profile = &alice["profile"];
+    assert_eq!((&profile["real_name"], &profile["email"]), (&json!("Alice Adams"), &json!("alice@example.com")));
+    assert_eq!(client.get("users.profile.get", &[]).await["profile"]["display_name"], "teleport");
+    assert_eq!(error(&client.get("users.profile.get", &[("user", "U0NOBODY001")]).await), "user_not_found");
+    slack.set_scopes(BOT_TOKEN, &["users.profile:read"]);
+    let alice = client.get("users.profile.get", &[("user", "U0ALICE0001")]).await;
+    assert_eq!(alice["profile"].get("email"), None);
 }

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 enum Strictness {
     /// One message a second into a channel, no bursts
     Strict,
-    /// Bursts of five messages into a channel
+    /// Bursts of five messages into a channel, ten new connections a minute
     Lenient,
     /// Nothing is limited
     Off,

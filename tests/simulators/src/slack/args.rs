@@ -129,7 +129,10 @@ impl Args {
 fn read_body(encoding: Encoding, content: &ContentType, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     match encoding {
         Encoding::Json => match serde_json::from_slice(body) {
-            Ok(Value::Object(map)) => Ok(map),
+            Ok(Value::Object(map)) => {
+                map.keys().try_for_each(|name| check_name(name))?;
+                Ok(map)
+            }
             Ok(_) => Err(Refusal::new("json_not_object")),
             Err(_) if body.is_empty() => Ok(Map::new()),
             Err(_) => Err(Refusal::new("invalid_json")),
@@ -157,16 +160,22 @@ fn pairs(text: &str) -> Result<Map<String, Value>, Refusal> {
 fn collect(pairs: impl Iterator<Item = (String, String)>) -> Result<Map<String, Value>, Refusal> {
     let mut map = Map::new();
     for (name, value) in pairs {
-        // Slack docs: `invalid_array_arg`, `invalid_arg_name`.
-        if name.ends_with(']') {
-            return Err(Refusal::new("invalid_array_arg"));
-        }
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
-            return Err(Refusal::new("invalid_arg_name"));
-        }
+        check_name(&name)?;
         map.insert(name, json!(value));
     }
     Ok(map)
+}
+
+/// Slack docs: `invalid_array_arg`; `invalid_arg_name`, which is for very long names and for those with anything but letters, digits and
+/// underscores.
+fn check_name(name: &str) -> Result<(), Refusal> {
+    /// How long is very long is not published.
+    const LONGEST: usize = 255;
+    if name.ends_with(']') {
+        return Err(Refusal::new("invalid_array_arg"));
+    }
+    let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if fits && (1..=LONGEST).contains(&name.len()) { Ok(()) } else { Err(Refusal::new("invalid_arg_name")) }
 }
 
 /// Percent-decoding of forms: `+` is a space, broken escapes stay as they are.
@@ -271,6 +280,10 @@ mod tests {
             ("application/xml", "<a/>", "invalid_post_type"),
             ("application/x-www-form-urlencoded", "a[]=1", "invalid_array_arg"),
             ("application/x-www-form-urlencoded", "a.b=1", "invalid_arg_name"),
+            ("application/x-www-form-urlencoded", "a-b=1", "invalid_arg_name"),
+            ("application/json; charset=utf-8", r#"{"a b": 1}"#, "invalid_arg_name"),
+            ("application/json; charset=utf-8", r#"{"ü": 1}"#, "invalid_arg_name"),
+            ("application/json; charset=utf-8", &format!(r#"{{"{}": 1}}"#, "a".repeat(256)), "invalid_arg_name"),
             ("multipart/form-data; boundary=x", "nothing", "invalid_form_data"),
         ] {
             assert_eq!(read(content_type, body).unwrap_err().error, error, "{content_type} {body}");

@@ -2,7 +2,7 @@
 //!
 //! | call | what it does |
 //! |---|---|
-//! | `GET /_sim/state` | everything: team, apps, users, channels with their messages (`object` is the API's own form, `effects` what a client makes of it), direct messages, ephemeral messages, open modals, socket count, faults, violations, used scopes, version |
+//! | `GET /_sim/state` | everything: team, apps, users, channels with their messages (`object` is the API's own form, `effects` what a client makes of it), direct messages, ephemeral messages, open modals, Home tabs, socket count, faults, violations, used scopes, version |
 //! | `GET /_sim/events` | server-sent events; each carries the version number after a change, at most twenty a second |
 //! | `GET /_sim/emoji` | `{name: character}` |
 //! | `GET /_sim/journal?after=SEQ` | the calls after that number |
@@ -10,7 +10,7 @@
 //! | `POST /_sim/faults` | injects a fault (JSON as in [`crate::faults::Fault`]), answers `{"id"}` |
 //! | `DELETE /_sim/faults` and `/_sim/faults/{id}` | removes all or one |
 //! | `POST /_sim/click` | `{user, channel, ts, action_id, chosen?, values?, stale?}`: a person uses an element of a message; `chosen` is what the action says of it (`{"selected_option": {…}}`), `values` what all elements hold, `stale` counts the changes that the screen missed |
-//! | `POST /_sim/press` | `{view_id, action_id, chosen?, values?}`: a person uses an element of a modal |
+//! | `POST /_sim/press` | `{view_id, action_id, chosen?, values?}`: a person uses an element of a modal or a Home tab |
 //! | `POST /_sim/submit` | `{view_id, values}`: a person submits a modal |
 //! | `POST /_sim/close` | `{view_id}`: a person closes a modal |
 //! | `POST /_sim/react` | `{user, channel, ts, name}`: a person puts an emoji there, or takes it away |
@@ -124,11 +124,16 @@ impl Handle {
                 .all()
                 .map(|(id, view)| json!({"id": id, "user": view.user, "view": view.content, "errors": view.errors}))
                 .collect();
+            let homes: Vec<_> = world
+                .views
+                .homes()
+                .map(|(id, view)| json!({"id": id, "user": view.user, "view": view.content}))
+                .collect();
             json!({
                 "version": version, "now": world.clock.now(), "teams": world.teams,
                 "apps": world.apps.values().collect::<Vec<_>>(), "users": world.users.values().collect::<Vec<_>>(),
                 "user_groups": world.groups.values().collect::<Vec<_>>(), "channels": channels, "ephemerals": ephemerals,
-                "views": views, "envelopes": world.sockets.envelopes(), "faults": faults, "violations": world.violations,
+                "views": views, "homes": homes, "envelopes": world.sockets.envelopes(), "faults": faults, "violations": world.violations,
                 "used_scopes": world.used_scopes, "calls": world.journal.count(), "settings": world.settings,
                 "sockets": world.apps.keys().map(|app| world.sockets.of_app(app).len()).sum::<usize>(),
             })

@@ -82,7 +82,8 @@ impl Incoming {
     fn flaws(&self) -> Vec<String> {
         let mut flaws = Vec::new();
         if self.method.is_none() {
-            flaws.push("unknown method".to_owned());
+            let retired = methods::refuse_retired(&self.name).is_some();
+            flaws.push(if retired { "retired method" } else { "unknown method" }.to_owned());
         }
         let Ok(args) = &self.args else { return flaws };
         if args.token_in_query {
@@ -185,7 +186,8 @@ fn run(
     granted: &mut Option<Arc<Token>>,
 ) -> Result<Answer, Refusal> {
     let Some(method) = incoming.method else {
-        return Err(Refusal::new("unknown_method").with("req_method", incoming.name.clone()));
+        let unknown = || Refusal::new("unknown_method").with("req_method", incoming.name.clone());
+        return Err(methods::refuse_retired(&incoming.name).unwrap_or_else(unknown));
     };
     let args = incoming.args.as_ref().map_err(Clone::clone)?;
     if method.takes == Takes::NoToken {

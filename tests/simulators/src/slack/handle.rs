@@ -69,8 +69,11 @@ impl Handle {
         }))
     }
 
+    /// Whoever looks sees what has become due since.
     fn lock(&self) -> MutexGuard<'_, World> {
-        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut world = self.0.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.post_due();
+        world
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&World) -> T) -> T {

@@ -70,25 +70,40 @@ fn use_hook(world: &mut World, id: &str, body: &Value) -> Result<(), (StatusCode
     if hook.uses >= USES {
         return Err((StatusCode::NOT_FOUND, "used_url"));
     }
-    let flag = |name: &str| {
-        matches!(body.get(name), Some(Value::Bool(true))) || body.get(name).and_then(Value::as_str) == Some("true")
-    };
     let content = Content::read(body).map_err(|text| (StatusCode::BAD_REQUEST, text))?;
-    if !flag("delete_original") && content.is_empty() {
+    if !flag(body, "delete_original") && content.is_empty() {
         return Err((StatusCode::BAD_REQUEST, "no_text"));
     }
     hook.uses += 1;
     let (user, source, ephemeral) = (hook.user.clone(), hook.source.clone(), hook.ephemeral);
+    take_effect(world, body, content, &source, user, ephemeral);
+    Ok(())
+}
 
-    if flag("delete_original") {
-        remove(world, &source, ephemeral);
-        return Ok(());
+/// The answer to a slash command inside of its acknowledgement, which needs no URL (Slack docs: slash commands, responding with an
+/// immediate message). Without anything to show, nothing is shown.
+pub(super) fn answer(world: &mut World, response_url: &str, body: &Value) -> Result<(), &'static str> {
+    let content = Content::read(body)?;
+    let id = response_url.rsplit('/').next().unwrap_or_default();
+    let Some(hook) = world.hooks.0.get(id).filter(|_| !content.is_empty()) else { return Ok(()) };
+    let (user, source) = (hook.user.clone(), hook.source.clone());
+    take_effect(world, body, content, &source, user, true);
+    Ok(())
+}
+
+fn flag(body: &Value, name: &str) -> bool {
+    matches!(body.get(name), Some(Value::Bool(true))) || body.get(name).and_then(Value::as_str) == Some("true")
+}
+
+/// Deletes or replaces the message that was clicked, or adds one: for everybody, or for the one person alone.
+fn take_effect(world: &mut World, body: &Value, content: Content<'_>, source: &Message, user: String, ephemeral: bool) {
+    if flag(body, "delete_original") {
+        return remove(world, source, ephemeral);
     }
     let mut message = Message { metadata: None, reactions: Vec::new(), ..source.clone() };
     content.fill(world, &mut message);
-    if flag("replace_original") {
-        replace(world, message, ephemeral);
-        return Ok(());
+    if flag(body, "replace_original") {
+        return replace(world, message, ephemeral);
     }
     message.thread_ts = body.get("thread_ts").and_then(Value::as_str).map(str::to_owned);
     message.updates = 0;
@@ -97,10 +112,9 @@ fn use_hook(world: &mut World, id: &str, body: &Value) -> Result<(), (StatusCode
         message.ts = world.next_ts(&message.channel);
         world.store(message);
     } else {
-        message.ts = ts(now);
+        message.ts = ts(world.clock.now());
         world.ephemerals.push(Ephemeral { user, message });
     }
-    Ok(())
 }
 
 fn remove(world: &mut World, source: &Message, ephemeral: bool) {

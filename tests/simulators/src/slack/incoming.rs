@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::decode,
+    attachments::{self, Unfit},
     blocks::{self, Refused, Surface},
     http::{Context, limited},
     limits::{Bucket, Verdict},
@@ -50,20 +51,23 @@ impl<'a> Content<'a> {
         };
         let (blocks, attachments) =
             (list("blocks", "invalid_blocks_format")?, list("attachments", "invalid_attachments")?);
-        blocks::check(&blocks, Surface::Message).map_err(|refused| match refused {
+        let refused = |refused: Refused, invalid| match refused {
             Refused::TooLong => "msg_blocks_too_long",
             Refused::TwoTables => "invalid_attachments",
-            Refused::Invalid(_) => "invalid_blocks",
+            Refused::Invalid(_) => invalid,
+        };
+        blocks::check(&blocks, Surface::Message).map_err(|problem| refused(problem, "invalid_blocks"))?;
+        attachments::check(&attachments, &blocks).map_err(|unfit| match unfit {
+            Unfit::TooMany => "too_many_attachments",
+            Unfit::Shape => "invalid_attachments",
+            Unfit::Blocks(problem) => refused(problem, "invalid_attachments"),
         })?;
-        if attachments.len() > 100 {
-            return Err("too_many_attachments");
-        }
         Ok(Self { text: body.get("text").and_then(Value::as_str).unwrap_or_default(), blocks, attachments })
     }
 
     /// Nothing to show.
     pub(super) fn is_empty(&self) -> bool {
-        self.text.trim().is_empty() && self.blocks.is_empty() && self.attachments.is_empty()
+        self.text.trim().is_empty() && self.blocks.is_empty() && !attachments::say_something(&self.attachments)
     }
 
     /// Puts it into a message, in place of what was there.

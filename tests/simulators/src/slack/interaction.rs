@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    blocks,
-    clock::ts,
+    choice::{self, Scene},
     handle::{Handle, find_channel, find_user},
     model::{Channel, ChannelKind, Message, Reaction, User, UserKind},
+    refusal::set,
     socket::ClickError,
     webhook,
     world::World,
@@ -29,7 +29,7 @@ pub struct Press {
 }
 
 impl Press {
-    /// Nothing is chosen: the first option of an element stands for the choice of a person.
+    /// Nothing is chosen: what stands in an element, or its first option, stands for the choice of a person.
     fn on(action_id: &str) -> Self {
         Self { action_id: action_id.to_owned(), ..Self::default() }
     }
@@ -80,7 +80,7 @@ impl Handle {
         self.interact(payload)
     }
 
-    /// The person who has a modal open presses one of its elements.
+    /// The person who has a modal open, or an app's Home tab, presses one of its elements.
     pub fn press_in_view(&self, view_id: &str, press: &Press) -> Result<String, ClickError> {
         let payload = self.write(|world| press_in_view_payload(world, view_id, press))?;
         self.interact(payload)
@@ -194,7 +194,8 @@ fn click_payload(
         None => seen_message(&channel, ts_text, screen).ok_or(ClickError::NoMessage)?,
     };
     let now = world.clock.now();
-    let (action, state) = acted(&message.blocks, press, now)?;
+    let scene = Scene { user: &user.id, channel: &channel.id, now };
+    let (action, values) = choice::act(&message.blocks, press, &scene)?;
     let trigger = world.views.new_trigger(&user.id, None, now);
     let hook = world.hooks.open(&user.id, message.clone(), ephemeral.is_some(), now);
     let mut container = json!({
@@ -213,7 +214,7 @@ fn click_payload(
         ("container", container),
         ("trigger_id", json!(trigger)),
         ("channel", json!({"id": channel.id, "name": name})),
-        ("state", state),
+        ("state", json!({"values": values})),
         ("response_url", json!(format!("{base}/hooks/{hook}"))),
         ("actions", json!([action])),
     ] {
@@ -242,33 +243,6 @@ fn seen_message(channel: &Channel, ts: &str, screen: Screen) -> Option<Message> 
     }
 }
 
-/// The action of a payload, and its state, for what a person does with one of these blocks.
-fn acted(blocks: &[Value], press: &Press, now: u64) -> Result<(Value, Value), ClickError> {
-    let Some((block_id, element)) = blocks::find_action(blocks, &press.action_id) else {
-        return Err(ClickError::NoAction(blocks::action_ids(blocks)));
-    };
-    let mut chosen = press.chosen.clone();
-    if let Some(option) = element.get("options").and_then(|options| options.get(0)).filter(|_| chosen.is_empty()) {
-        chosen.insert("selected_option".to_owned(), option.clone());
-    }
-    let mut values = press.values.clone();
-    if !chosen.is_empty() && values.is_empty() {
-        let mut value = chosen.clone();
-        value.insert("type".to_owned(), json!(element.get("type")));
-        values.insert(block_id.to_owned(), json!({&press.action_id: value}));
-    }
-    let mut action = Map::new();
-    for name in ["type", "action_id", "text", "value", "style", "url"] {
-        if let Some(value) = element.get(name) {
-            action.insert(name.to_owned(), value.clone());
-        }
-    }
-    action.insert("block_id".to_owned(), json!(block_id));
-    action.insert("action_ts".to_owned(), json!(ts(now)));
-    action.extend(chosen);
-    Ok((Value::Object(action), json!({"values": values})))
-}
-
 /// What all interaction payloads have in common.
 fn common(world: &World, kind: &str, user: &User, app: Option<&str>) -> Map<String, Value> {
     let app = app.and_then(|id| world.apps.get(id)).or_else(|| world.apps.values().next());
@@ -292,13 +266,12 @@ fn press_in_view_payload(world: &mut World, view_id: &str, press: &Press) -> Res
     let view = world.views.get(view_id).cloned().ok_or(ClickError::NoView)?;
     let user = world.users.get(&view.user).cloned().ok_or(ClickError::NoAccess)?;
     let now = world.clock.now();
-    let blocks = view.content.get("blocks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let (action, state) = acted(blocks, press, now)?;
+    let home = world.channels.values().find(|channel| channel.members.contains(&user.id));
+    let scene = Scene { user: &user.id, channel: home.map_or("", |channel| &channel.id), now };
+    let (action, values) = choice::act(view.blocks(), press, &scene)?;
     let mut payload = common(world, "block_actions", &user, Some(&view.app));
-    let mut object = world.views.object(view_id, &user.team);
-    if let Some(object) = object.as_object_mut() {
-        object.insert("state".to_owned(), state);
-    }
+    let mut object = world.view_object(view_id, &user.team);
+    set(&mut object, "state", json!({"values": values}));
     let trigger = world.views.new_trigger(&user.id, Some(view_id), now);
     for (key, value) in [
         ("container", json!({"type": "view", "view_id": view_id})),
@@ -312,13 +285,14 @@ fn press_in_view_payload(world: &mut World, view_id: &str, press: &Press) -> Res
 }
 
 fn view_payload(world: &mut World, kind: &str, view_id: &str, values: Option<&Value>) -> Result<Value, ClickError> {
-    let view = world.views.get(view_id).cloned().ok_or(ClickError::NoView)?;
+    let view = world.views.modal(view_id).cloned().ok_or(ClickError::NoView)?;
     let user = world.users.get(&view.user).cloned().ok_or(ClickError::NoAccess)?;
     let now = world.clock.now();
     let mut payload = common(world, kind, &user, Some(&view.app));
-    let mut object = world.views.object(view_id, &user.team);
-    if let (Some(values), Some(object)) = (values, object.as_object_mut()) {
-        object.insert("state".to_owned(), json!({"values": values}));
+    let mut object = world.view_object(view_id, &user.team);
+    if let Some(filled) = values {
+        let values = choice::values(view.blocks(), filled.as_object().unwrap_or(&Map::new()));
+        set(&mut object, "state", json!({"values": values}));
         let trigger = world.views.new_trigger(&user.id, Some(view_id), now);
         payload.insert("trigger_id".to_owned(), json!(trigger));
         payload.insert("response_urls".to_owned(), json!([]));

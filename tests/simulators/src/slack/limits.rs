@@ -158,6 +158,16 @@ mod tests {
     }
 
     #[test]
+    fn an_app_opens_ten_connections_a_minute_where_limits_are_lenient_and_one_where_they_are_strict() {
+        for (limits, allowed) in [(Limits::lenient(), 10), (Limits::default(), 1)] {
+            let mut limiter = Limiter::default();
+            let mut open = || limiter.call(&limits, method("apps.connections.open"), Tier::One, 0);
+            assert!((0..allowed).all(|_| open() == Verdict::Pass));
+            assert!(matches!(open(), Verdict::Limited { .. }));
+        }
+    }
+
+    #[test]
     fn a_call_that_was_in_flight_when_the_429_was_said_is_no_violation() {
         let (mut limiter, limits) = (Limiter::default(), Limits::default());
         limiter.close(method("users.info"), 1, 0);

@@ -23,17 +23,19 @@
 //! | tokens, scopes, order of the checks | `dispatch`, `call`, `model/app` | 1.2, 9.1, 11.1 M4, M5 |
 //! | rate limits, 429 | `limits`, `settings` | 4.1, 4.2, 11.1 M6 |
 //! | faults, early ends of connections | `http`, `server`, [`crate::faults`] | 1.3, 11.1 M7–S9 |
-//! | posts, updates, deletions, threads, addressing | `methods/chat` | 2.2–2.4, 7, 11.2 M10, M11, M14, M17, S21 |
-//! | text, attachments, metadata | `methods/content`, `text` | 5.1, 6.1, 6.3, 11.2 M12, M15, M18–S20 |
+//! | posts, updates, deletions, threads, addressing | `methods/chat`, `methods/scheduled` | 2.2–2.4, 7, 11.2 M10, M11, M14, M17, S21 |
+//! | text, attachments, metadata | `methods/content`, `attachments`, `text` | 5.1, 6.1, 6.3, 11.2 M12, M15, M18–S20 |
 //! | blocks | [`blocks`] | 6.1, 6.2, 11.2 M13 |
 //! | history, pages, cursors | `methods/history`, `methods/page` | 2.7, 11.2 M16 |
 //! | reactions, people, channels, user groups | `methods/*` | 2.1, 2.5–2.7, 11.3 |
-//! | Socket Mode, clicks, events, commands, modals | `socket`, `interaction`, `events`, `views` | 2.8, 8.1–8.4, 11.4 M25–M29 |
+//! | Socket Mode, clicks, events, commands, modals | `socket`, `interaction`, `choice`, `events`, `views` | 2.8, 8.1–8.4, 11.4 M25–M29 |
 //! | response URLs, webhooks, signed requests | `hooks`, `incoming`, `webhook` | 1.2, 8.5, 8.6, 11.4 M30, S31 |
 
 mod args;
+mod attachments;
 pub mod blocks;
 mod call;
+mod choice;
 mod clock;
 mod control;
 mod dispatch;

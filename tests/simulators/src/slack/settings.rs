@@ -38,9 +38,11 @@ impl Limits {
         Self { enabled: false, ..Self::default() }
     }
 
-    /// A burst of five messages a channel, as real Slack often tolerates.
+    /// A burst of five messages a channel, as real Slack often tolerates, and as many connections a minute as an app may hold: sources
+    /// differ on how often they may be opened (1 or 50 a minute), and an app that is started again should not have to wait.
     pub fn lenient() -> Self {
-        Self { channel_burst: 5, ..Self::default() }
+        let per_method = BTreeMap::from([("apps.connections.open".to_owned(), 10)]);
+        Self { channel_burst: 5, per_method, ..Self::default() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Modals: what is open, and what opens it (Slack docs: modals).
+//! Modals and Home tabs: what is open, and what opens it (Slack docs: modals, Home tabs).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     blocks::{self, Problem, Refused, Surface},
     refusal::Refusal,
+    world::World,
 };
 
 /// A trigger works for so many microseconds, once.
@@ -31,16 +32,24 @@ const KNOWN: [&str; 11] = [
     "blocks",
 ];
 
-/// A modal that somebody has in front of them.
+/// A modal that somebody has in front of them, or an app's Home tab as they see it.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) user: String,
     pub(super) app: String,
     pub(super) root: String,
+    /// The view beneath.
+    previous: Option<String>,
     pub(super) hash: String,
     pub(super) content: Map<String, Value>,
     /// What the app said is wrong with the last submission, by block.
     pub(super) errors: Map<String, Value>,
+}
+
+impl View {
+    pub(super) fn blocks(&self) -> &[Value] {
+        self.content.get("blocks").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
 }
 
 struct Trigger {
@@ -54,6 +63,8 @@ struct Trigger {
 #[derive(Default)]
 pub(super) struct Views {
     open: BTreeMap<String, View>,
+    /// Home tabs, at most one for each person and app.
+    homes: BTreeMap<String, View>,
     triggers: HashMap<String, Trigger>,
     last: u64,
 }
@@ -90,36 +101,58 @@ impl Views {
         push: bool,
         now: u64,
     ) -> Result<String, Refusal> {
-        check(&view)?;
+        check(&view, Surface::Modal)?;
         self.check_external_id(&view, None)?;
         let (user, under) = self.exchange(trigger, now)?;
-        let root = match under.and_then(|under| self.open.get(&under)).filter(|_| push) {
-            Some(under) => Some(under.root.clone()),
-            None if push => return Err(Refusal::argument("there is no view to push onto")),
-            None => None,
-        };
-        self.put(&user, app, root, view, now)
+        let under = under.filter(|under| push && self.open.contains_key(under));
+        if push && under.is_none() {
+            return Err(Refusal::argument("there is no view to push onto"));
+        }
+        self.put(&user, app, under, view, now)
     }
 
-    /// Shows a view, on top of the stack that begins with `root` or as the first of its own.
+    /// Shows a view, on top of the view `previous` or as the first of its own stack.
     fn put(
         &mut self,
         user: &str,
         app: &str,
-        root: Option<String>,
+        previous: Option<String>,
         content: Map<String, Value>,
         now: u64,
     ) -> Result<String, Refusal> {
         let content = self.stored(content);
-        self.last += 1;
-        let id = format!("V0SIM{:06}", self.last);
-        let root = root.unwrap_or_else(|| id.clone());
+        let id = self.new_id();
+        let under = previous.as_ref().and_then(|previous| self.open.get(previous));
+        let root = under.map_or(&id, |under| &under.root).clone();
         if self.open.values().filter(|view| view.root == root).count() >= STACK {
             return Err(Refusal::new("push_limit_reached"));
         }
         let hash = self.new_hash(now);
         let (user, app) = (user.to_owned(), app.to_owned());
-        self.open.insert(id.clone(), View { user, app, root, hash, content, errors: Map::new() });
+        self.open.insert(id.clone(), View { user, app, root, previous, hash, content, errors: Map::new() });
+        Ok(id)
+    }
+
+    /// Makes the view what a person sees in the app's Home tab (Slack docs: views.publish).
+    pub(super) fn publish(
+        &mut self,
+        app: &str,
+        user: &str,
+        view: Map<String, Value>,
+        hash: Option<&str>,
+        now: u64,
+    ) -> Result<String, Refusal> {
+        check(&view, Surface::Home)?;
+        let shown = self.homes.iter().find(|(_, home)| home.app == app && home.user == user);
+        let (id, shown_hash) = shown.map(|(id, home)| (id.clone(), home.hash.clone())).unzip();
+        self.check_external_id(&view, id.as_deref())?;
+        if hash.is_some() && hash != shown_hash.as_deref() {
+            return Err(Refusal::new("hash_conflict"));
+        }
+        let (content, hash) = (self.stored(view), self.new_hash(now));
+        let id = id.unwrap_or_else(|| self.new_id());
+        let (user, app, root) = (user.to_owned(), app.to_owned(), id.clone());
+        self.homes.insert(id.clone(), View { user, app, root, previous: None, hash, content, errors: Map::new() });
         Ok(id)
     }
 
@@ -131,7 +164,7 @@ impl Views {
         hash: Option<&str>,
         now: u64,
     ) -> Result<(), Refusal> {
-        check(&view)?;
+        check(&view, Surface::Modal)?;
         self.check_external_id(&view, Some(id))?;
         let new_hash = self.new_hash(now);
         let view = self.stored(view);
@@ -170,9 +203,9 @@ impl Views {
             Some("update") => self.update(id, view()?, None, now)?,
             Some("push") => {
                 let (view, Some(under)) = (view()?, self.open.get(id).cloned()) else { return Ok(()) };
-                check(&view)?;
+                check(&view, Surface::Modal)?;
                 self.check_external_id(&view, None)?;
-                self.put(&under.user, &under.app, Some(under.root), view, now)?;
+                self.put(&under.user, &under.app, Some(id.to_owned()), view, now)?;
             }
             Some(other) => return Err(Refusal::argument(&format!("unknown response_action: {other}"))),
         }
@@ -186,6 +219,7 @@ impl Views {
         let taken = self
             .open
             .iter()
+            .chain(&self.homes)
             .any(|(id, view)| Some(id.as_str()) != except && view.content.get("external_id") == Some(external));
         if taken { Err(Refusal::new("duplicate_external_id")) } else { Ok(()) }
     }
@@ -195,7 +229,12 @@ impl Views {
         self.open.iter().find(|(_, view)| named(view)).map(|(id, _)| id.as_str())
     }
 
+    /// A modal or a Home tab.
     pub(super) fn get(&self, id: &str) -> Option<&View> {
+        self.open.get(id).or_else(|| self.homes.get(id))
+    }
+
+    pub(super) fn modal(&self, id: &str) -> Option<&View> {
         self.open.get(id)
     }
 
@@ -210,8 +249,14 @@ impl Views {
         self.open.remove(id)
     }
 
+    /// The open modals.
     pub(super) fn all(&self) -> impl Iterator<Item = (&String, &View)> {
         self.open.iter()
+    }
+
+    /// The Home tabs.
+    pub(super) fn homes(&self) -> impl Iterator<Item = (&String, &View)> {
+        self.homes.iter()
     }
 
     /// A view with what Slack fills in: the ids of blocks and elements.
@@ -226,18 +271,26 @@ impl Views {
         view
     }
 
+    fn new_id(&mut self) -> String {
+        self.last += 1;
+        format!("V0SIM{:06}", self.last)
+    }
+
     fn new_hash(&mut self, now: u64) -> String {
         self.last += 1;
         format!("{}.{:08x}", now / 1_000_000, self.last)
     }
+}
 
+impl World {
     /// The API's view object.
-    pub(super) fn object(&self, id: &str, team: &str) -> Value {
-        let Some(view) = self.open.get(id) else { return Value::Null };
+    pub(super) fn view_object(&self, id: &str, team: &str) -> Value {
+        let Some(view) = self.views.get(id) else { return Value::Null };
         let mut object = json!({
-            "id": id, "team_id": team, "app_id": view.app, "root_view_id": view.root, "hash": view.hash, "previous_view_id": null,
-            "private_metadata": "", "callback_id": "", "external_id": "", "state": {"values": {}}, "bot_id": "",
-            "clear_on_close": false, "notify_on_close": false, "close": null, "submit": null,
+            "id": id, "team_id": team, "app_id": view.app, "root_view_id": view.root, "hash": view.hash,
+            "previous_view_id": view.previous, "private_metadata": "", "callback_id": "", "external_id": "",
+            "state": {"values": {}}, "bot_id": self.apps.get(&view.app).map(|app| &app.bot_id), "clear_on_close": false,
+            "notify_on_close": false, "close": null, "submit": null,
         });
         if let Some(map) = object.as_object_mut() {
             map.extend(view.content.clone());
@@ -246,17 +299,18 @@ impl Views {
     }
 }
 
-/// Slack docs: view object.
-fn check(view: &Map<String, Value>) -> Result<(), Refusal> {
+/// Slack docs: view object; a Home tab has no title.
+fn check(view: &Map<String, Value>, surface: Surface) -> Result<(), Refusal> {
     const AT: &str = "/view";
+    let home = surface == Surface::Home;
     let mut problems: Vec<Problem> = Vec::new();
     match view.get("type") {
-        Some(Value::String(kind)) if kind == "modal" => {}
+        Some(Value::String(kind)) if kind == if home { "home" } else { "modal" } => {}
         Some(Value::String(kind)) => problems.push(problem(&format!("unsupported type: {kind}"), "/view/type")),
         Some(_) => problems.push(problem("must provide a string", "/view/type")),
         None => problems.push(problem("missing required field: type", AT)),
     }
-    if !view.contains_key("title") {
+    if !home && !view.contains_key("title") {
         problems.push(problem("missing required field: title", AT));
     }
     for name in ["title", "submit", "close"] {
@@ -285,7 +339,7 @@ fn check(view: &Map<String, Value>) -> Result<(), Refusal> {
     }
     match view.get("blocks") {
         Some(Value::Array(list)) => {
-            if let Err(Refused::Invalid(found)) = blocks::check_under(list, Surface::Modal, "/view/blocks") {
+            if let Err(Refused::Invalid(found)) = blocks::check_under(list, surface, "/view/blocks") {
                 problems.extend(found);
             }
         }
@@ -297,7 +351,7 @@ fn check(view: &Map<String, Value>) -> Result<(), Refusal> {
     }
     if problems.is_empty() {
         // Looked at only when the schema is content.
-        problems = inputs_without_submit(view);
+        problems = if home { Vec::new() } else { inputs_without_submit(view) };
     } else {
         problems.insert(0, problem("failed to match all allowed schemas", AT));
     }

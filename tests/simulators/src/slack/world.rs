@@ -27,6 +27,14 @@ pub struct Ephemeral {
     pub message: Message,
 }
 
+/// A message for later; its `ts` is empty.
+pub(super) struct Scheduled {
+    /// Seconds since the epoch.
+    pub(super) post_at: u64,
+    pub(super) created: u64,
+    pub(super) message: Message,
+}
+
 /// Violations beyond this number are only counted.
 const KEPT_VIOLATIONS: usize = 1_000;
 
@@ -45,6 +53,8 @@ pub(super) struct World {
     pub(super) violations: Vec<Violation>,
     pub(super) used_scopes: BTreeSet<String>,
     pub(super) ephemerals: Vec<Ephemeral>,
+    /// By `scheduled_message_id`.
+    pub(super) scheduled: BTreeMap<String, Scheduled>,
     pub(super) sockets: Sockets,
     pub(super) hooks: Hooks,
     pub(super) views: Views,
@@ -108,6 +118,24 @@ impl World {
         if let Some(channel) = self.channels.get_mut(&message.channel) {
             channel.messages.insert(message.ts.clone(), Stored::new(message, now));
             self.posted += 1;
+        }
+    }
+
+    /// Posts what was scheduled and is due. Messages with metadata never are (Slack docs: chat.scheduleMessage), nor those for channels
+    /// that were archived since.
+    pub(super) fn post_due(&mut self) {
+        let now = self.clock.now() / 1_000_000;
+        if !self.scheduled.values().any(|scheduled| scheduled.post_at <= now) {
+            return;
+        }
+        let mut due: Vec<_> = self.scheduled.extract_if(.., |_, scheduled| scheduled.post_at <= now).collect();
+        due.sort_by_key(|(_, scheduled)| scheduled.post_at);
+        for (_, Scheduled { mut message, .. }) in due {
+            let open = self.channels.get(&message.channel).is_some_and(|channel| !channel.archived);
+            if open && message.metadata.is_none() {
+                message.ts = self.next_ts(&message.channel);
+                self.store(message);
+            }
         }
     }
 

@@ -2,10 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::rule::{
-    Problem,
-    Rule::{Bool, Enum, Form, List, Object, Plain, Str, Text, Url},
-    Shape, may, need,
+use super::{
+    fill_text_defaults,
+    rule::{
+        Problem,
+        Rule::{Bool, Enum, Form, List, Object, Plain, Str, Text, Url},
+        Shape, may, need,
+    },
 };
 
 /// Colours of buttons; the default has no name.
@@ -60,11 +63,15 @@ pub(super) static FILTER: Shape = Shape::of(
     }
 });
 
-/// An image that lies in Slack: by id or by URL, not both.
+/// An image that lies in Slack: by id or by URL, not both. No files lie here, so that it is never found.
 pub(super) static SLACK_FILE: Shape =
     Shape::of("", &[may("id", Form(is_file_id, "input must match regex pattern: ^[F][A-Z0-9]{8,}$")), may("url", Url)])
         .also(|map, pointer, problems| {
             exactly_one(map, "id", "url", pointer, problems);
+            // Looked for only when its form is right.
+            if !problems.iter().any(|problem| problem.pointer.starts_with(pointer)) {
+                problems.push(Problem::new("invalid slack file", pointer));
+            }
         });
 
 fn is_file_id(text: &str) -> bool {
@@ -81,15 +88,15 @@ pub(super) fn exactly_one(map: &Map<String, Value>, a: &str, b: &str, pointer: &
     }
 }
 
-/// An initial choice has to be one of the options.
+/// An initial choice has to be exactly one of the options, its text included.
 pub(super) fn initial_is_offered(map: &Map<String, Value>, pointer: &str, problems: &mut Vec<Problem>) {
     let list = |name: &str| map.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let grouped = list("option_groups").iter().filter_map(|group| group.get("options")?.as_array()).flatten();
-    let offered: Vec<_> = list("options").iter().chain(grouped).filter_map(|option| option.get("value")).collect();
+    let offered: Vec<_> = list("options").iter().chain(grouped).map(filled).collect();
     if offered.is_empty() {
         return;
     }
-    let unknown = |option: &Value| option.get("value").is_some_and(|value| !offered.contains(&value));
+    let unknown = |option: &Value| !offered.contains(&filled(option));
     for name in ["initial_option", "initial_options"] {
         let wrong = match map.get(name) {
             Some(Value::Array(options)) => options.iter().any(unknown),
@@ -101,4 +108,11 @@ pub(super) fn initial_is_offered(map: &Map<String, Value>, pointer: &str, proble
             problems.push(Problem::new(what, format!("{pointer}/{name}")));
         }
     }
+}
+
+/// An option with the defaults of its texts, so that leaving one out makes no difference.
+fn filled(option: &Value) -> Value {
+    let mut option = option.clone();
+    fill_text_defaults(&mut option);
+    option
 }

@@ -140,3 +140,7 @@ pub(super) static IN_MESSAGES: &[&Shape] = &[
 /// What a modal may hold.
 pub(super) static IN_MODALS: &[&Shape] =
     &[&ACTIONS_BLOCK, &ALERT, &CONTEXT, &DIVIDER, &HEADER, &IMAGE, &INPUT, &RICH_TEXT, &SECTION, &VIDEO];
+
+/// What a Home tab may hold.
+pub(super) static IN_HOMES: &[&Shape] =
+    &[&ACTIONS_BLOCK, &CONTEXT, &DIVIDER, &HEADER, &IMAGE, &INPUT, &RICH_TEXT, &SECTION, &VIDEO];

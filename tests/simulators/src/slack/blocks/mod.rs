@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::rule::Problem;
 use self::{
-    layout::{IN_MESSAGES, IN_MODALS},
+    layout::{IN_HOMES, IN_MESSAGES, IN_MODALS},
     rule::Rule,
 };
 
@@ -24,6 +24,8 @@ pub enum Surface {
     Message,
     /// In a modal.
     Modal,
+    /// In the Home tab of an app.
+    Home,
 }
 
 /// Why blocks are refused.
@@ -46,7 +48,7 @@ const TABLE_SUM: usize = 10_000;
 /// Charts of a message.
 const CHARTS: usize = 2;
 
-/// Checks the blocks of a message or a modal.
+/// Checks the blocks of a message, a modal or a Home tab.
 pub fn check(blocks: &[Value], surface: Surface) -> Result<(), Refused> {
     check_under(blocks, surface, "/blocks")
 }
@@ -57,6 +59,7 @@ pub fn check_under(blocks: &[Value], surface: Surface, pointer: &str) -> Result<
     let (most, shapes) = match surface {
         Surface::Message => (50, IN_MESSAGES),
         Surface::Modal => (100, IN_MODALS),
+        Surface::Home => (100, IN_HOMES),
     };
     if blocks.len() > most {
         problems.push(Problem::new(format!("no more than {most} items allowed"), pointer));
@@ -124,7 +127,7 @@ fn check_sums(blocks: &[Value], pointer: &str, problems: &mut Vec<Problem>) {
 }
 
 /// Tables of either kind, those in containers included.
-fn tables(blocks: &[Value]) -> usize {
+pub(super) fn tables(blocks: &[Value]) -> usize {
     let children = |block: &Value| block.get("child_blocks").and_then(Value::as_array).map_or(0, |list| tables(list));
     blocks.iter().map(|block| usize::from(matches!(kind(block), "table" | "data_table")) + children(block)).sum()
 }
@@ -199,7 +202,7 @@ fn fill_text_defaults(node: &mut Value) {
 }
 
 /// The elements of a block that a person can use.
-fn elements(block: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn elements(block: &Value) -> impl Iterator<Item = &Value> {
     let listed = ["elements", "actions"].into_iter().filter_map(|name| block.get(name)?.as_array()).flatten();
     listed.chain(block.get("accessory")).chain(block.get("element"))
 }

@@ -46,7 +46,6 @@ fn what_slack_shows_is_accepted() {
         json!([{"type": "divider"}, {"type": "divider", "block_id": "d"}]),
         json!([{"type": "context", "elements": [text("mrkdwn", 10), {"type": "image", "image_url": "https://a.example/x.png", "alt_text": "x"}]}]),
         json!([{"type": "image", "image_url": "https://a.example/x.png", "alt_text": "x", "title": text("plain_text", 2_000)}]),
-        json!([{"type": "image", "slack_file": {"id": "F12345678"}, "alt_text": "x"}]),
         json!([{"type": "markdown", "text": "# x"}]),
         button(json!({"style": "danger", "value": "v", "url": "https://a.example/"})),
         button(
@@ -57,6 +56,7 @@ fn what_slack_shows_is_accepted() {
         input(json!({"type": "datepicker", "initial_date": "2026-02-28"})),
         input(json!({"type": "timepicker", "initial_time": "23:59"})),
         json!([{"type": "section", "text": text("plain_text", 1), "accessory": {"type": "static_select", "action_id": "s", "options": [option("a"), option("b")], "initial_option": option("b")}}]),
+        json!([{"type": "section", "text": text("plain_text", 1), "accessory": {"type": "static_select", "options": [option("a")], "initial_option": {"text": {"type": "plain_text", "text": "a", "emoji": true}, "value": "a"}}}]),
         json!([{"type": "section", "text": text("plain_text", 1), "accessory": {"type": "overflow", "options": [option("a")]}}]),
         json!([{"type": "rich_text", "elements": [
             {"type": "rich_text_section", "elements": [{"type": "text", "text": "x", "style": {"bold": true}}, {"type": "user", "user_id": "U1"}]},
@@ -208,6 +208,10 @@ fn what_slack_refuses_is_refused_at_the_right_place() {
             "must be one of the provided options [json-pointer:/blocks/0/accessory/initial_option]",
         ),
         (
+            json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select", "options": [option("a")], "initial_option": {"text": text("plain_text", 1), "value": "a"}}}]),
+            "must be one of the provided options [json-pointer:/blocks/0/accessory/initial_option]",
+        ),
+        (
             json!([{"type": "section", "text": text("mrkdwn", 1), "accessory": {"type": "static_select"}}]),
             "missing required field: options [json-pointer:/blocks/0/accessory]",
         ),
@@ -344,6 +348,14 @@ fn blocks_of_2026_are_held_to_what_is_published_of_them() {
         (
             json!([{"type": "image", "slack_file": {"id": "x"}, "alt_text": "x"}]),
             Some("input must match regex pattern: ^[F][A-Z0-9]{8,}$ [json-pointer:/blocks/0/slack_file/id]"),
+        ),
+        (
+            json!([{"type": "image", "slack_file": {"id": "F12345678"}, "alt_text": "x"}]),
+            Some("invalid slack file [json-pointer:/blocks/0/slack_file]"),
+        ),
+        (
+            json!([{"type": "context", "elements": [{"type": "image", "slack_file": {"url": "https://files.slack.com/x"}, "alt_text": "x"}]}]),
+            Some("invalid slack file [json-pointer:/blocks/0/elements/0/slack_file]"),
         ),
         (
             section(json!({"type": "plain_text", "text": "x", "emoji": "yes"})),

@@ -181,7 +181,8 @@ fn customised(call: &mut Call<'_>) -> Result<Option<String>, Refusal> {
     Ok(None)
 }
 
-pub(super) fn post_message(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+/// The message that the arguments make, without a `ts`, and whether its text was cut.
+pub(super) fn compose(call: &mut Call<'_>) -> Result<(Message, bool), Refusal> {
     let channel = resolve(call)?;
     let threaded = thread_argument(call)?.is_some();
     check_access(call, &channel, threaded)?;
@@ -190,23 +191,29 @@ pub(super) fn post_message(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let content = Content::read(call, Route::Post)?;
     let thread_ts = thread(call, &channel)?;
     let broadcast = call.args.flag("reply_broadcast", false)? && thread_ts.is_some();
-    if let Some(first) = duplicate(call, &channel)? {
-        return Ok(first);
-    }
-    let template = blank(call, &channel, "")?;
-    if call.world.settings.message_quota.is_some_and(|quota| call.world.posted >= quota) {
-        return Err(Refusal::new("message_limit_exceeded"));
-    }
-    call.pace(&channel)?;
-
     let truncated = content.truncated;
-    let mut message = Message { ts: call.world.next_ts(&channel), thread_ts, broadcast, username, ..template };
+    let mut message = Message { thread_ts, broadcast, username, ..blank(call, &channel, "")? };
     message.subtype = match (&message.username, broadcast) {
         (Some(_), _) => Some("bot_message".to_owned()),
         (None, true) => Some("thread_broadcast".to_owned()),
         (None, false) => None,
     };
     fill(call, &mut message, content);
+    Ok((message, truncated))
+}
+
+pub(super) fn post_message(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let (mut message, truncated) = compose(call)?;
+    let channel = message.channel.clone();
+    if let Some(first) = duplicate(call, &channel)? {
+        return Ok(first);
+    }
+    if call.world.settings.message_quota.is_some_and(|quota| call.world.posted >= quota) {
+        return Err(Refusal::new("message_limit_exceeded"));
+    }
+    call.pace(&channel)?;
+
+    message.ts = call.world.next_ts(&channel);
     let rest = split_off(call, &mut message);
     let object = posted_object(call, &message);
     let body = json!({"channel": channel, "ts": message.ts, "message": object});

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::slack::{
+    attachments::{self, Unfit},
     blocks::{self, Surface},
     call::Call,
     emoji,
@@ -16,7 +17,6 @@ const TEXT_HARD_LIMIT: usize = 40_000;
 /// Longest text of updates and ephemeral messages in bytes, and what is advised for posts.
 const TEXT_LIMIT: usize = 4_000;
 const MARKDOWN_LIMIT: usize = 12_000;
-const ATTACHMENTS: usize = 100;
 
 /// Parsed content; `None` means that the argument was absent, an empty list that it was given as empty.
 pub(in crate::slack) struct Content {
@@ -54,7 +54,8 @@ impl Content {
             }
             text = Some(markdown.clone());
             blocks = Some(vec![json!({"type": "markdown", "text": markdown})]);
-        } else if !has_text && empty(blocks.as_ref()) && !attachments.as_deref().is_some_and(say_something) {
+        } else if !has_text && empty(blocks.as_ref()) && !attachments.as_deref().is_some_and(attachments::say_something)
+        {
             let keeps_old = route == Route::Update && text.is_none() && blocks.is_none() && call.args.has("metadata");
             if !keeps_old {
                 return Err(Refusal::new("no_text"));
@@ -62,11 +63,12 @@ impl Content {
         }
         if let Some(blocks) = &blocks {
             blocks::check(blocks, Surface::Message).map_err(|refused| refuse_blocks(refused, "invalid_blocks"))?;
-            check_videos(call, blocks)?;
+            check_videos(call, blocks.iter(), "invalid_blocks")?;
             note_blocks(call, blocks, has_text || from_markdown);
         }
         if let Some(attachments) = &attachments {
-            check_attachments(attachments)?;
+            attachments::check(attachments, blocks.as_deref().unwrap_or_default()).map_err(refuse_attachments)?;
+            check_videos(call, attachments::blocks(attachments), "invalid_attachments")?;
         }
         let mut truncated = false;
         if let Some(text) = &mut text {
@@ -79,31 +81,6 @@ impl Content {
 
 fn empty(list: Option<&Vec<Value>>) -> bool {
     list.is_none_or(Vec::is_empty)
-}
-
-/// Attachments of which one at least has something to show; colours and the like alone do not count.
-fn say_something(attachments: &[Value]) -> bool {
-    const SHOWN: [&str; 11] = [
-        "actions",
-        "author_name",
-        "blocks",
-        "fallback",
-        "fields",
-        "footer",
-        "image_url",
-        "pretext",
-        "text",
-        "thumb_url",
-        "title",
-    ];
-    let shown = |value: &Value| match value {
-        Value::String(text) => !text.trim().is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        _ => false,
-    };
-    // What is no object is refused with an error of its own.
-    let says = |one: &Value| !one.is_object() || SHOWN.iter().any(|name| one.get(*name).is_some_and(shown));
-    attachments.iter().any(says)
 }
 
 /// A list in a JSON body or as JSON text; `Err` when it is neither.
@@ -126,15 +103,27 @@ fn refuse_blocks(refused: blocks::Refused, error: &'static str) -> Refusal {
     explained(error, &errors)
 }
 
+fn refuse_attachments(unfit: Unfit) -> Refusal {
+    match unfit {
+        Unfit::TooMany => Refusal::new("too_many_attachments"),
+        Unfit::Shape => Refusal::new("invalid_attachments"),
+        Unfit::Blocks(refused) => refuse_blocks(refused, "invalid_attachments"),
+    }
+}
+
 fn explained(error: &'static str, errors: &[String]) -> Refusal {
     let messages = errors.iter().map(|error| format!("[ERROR] {error}")).collect();
     Refusal { messages, ..Refusal::new(error) }.with("errors", json!(errors))
 }
 
 /// A video is embedded from elsewhere, which needs scopes of its own (Slack docs: video block).
-fn check_videos(call: &mut Call<'_>, blocks: &[Value]) -> Result<(), Refusal> {
+fn check_videos<'a>(
+    call: &mut Call<'_>,
+    mut blocks: impl Iterator<Item = &'a Value>,
+    error: &'static str,
+) -> Result<(), Refusal> {
     const NEEDED: [&str; 3] = ["links:read", "links:write", "links.embed:write"];
-    if !blocks.iter().any(|block| block["type"] == "video") {
+    if !blocks.any(|block| block["type"] == "video") {
         return Ok(());
     }
     let missing: Vec<_> = NEEDED.into_iter().filter(|scope| !call.has_scope(scope)).collect();
@@ -145,7 +134,7 @@ fn check_videos(call: &mut Call<'_>, blocks: &[Value]) -> Result<(), Refusal> {
         return Ok(());
     }
     let what = format!("Video validation failed: Bot scopes missing: [{}]", missing.join(", "));
-    Err(explained("invalid_blocks", &[what]))
+    Err(explained(error, &[what]))
 }
 
 /// Strict mode: what a reader would miss although Slack accepts it.
@@ -153,24 +142,6 @@ fn note_blocks(call: &mut Call<'_>, blocks: &[Value], has_text: bool) {
     if !has_text && !blocks.is_empty() {
         call.flaw("blocks without text: notifications and screen readers have nothing to show");
     }
-}
-
-fn check_attachments(attachments: &[Value]) -> Result<(), Refusal> {
-    if attachments.len() > ATTACHMENTS {
-        return Err(Refusal::new("too_many_attachments"));
-    }
-    for (index, attachment) in attachments.iter().enumerate() {
-        let Value::Object(map) = attachment else { return Err(Refusal::new("invalid_attachments")) };
-        match map.get("blocks") {
-            None | Some(Value::Null) => {}
-            Some(Value::Array(list)) => {
-                blocks::check_under(list, Surface::Message, &format!("/attachments/{index}/blocks"))
-                    .map_err(|refused| refuse_blocks(refused, "invalid_attachments"))?;
-            }
-            Some(_) => return Err(Refusal::new("invalid_attachments")),
-        }
-    }
-    Ok(())
 }
 
 /// Returns whether the text was cut.

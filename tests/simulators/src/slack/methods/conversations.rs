@@ -105,6 +105,36 @@ pub(super) fn join(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     Ok(if already { answer.warn("already_in_channel") } else { answer })
 }
 
+pub(super) fn leave(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let id = call.channel_argument()?;
+    let user = call.caller.user.clone();
+    let scopes: &[&str] = match call.visible_channel(&id)?.kind {
+        ChannelKind::Public => &["channels:manage", "channels:write"],
+        ChannelKind::Private => &["groups:write"],
+        ChannelKind::Mpim => &["mpim:write"],
+        ChannelKind::Im { .. } => return Err(Refusal::new("method_not_supported_for_channel_type")),
+    };
+    call.need_scope(scopes)?;
+    let channel = call.visible_channel(&id)?;
+    if !channel.members.contains(&user) {
+        // No error, and not `ok` either (Slack docs: conversations.leave).
+        return Ok(Answer::of(json!({"ok": false, "not_in_channel": true})));
+    }
+    if channel.archived {
+        return Err(Refusal::new("is_archived"));
+    }
+    if channel.name == "general" {
+        return Err(Refusal::new("cant_leave_general"));
+    }
+    if channel.members.len() == 1 {
+        return Err(Refusal::new("last_member"));
+    }
+    if let Some(channel) = call.world.channels.get_mut(&id) {
+        channel.members.remove(&user);
+    }
+    Ok(Answer::default())
+}
+
 pub(super) fn open(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let whole = call.args.flag("return_im", false)?;
     let channel = call.args.text_or_empty("channel")?.into_owned();

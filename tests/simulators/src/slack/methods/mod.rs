@@ -8,6 +8,8 @@ mod conversations;
 mod history;
 mod page;
 mod reactions;
+mod retired;
+mod scheduled;
 mod team;
 mod usergroups;
 mod users;
@@ -15,6 +17,7 @@ mod views;
 
 pub(super) use self::{
     content::{generate_blocks, store_text},
+    retired::refuse as refuse_retired,
     team::echo,
 };
 use super::{
@@ -49,6 +52,7 @@ pub(super) struct Method {
 
 const HISTORY: &[&str] = &["channels:history", "groups:history", "im:history", "mpim:history"];
 const READ: &[&str] = &["channels:read", "groups:read", "im:read", "mpim:read"];
+const LEAVE: &[&str] = &["channels:manage", "channels:write", "groups:write", "im:write", "mpim:write"];
 const OPEN: &[&str] = &["im:write", "mpim:write", "channels:manage", "groups:write"];
 
 const fn writes(
@@ -75,19 +79,25 @@ static METHODS: &[Method] = &[
     writes("auth.test", Special(600), &[], auth::test),
     reads("bots.info", Three, &["users:read"], team::bot_info),
     writes("chat.delete", Three, &["chat:write"], chat::delete),
+    writes("chat.deleteScheduledMessage", Three, &["chat:write"], scheduled::delete),
     reads("chat.getPermalink", Special(600), &[], chat::permalink),
     Method { takes: Takes::Bot, ..writes("chat.postEphemeral", Four, &["chat:write"], chat::post_ephemeral) },
     writes("chat.postMessage", Special(300), &["chat:write"], chat::post_message),
+    writes("chat.scheduleMessage", Three, &["chat:write"], scheduled::schedule),
+    writes("chat.scheduledMessages.list", Three, &[], scheduled::list),
     writes("chat.update", Three, &["chat:write"], chat::update),
     Method { json: true, ..reads("conversations.history", Three, HISTORY, history::history) },
     reads("conversations.info", Three, READ, conversations::info),
     writes("conversations.join", Three, &["channels:join"], conversations::join),
+    writes("conversations.leave", Three, LEAVE, conversations::leave),
     reads("conversations.list", Two, READ, conversations::list),
     reads("conversations.members", Four, READ, conversations::members),
     writes("conversations.open", Three, OPEN, conversations::open),
     reads("conversations.replies", Three, HISTORY, history::replies),
+    reads("emoji.list", Two, &["emoji:read"], team::custom_emoji),
     writes("reactions.add", Three, &["reactions:write"], reactions::add),
     reads("reactions.get", Three, &["reactions:read"], reactions::get),
+    reads("reactions.list", Two, &["reactions:read"], reactions::list),
     writes("reactions.remove", Two, &["reactions:write"], reactions::remove),
     reads("team.info", Three, &["team:read"], team::info),
     reads("usergroups.list", Two, &["usergroups:read"], usergroups::list),
@@ -96,7 +106,9 @@ static METHODS: &[Method] = &[
     reads("users.info", Four, &["users:read"], users::info),
     reads("users.list", Two, &["users:read"], users::list),
     reads("users.lookupByEmail", Three, &["users:read.email"], users::lookup_by_email),
+    reads("users.profile.get", Four, &["users.profile:read"], users::profile),
     Method { takes: Takes::Bot, ..writes("views.open", Four, &[], views::open) },
+    Method { takes: Takes::Bot, ..writes("views.publish", Four, &[], views::publish) },
     Method { takes: Takes::Bot, ..writes("views.push", Four, &[], views::push) },
     Method { takes: Takes::Bot, ..writes("views.update", Four, &[], views::update) },
 ];

@@ -1,7 +1,8 @@
-//! `reactions.*` (Slack docs: reactions.add, reactions.get, reactions.remove).
+//! `reactions.*` (Slack docs: reactions.add, reactions.get, reactions.list, reactions.remove).
 
 use serde_json::{Value, json};
 
+use super::page::Page;
 use crate::slack::{
     call::Call,
     clock::parse_ts,
@@ -102,4 +103,28 @@ pub(super) fn get(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::of(json!({
         "type": "message", "channel": channel, "message": Value::Object(message.object(false)),
     })))
+}
+
+/// What somebody reacted to, the caller unless another is named, newest first.
+pub(super) fn list(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let user = call.args.text("user")?.filter(|user| !user.is_empty());
+    let user = user.map_or_else(|| call.caller.user.clone(), std::borrow::Cow::into_owned);
+    if !call.world.users.contains_key(&user) {
+        return Err(Refusal::new("user_not_found"));
+    }
+    let page = Page::read(call, "reaction", 100, 1_000)?;
+    let channels = call.world.channels.keys().filter_map(|id| call.visible_channel(id).ok());
+    let messages = channels.flat_map(|channel| channel.messages.values()).filter_map(|stored| stored.at(call.read_at));
+    let reacted = messages.filter(|message| message.reactions.iter().any(|reaction| reaction.users.contains(&user)));
+    let key = |message: &Message| format!("{} {}", message.ts, message.channel);
+    let mut reacted: Vec<_> = reacted.filter(|m| page.after.as_ref().is_none_or(|after| key(m) < *after)).collect();
+    reacted.sort_by_key(|message| std::cmp::Reverse(key(message)));
+    let (reacted, next) = page.take("reaction", reacted.into_iter(), |message| key(message));
+    let items: Vec<_> = reacted
+        .into_iter()
+        .map(|message| {
+            json!({"type": "message", "channel": message.channel, "message": Value::Object(message.object(false))})
+        })
+        .collect();
+    Ok(Answer::of(json!({"items": items, "response_metadata": {"next_cursor": next}})))
 }

@@ -1,4 +1,4 @@
-//! `users.*` (Slack docs: users.info, users.list, users.lookupByEmail).
+//! `users.*` (Slack docs: users.info, users.list, users.lookupByEmail, users.profile.get).
 
 use serde_json::{Value, json};
 
@@ -13,19 +13,35 @@ fn object(call: &Call<'_>, user: &User) -> Value {
     user.object(call.has_scope("users:read.email"))
 }
 
-pub(super) fn info(call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let id = call.args.text_or_empty("user")?;
-    let user = call.world.users.get(id.as_ref()).ok_or_else(|| Refusal::new("user_not_found"))?;
+/// A person by id whom the caller may see.
+fn visible<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a User, Refusal> {
+    let user = call.world.users.get(id).ok_or_else(|| Refusal::new("user_not_found"))?;
     // People of other teams are seen only where a channel is shared; others are strangers.
     if user.team != call.team() && user.kind != UserKind::Stranger && !shares_channel(call, &user.id) {
         return Err(Refusal::new("user_not_visible"));
     }
+    Ok(user)
+}
+
+pub(super) fn info(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let id = call.args.text_or_empty("user")?;
+    let user = visible(call, &id)?;
     let with_email = call.has_scope("users:read.email") && user.email.is_some();
     let body = json!({"user": object(call, user)});
     if with_email {
         call.use_scope("users:read.email");
     }
     Ok(Answer::of(body))
+}
+
+/// The profile alone; without `user`, the caller's own.
+pub(super) fn profile(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let id = call.args.text("user")?.map_or_else(|| call.caller.user.clone(), std::borrow::Cow::into_owned);
+    let profile = object(call, visible(call, &id)?).get("profile").cloned().unwrap_or_default();
+    if profile.get("email").is_some() {
+        call.use_scope("users:read.email");
+    }
+    Ok(Answer::of(json!({"profile": profile})))
 }
 
 fn shares_channel(call: &Call<'_>, user: &str) -> bool {

@@ -1,4 +1,4 @@
-//! `views.*` for modals (Slack docs: views.open, views.push, views.update).
+//! `views.*` (Slack docs: views.open, views.publish, views.push, views.update).
 
 use serde_json::{Map, Value, json};
 
@@ -20,7 +20,7 @@ fn show(call: &mut Call<'_>, push: bool) -> Result<Answer, Refusal> {
     let view = view(call)?;
     let app = call.caller.token.app.clone();
     let id = call.world.views.show(&app, &trigger, view, push, call.now)?;
-    Ok(Answer::of(json!({"view": call.world.views.object(&id, call.team())})))
+    Ok(Answer::of(json!({"view": call.world.view_object(&id, call.team())})))
 }
 
 pub(super) fn open(call: &mut Call<'_>) -> Result<Answer, Refusal> {
@@ -40,5 +40,20 @@ pub(super) fn update(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     };
     let hash = call.args.text("hash")?;
     call.world.views.update(&id, view, hash.as_deref(), call.now)?;
-    Ok(Answer::of(json!({"view": call.world.views.object(&id, call.team())})))
+    Ok(Answer::of(json!({"view": call.world.view_object(&id, call.team())})))
+}
+
+pub(super) fn publish(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let user = call.args.required("user_id")?.into_owned();
+    let view = view(call)?;
+    if call.world.users.get(&user).is_none_or(|known| known.team != call.team()) {
+        return Err(Refusal::argument("invalid `user_id`"));
+    }
+    if !call.app().is_some_and(|app| app.home_tab) {
+        return Err(Refusal::new("not_enabled"));
+    }
+    let app = call.caller.token.app.clone();
+    let hash = call.args.text("hash")?.filter(|hash| !hash.is_empty());
+    let id = call.world.views.publish(&app, &user, view, hash.as_deref(), call.now)?;
+    Ok(Answer::of(json!({"view": call.world.view_object(&id, call.team())})))
 }

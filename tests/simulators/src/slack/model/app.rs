@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// An installed app and the switches of its settings page.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch of that page")]
 pub struct App {
     /// `A…`.
     pub id: String,
@@ -23,6 +24,8 @@ pub struct App {
     pub socket_mode: bool,
     /// The Messages tab is on, so that people can be written to.
     pub messages_tab: bool,
+    /// The Home tab is on, so that views can be published there.
+    pub home_tab: bool,
     /// Request URL of interactivity without Socket Mode.
     pub request_url: Option<String>,
     /// Key with which requests to `request_url` are signed.
@@ -31,7 +34,7 @@ pub struct App {
 }
 
 impl App {
-    /// An app whose bot user is `bot_user`: Messages tab on, everything else off.
+    /// An app whose bot user is `bot_user`: Messages and Home tab on, everything else off.
     pub fn new(id: &str, name: &str, bot_id: &str, bot_user: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -42,6 +45,7 @@ impl App {
             interactivity: false,
             socket_mode: false,
             messages_tab: true,
+            home_tab: true,
             request_url: None,
             signing_secret: "simulated-signing-secret".to_owned(),
         }

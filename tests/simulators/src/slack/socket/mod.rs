@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 pub(super) use self::connection::link;
-use super::{handle::Handle, world::World};
+use super::{handle::Handle, hooks, refusal::Refusal, world::World};
 
 /// What a connection is told to do.
 #[derive(Clone, Debug)]
@@ -225,23 +225,32 @@ impl World {
         let (twice, late) = (envelope.acknowledged_after.is_some(), after > limit);
         if !twice && !late {
             envelope.acknowledged_after = Some(after);
-            envelope.answer = frame.get("payload").cloned();
-            if envelope.payload.get("type").and_then(Value::as_str) == Some("view_submission") {
-                let view = envelope.payload.pointer("/view/id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                let answer = envelope.answer.clone().unwrap_or_default();
-                let result = self.views.answer(&view, &answer, now);
-                if let Err(refusal) = result {
-                    flaw(
-                        self,
-                        &format!("the answer to a submission is refused: {} {:?}", refusal.error, refusal.messages),
-                    );
-                }
+            let answer = frame.get("payload").cloned();
+            envelope.answer.clone_from(&answer);
+            let (kind, payload) = (envelope.kind.clone(), envelope.payload.clone());
+            if let Err(refused) = self.heed(&kind, &payload, &answer.unwrap_or_default(), now) {
+                flaw(self, &refused);
             }
         } else if twice {
             flaw(self, "an envelope acknowledged twice");
         } else {
             flaw(self, "an acknowledgement after the deadline");
         }
+    }
+
+    /// Does what an acknowledgement asks for: the answer to the submission of a modal, or to a slash command. Others ask for nothing.
+    fn heed(&mut self, kind: &str, payload: &Value, answer: &Value, now: u64) -> Result<(), String> {
+        let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        if text("/type") == "view_submission" {
+            let result = self.views.answer(text("/view/id"), answer, now);
+            let said = |refusal: Refusal| format!("{} {:?}", refusal.error, refusal.messages);
+            return result.map_err(|refusal| format!("the answer to a submission is refused: {}", said(refusal)));
+        }
+        if kind == "slash_commands" && answer.is_object() {
+            let result = hooks::answer(self, text("/response_url"), answer);
+            return result.map_err(|error| format!("the answer to a command is refused: {error}"));
+        }
+        Ok(())
     }
 
     /// The deadline of an envelope is over. Returns true when it has to be sent again, as events are.
