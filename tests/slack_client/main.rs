@@ -224,7 +224,7 @@ async fn an_answer_that_does_not_end_is_given_up() {
     let error = failed_post(Reply::Http {
         status: 200,
         headers: vec![("content-type", "application/json".to_owned())],
-        body: vec![b' '; 5 << 20],
+        body: vec![b' '; 9 << 20],
     })
     .await;
     assert_eq!((error.class, &*error.code), (Class::Ambiguous, code::ANSWER_TOO_LARGE));

@@ -21,8 +21,9 @@ use crate::slack::{
     token::{Token, mask},
 };
 
-/// Larger answers are not read to the end. A page of 200 messages with metadata is well below.
-const LARGEST_ANSWER: usize = 4 << 20;
+/// Larger answers are not read to the end. A page of 200 messages with metadata is well below, and one of 999 channels whose
+/// topics and purposes are of full length, none of it ASCII.
+const LARGEST_ANSWER: usize = 8 << 20;
 /// When Slack limits without saying for how long.
 const RETRY_AFTER_FALLBACK: u64 = 30;
 /// No limit is believed to last longer.
