@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::crd::status::{DeliveryStatus, RecipientStatus, SlackStatus, TeleportStatus};
+use crate::crd::status::{DeliveryStatus, RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
 use crate::worker::config::StatusObject;
 use crate::worker::config::mounts::{POD_NAME_VARIABLE, REVISION_VARIABLE};
@@ -28,6 +28,9 @@ pub(super) use view::view;
 
 /// The name under which workers own fields of the status.
 pub const FIELD_MANAGER: &str = "slack-access-operator/worker";
+
+/// What is said of a recipient that is being looked for.
+const SOUGHT: &str = "being looked up";
 
 /// A report is written at least this often; the promise to others is once a minute.
 const HEARTBEAT: Duration = Duration::from_secs(40);
@@ -65,8 +68,12 @@ impl WorkerReport {
         let parts = [&self.identity, &self.teleport_connected, &self.slack_connected];
         let failed = parts.iter().any(|part| matches!(part, Check::Failed { .. }));
         let pending = parts.iter().any(|part| matches!(part, Check::Pending(_)));
-        failed || !(pending || self.recipients.is_empty())
+        failed || !(pending || self.recipients.is_empty() || self.recipients.iter().any(is_sought))
     }
+}
+
+fn is_sought(recipient: &RecipientStatus) -> bool {
+    recipient.state == RecipientState::Unknown && recipient.message.as_deref() == Some(SOUGHT)
 }
 
 /// What is known of one part.
@@ -270,7 +277,9 @@ mod tests {
         assert!(!report.has_tried(), "Slack is not known yet");
         report.slack_connected = ok();
         assert!(!report.has_tried(), "the recipients are not");
-        report.recipients.push(RecipientStatus::default());
+        report.recipients.push(RecipientStatus { message: Some(SOUGHT.to_owned()), ..RecipientStatus::default() });
+        assert!(!report.has_tried(), "the recipients are being looked up");
+        report.recipients = vec![RecipientStatus::default()];
         assert!(report.has_tried());
         report.teleport_connected = Check::default();
         assert!(!report.has_tried());
