@@ -18,7 +18,7 @@ use super::settings::{Settings, SettingsError};
 use crate::slack::{
     error::{self, Error, code},
     text::shorten,
-    token::{Token, mask},
+    token::{Kind, Token, mask},
 };
 
 /// Larger answers are not read to the end. A page of 200 messages with metadata is well below, and one of 999 channels whose
@@ -155,7 +155,10 @@ impl Transport {
                 Ok(Answer { body, headers })
             }
             (Some(false), Some(code)) => {
-                let refused = refusal(fail(&shorten(code, 100), ""), &body);
+                let mut refused = refusal(fail(&shorten(code, 100), ""), &body);
+                if code == "invalid_auth" && token.kind() == Kind::Unknown && refused.detail.is_empty() {
+                    refused = refused.because("the token does not start with xoxb-");
+                }
                 Err(if error::is_rate_limit(code) { limited(refused, retry_after) } else { refused })
             }
             _ if status.is_success() => Err(fail(code::MALFORMED_ANSWER, "neither ok nor an error")),
