@@ -7,6 +7,7 @@ mod channels;
 mod history;
 mod settings;
 mod transport;
+mod way;
 
 use std::{
     fmt,
