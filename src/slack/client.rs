@@ -30,7 +30,7 @@ use super::{
 /// How many messages are asked for at once; Slack recommends no more than 200.
 const PAGE: &str = "200";
 /// A list that does not end after so many pages is not read further.
-const MOST_PAGES: usize = 100;
+const MOST_PAGES: u32 = 100;
 
 /// Slack, as one bot user. Clones share connections and the token.
 #[derive(Clone, Debug)]

@@ -23,6 +23,8 @@ use crate::slack::{
 
 /// How often Slack may limit one reading of the list of channels before it is put off.
 const MOST_LIMITS: u32 = 10;
+/// So many channels in trouble are asked for one by one: their list may be long, and archived ones are not in it.
+const FEW: usize = 10;
 /// With this scope the bot may post in public channels that it is not in.
 const POST_ANYWHERE: &str = "chat:write.public";
 
@@ -84,6 +86,7 @@ async fn look(context: &Context, reporter: &Reporter, round: &Round) -> Option<F
     let (names, others): (Vec<_>, Vec<_>) =
         round.recipients.iter().partition(|recipient| matches!(recipient, Recipient::ChannelName(_)));
     let mut found = Found::default();
+    found.calls += count(&others);
     for recipient in others {
         let reach = look_for(context, &account, recipient, round.whole).await;
         note(context, &mut found, recipient.to_string(), reach);
@@ -135,7 +138,11 @@ async fn info(context: &Context, id: &str) -> Result<ChannelInfo, Error> {
     paced::patiently(context, method::INFO, context.slack.channel_info(id)).await
 }
 
-/// Channels that are configured by name. A look for all reads the list once; one for few asks first by the ids that earlier
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+/// Channels that are configured by name. A look for many reads the list once; one for few asks first by the ids that earlier
 /// looks have found.
 async fn look_for_channels(
     context: &Context,
@@ -145,11 +152,12 @@ async fn look_for_channels(
     found: &mut Found,
 ) {
     let mut missing: BTreeSet<String> = recipients.iter().map(ToString::to_string).collect();
-    if !whole {
+    let by_id = !whole && missing.len() <= FEW;
+    if by_id {
         look_by_id(context, account, &mut missing, found).await;
     }
     let read = read_list(context, account, &mut missing, found).await;
-    if whole && read.is_ok() {
+    if !by_id && read.is_ok() {
         // Archived channels are in no list.
         look_by_id(context, account, &mut missing, found).await;
     }
@@ -170,6 +178,7 @@ async fn look_for_channels(
 async fn look_by_id(context: &Context, account: &Account, missing: &mut BTreeSet<String>, found: &mut Found) {
     for name in missing.clone() {
         let Some(id) = context.id_of(&name) else { continue };
+        found.calls += 1;
         let Ok(info) = info(context, &id).await else { continue };
         if shown(&info) == name {
             let reach = channel_reach(account, &info, &name);

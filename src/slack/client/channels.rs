@@ -16,13 +16,13 @@ pub struct ChannelList {
     public_only: bool,
     cursor: String,
     /// Pages read.
-    pages: usize,
+    pages: u32,
     over: bool,
 }
 
 impl ChannelList {
     /// How many pages were read.
-    pub fn pages(&self) -> usize {
+    pub fn pages(&self) -> u32 {
         self.pages
     }
 

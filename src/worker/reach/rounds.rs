@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::Reach;
-use crate::worker::recipients::Recipient;
+use crate::{backoff::Backoff, worker::recipients::Recipient};
 
 /// Between two looks for all, when nothing changes in between.
 const AGAIN: Duration = Duration::from_mins(10);
@@ -16,10 +16,14 @@ const AGAIN: Duration = Duration::from_mins(10);
 const WHILE_UNREACHABLE: Duration = Duration::from_secs(30);
 /// After Slack could not be asked.
 const SOON: Duration = Duration::from_secs(15);
+/// After Slack did not answer for somebody.
+const UNANSWERED: Backoff = Backoff::doubling(SOON, Duration::from_mins(5));
 /// At least between two looks, whatever fails meanwhile.
 const GAP: Duration = Duration::from_secs(3);
 /// For each page of the list of channels that a look took: half of what Slack permits, some 20 a minute, is left to others.
 const PER_PAGE: Duration = Duration::from_secs(6);
+/// For each other call, of which Slack permits some 50 a minute.
+const PER_CALL: Duration = Duration::from_millis(2_400);
 
 /// One look.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +40,9 @@ pub(super) struct Found {
     /// By recipient. Whoever is missing could not be asked for: Slack did not answer.
     pub reach: BTreeMap<String, Reach>,
     /// Pages read of the list of channels.
-    pub pages: usize,
+    pub pages: u32,
+    /// Other calls.
+    pub calls: u32,
 }
 
 /// The looks that were taken, and those to come.
@@ -45,6 +51,8 @@ pub(super) struct Rounds {
     known: BTreeMap<String, Reach>,
     /// To be looked for, although they are not known to be unreachable.
     doubted: BTreeSet<String>,
+    /// Looks in a row in which Slack did not answer for somebody.
+    unanswered: u32,
     /// When to look for all.
     whole_at: Instant,
     /// When to look for those in trouble.
@@ -56,7 +64,14 @@ pub(super) struct Rounds {
 impl Rounds {
     /// Begins with a look for all.
     pub(super) fn new(now: Instant) -> Self {
-        Self { known: BTreeMap::new(), doubted: BTreeSet::new(), whole_at: now, again_at: None, rested_at: now }
+        Self {
+            known: BTreeMap::new(),
+            doubted: BTreeSet::new(),
+            unanswered: 0,
+            whole_at: now,
+            again_at: None,
+            rested_at: now,
+        }
     }
 
     /// When the next look is due.
@@ -96,7 +111,7 @@ impl Rounds {
 
     /// Notes what a look found. Returns those who can be reached again.
     pub(super) fn took(&mut self, round: &Round, found: Found, now: Instant) -> Vec<String> {
-        let Found { reach, pages } = found;
+        let Found { reach, pages, calls } = found;
         let is_mended = |(name, reach): (&String, &Reach)| {
             (matches!(reach, Reach::Reachable { .. }) && self.is_unreachable(name)).then(|| name.clone())
         };
@@ -113,12 +128,13 @@ impl Rounds {
         }
         self.known.extend(reach);
         let unreachable = self.known.values().any(|reach| matches!(reach, Reach::Unreachable { .. }));
-        let walk = PER_PAGE * u32::try_from(pages).unwrap_or(u32::MAX);
+        let cost = PER_PAGE * pages + PER_CALL * calls;
         self.rested_at = now + GAP;
-        self.again_at = match (self.doubted.is_empty(), unreachable) {
-            (false, _) => Some(now + SOON.max(walk)),
-            (true, true) => Some(now + WHILE_UNREACHABLE.max(walk)),
-            (true, false) => None,
+        self.unanswered = if self.doubted.is_empty() { 0 } else { self.unanswered.saturating_add(1) };
+        self.again_at = match (self.unanswered, unreachable) {
+            (0, true) => Some(now + WHILE_UNREACHABLE.max(cost)),
+            (0, false) => None,
+            (looks, _) => Some(now + UNANSWERED.ceiling(looks).max(cost)),
         };
         mended
     }
@@ -156,7 +172,7 @@ mod tests {
     }
 
     fn found<const N: usize>(reach: [(&str, Reach); N]) -> Found {
-        Found { reach: reach.map(|(name, reach)| (name.to_owned(), reach)).into(), pages: 1 }
+        Found { reach: reach.map(|(name, reach)| (name.to_owned(), reach)).into(), pages: 1, calls: 1 }
     }
 
     fn names(round: &Round) -> Vec<String> {
@@ -229,16 +245,20 @@ mod tests {
         assert!(rounds.took(&round, found([("#ops", reachable())]), later).is_empty());
         assert_eq!(rounds.known()["#dba"], unreachable());
         assert_eq!(rounds.next_at(), later + SOON);
+        let round = rounds.next(recipients(), later + SOON);
+        assert_eq!(names(&round), ["#dba"]);
+        rounds.took(&round, Found::default(), later + SOON);
+        assert_eq!(rounds.next_at(), later + SOON * 3, "after twice the time");
         rounds.put_off(later + SOON);
         assert_eq!(rounds.next_at(), later + SOON * 2);
     }
 
     #[test]
-    fn a_long_list_is_read_less_often() {
+    fn a_look_that_takes_many_calls_is_taken_less_often() {
         let now = Instant::now();
         let mut rounds = Rounds::new(now);
         let round = rounds.next(recipients(), now);
-        let found = Found { pages: 20, ..found([("#dba", unreachable()), ("#ops", reachable())]) };
+        let found = Found { pages: 10, calls: 25, ..found([("#dba", unreachable()), ("#ops", reachable())]) };
         rounds.took(&round, found, now);
         assert_eq!(rounds.next_at(), now + Duration::from_mins(2));
     }
