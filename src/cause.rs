@@ -11,3 +11,12 @@ pub(crate) fn with_innermost(text: String, error: &dyn Error) -> String {
         _ => text,
     }
 }
+
+/// What the Kubernetes API said, without the debugging form that kube adds; where it said nothing, the innermost cause too: why
+/// nobody answered.
+pub(crate) fn of_kube(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => with_innermost(other.to_string(), other),
+    }
+}

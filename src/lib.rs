@@ -18,6 +18,7 @@ mod cause;
 pub mod cli;
 pub mod controller;
 pub mod crd;
+mod encoded;
 pub mod files;
 pub mod metrics;
 pub mod probe;

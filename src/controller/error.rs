@@ -3,7 +3,7 @@
 use kube::runtime::watcher;
 
 use super::{build, validate};
-use crate::cause::with_innermost;
+use crate::cause::of_kube;
 use crate::crd::reason;
 
 /// Why a reconciliation did not reach its end. Everything here is also said in the object's status.
@@ -37,7 +37,7 @@ pub enum Error {
         name: String,
     },
     /// The Kubernetes API refused or failed.
-    #[error("failed to {action} {kind} `{name}`: {}", plain(source))]
+    #[error("failed to {action} {kind} `{name}`: {}", of_kube(source))]
     Kube {
         /// What was tried.
         action: &'static str,
@@ -88,20 +88,11 @@ fn is_refusal(error: &kube::Error) -> bool {
 #[must_use]
 pub fn of_watch(error: &watcher::Error) -> String {
     match error {
-        watcher::Error::InitialListFailed(error) => format!("cannot list: {}", plain(error)),
-        watcher::Error::WatchStartFailed(error) => format!("cannot watch: {}", plain(error)),
-        watcher::Error::WatchFailed(error) => format!("the watch ended: {}", plain(error)),
+        watcher::Error::InitialListFailed(error) => format!("cannot list: {}", of_kube(error)),
+        watcher::Error::WatchStartFailed(error) => format!("cannot watch: {}", of_kube(error)),
+        watcher::Error::WatchFailed(error) => format!("the watch ended: {}", of_kube(error)),
         watcher::Error::WatchError(status) => format!("the API server ended the watch: {}", status.message),
         watcher::Error::NoResourceVersion => error.to_string(),
-    }
-}
-
-/// What the API said, without the debugging form that kube adds; where it said nothing, the innermost cause too: why nobody
-/// answered.
-fn plain(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => with_innermost(other.to_string(), other),
     }
 }
 

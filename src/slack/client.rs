@@ -3,9 +3,11 @@
 //! Every method makes one call and tries nothing again: what to do about an [`Error`] is the caller's decision, by its
 //! class. Pages of one reading are the exception in number, not in kind.
 
+mod channels;
 mod history;
 mod settings;
 mod transport;
+mod way;
 
 use std::{
     fmt,
@@ -14,6 +16,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
+pub use self::channels::ChannelList;
 pub use self::settings::{DEFAULT_API_URL, DEFAULT_TIMEOUT, Settings, SettingsError};
 use self::transport::{Answer, Transport};
 use super::MessageRef;
@@ -24,10 +27,10 @@ use super::{
     token::Token,
 };
 
-/// How many items of a list are asked for at once; Slack recommends no more than 200.
+/// How many messages are asked for at once; Slack recommends no more than 200.
 const PAGE: &str = "200";
 /// A list that does not end after so many pages is not read further.
-const MOST_PAGES: usize = 100;
+const MOST_PAGES: u32 = 100;
 
 /// Slack, as one bot user. Clones share connections and the token.
 #[derive(Clone, Debug)]
@@ -256,27 +259,6 @@ impl Client {
         info.ok_or_else(|| malformed(method::INFO, channel, "no channel"))
     }
 
-    /// Finds a channel by its name (with or without `#`) through `conversations.list`: all public ones and, where the scope
-    /// `groups:read` permits, the private ones that the bot is in. `None` when there is none of this name.
-    pub async fn resolve_channel_name(&self, name: &str) -> Result<Option<ChannelInfo>, Error> {
-        let name = name.trim_start_matches('#');
-        match self.find_channel(name, "public_channel,private_channel").await {
-            Err(error) if error.code == "missing_scope" => self.find_channel(name, "public_channel").await,
-            found => found,
-        }
-    }
-
-    async fn find_channel(&self, name: &str, types: &str) -> Result<Option<ChannelInfo>, Error> {
-        let team = self.list_team().await?;
-        let mut query = vec![("types", types), ("exclude_archived", "true"), ("limit", PAGE)];
-        query.extend(team.as_deref().map(|team| ("team_id", team)));
-        self.pages(method::LIST, name, &query, "channels", |channel| {
-            let found = channel_info(channel);
-            (found.name == name).then_some(found)
-        })
-        .await
-    }
-
     /// An organization's token must say whose channels it lists.
     async fn list_team(&self) -> Result<Option<String>, Error> {
         let account = self.account().await?;
@@ -303,9 +285,8 @@ impl Client {
             if let Some(found) = list.iter().filter_map(Value::as_object).find_map(&mut pick) {
                 return Ok(Some(found));
             }
-            let next = answer.get("response_metadata").and_then(|metadata| metadata.get("next_cursor"));
-            match next.and_then(Value::as_str) {
-                Some(next) if !next.is_empty() && next != cursor => next.clone_into(&mut cursor),
+            match next_cursor(&answer) {
+                Some(next) if next != cursor => next.clone_into(&mut cursor),
                 _ => return Ok(None),
             }
         }
@@ -350,6 +331,11 @@ fn done(outcome: Result<Map<String, Value>, Error>) -> Result<(), Error> {
         Err(error) if error.class != Class::AlreadyDone => Err(error),
         _ => Ok(()),
     }
+}
+
+fn next_cursor(answer: &Map<String, Value>) -> Option<&str> {
+    let next = answer.get("response_metadata")?.get("next_cursor")?.as_str()?;
+    (!next.is_empty()).then_some(next)
 }
 
 /// A cursor that has gone stale is no fault of the arguments: the next attempt begins with the first page.

@@ -101,6 +101,11 @@ impl Directory {
         outcome
     }
 
+    /// Forgets the user of an address, or that there is none.
+    pub fn forget(&self, email: &str) {
+        self.state().entries.remove(&email.trim().to_lowercase());
+    }
+
     /// Forgets everything: the token, the address of Slack or the configuration is another.
     pub fn clear(&self) {
         self.state().entries.clear();
@@ -198,6 +203,14 @@ mod tests {
         }
         assert_eq!(slack.asked(), 1);
         tokio::time::advance(REMEMBER_MISSING).await;
+        assert_eq!(directory.lookup_with("a@example.com", |_| slack.answer(user())).await, user());
+    }
+
+    #[tokio::test]
+    async fn a_missing_user_is_asked_for_again_once_forgotten() {
+        let (directory, slack) = (Directory::default(), Slack::default());
+        directory.lookup_with("a@example.com", |_| slack.answer(outcome("users_not_found"))).await.unwrap_err();
+        directory.forget(" A@Example.com");
         assert_eq!(directory.lookup_with("a@example.com", |_| slack.answer(user())).await, user());
     }
 

@@ -15,8 +15,10 @@ use super::text::shorten;
 pub mod code {
     /// HTTP 429, whatever the body; also Slack's own string for it.
     pub const RATE_LIMITED: &str = "ratelimited";
-    /// No connection: DNS, TCP, proxy or TLS. Nothing was sent.
+    /// No connection: DNS, TCP or TLS. Nothing was sent.
     pub const CONNECT_FAILED: &str = "connect_failed";
+    /// No connection: the HTTP proxy on the way is away, or does not make one. Nothing was sent.
+    pub const PROXY_FAILED: &str = "proxy_failed";
     /// No answer in time.
     pub const TIMEOUT: &str = "timeout";
     /// The connection broke after the request was, or may have been, sent.

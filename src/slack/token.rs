@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use crate::encoded;
+
 /// A Slack token. `Debug` and `Display` show its kind only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
@@ -34,6 +36,15 @@ impl Token {
         if self.0.is_empty() {
             return Err(TokenError::Empty);
         }
+        let bare = self.0.trim_matches(is_quote).trim();
+        if *bare != *self.0 && Kind::of(bare) != Kind::Unknown {
+            return Err(TokenError::Quoted);
+        }
+        let is_token =
+            |content: &[u8]| std::str::from_utf8(content).is_ok_and(|text| Kind::of(text.trim()) != Kind::Unknown);
+        if encoded::hides(self.0.as_bytes(), is_token) {
+            return Err(TokenError::Encoded);
+        }
         // What cannot stand in a header is not a token: most often a whole file was put where its content belongs.
         if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::Malformed);
@@ -48,6 +59,11 @@ impl Token {
             kind => Err(TokenError::WrongKind(kind)),
         }
     }
+}
+
+/// Straight ones of configuration files and shells, and those that a word processor makes of them.
+fn is_quote(character: char) -> bool {
+    matches!(character, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}')
 }
 
 impl fmt::Debug for Token {
@@ -121,6 +137,15 @@ pub enum TokenError {
     /// It has white space, control or non-ASCII characters inside.
     #[error("the Slack bot token has spaces, line breaks or other characters that no token has: give the token alone")]
     Malformed,
+    /// It is in quotes that belong to the notation it was copied from.
+    #[error("the Slack bot token has quotes around it: give the token without them")]
+    Quoted,
+    /// It is in base64.
+    #[error(
+        "the Slack bot token is base64-encoded once more than needed: give it plainly, in a Secret under `stringData` or \
+         with `kubectl create secret generic --from-literal` (only under `data` it is encoded, once)"
+    )]
+    Encoded,
     /// It is a token, but not a bot's.
     #[error(
         "the Slack bot token is of another kind, {0}: copy the Bot User OAuth Token (xoxb-...) from the app's OAuth & Permissions page"
@@ -165,6 +190,25 @@ mod tests {
     fn a_token_of_unknown_shape_is_only_warned_about() {
         let warning = Token::new("test-token").check_bot_slot().unwrap().unwrap();
         assert!(warning.contains("xoxb-") && !warning.contains("test-token"), "{warning}");
+    }
+
+    #[test]
+    fn quotes_around_a_token_are_not_part_of_it() {
+        for token in ["\"xoxb-1\"", "'xoxb-1\n'", "\u{201c}xoxb-1\u{201d}", "xoxb-1\"", "\"xoxp-1\""] {
+            assert_eq!(Token::new(token).check_bot_slot(), Err(TokenError::Quoted), "{token}");
+        }
+        assert!(Token::new("\"test-token\"").check_bot_slot().is_ok(), "it may be a proxy's");
+    }
+
+    #[test]
+    fn a_token_in_base64_is_recognised_and_not_shown() {
+        // `echo -n xoxb-1-secret | base64`, the same with a line break at its end, and encoded twice.
+        for token in ["eG94Yi0xLXNlY3JldA==", "eG94Yi0xLXNlY3JldAo=", "ZUc5NFlpMHhMWE5sWTNKbGRBPT0="] {
+            let error = Token::new(token).check_bot_slot().unwrap_err();
+            assert_eq!(error, TokenError::Encoded);
+            assert!(!error.to_string().contains(token) && !error.to_string().contains("xoxb-1"), "{error}");
+        }
+        assert!(Token::new("c29tZXRoaW5nIGVsc2U=").check_bot_slot().is_ok(), "it may be a proxy's");
     }
 
     #[test]

@@ -139,13 +139,17 @@ impl Identity {
                 return Err(Problem::Empty.at(file.origin));
             }
             let blocks = file::blocks(file.content).map_err(|problem| problem.at(file.origin))?;
-            blocks.into_iter().find(|block| file::label(block).ends_with(wanted)).ok_or_else(|| missing.at(file.origin))
+            let block = blocks.into_iter().find(|block| file::label(block).ends_with(wanted));
+            block.ok_or_else(|| file::problem(file.content, missing).at(file.origin))
         };
         let is_certificate = first(key, "CERTIFICATE", Problem::NoPrivateKey).is_ok();
         let no_key = if is_certificate { Problem::KeyIsCertificate } else { Problem::NoPrivateKey };
         let key_pem = first(key, "PRIVATE KEY", no_key)?;
         let certificate_pem = first(certificate, "CERTIFICATE", Problem::NoCertificate)?;
         let authorities = file::blocks(cas.content).map_err(|problem| problem.at(cas.origin))?;
+        if authorities.is_empty() {
+            return Err(file::problem(cas.content, Problem::NoAuthorities).at(cas.origin));
+        }
         Self::assemble(
             &Material {
                 key: (&key_pem, key.origin),
@@ -162,7 +166,7 @@ impl Identity {
             return Err(Problem::Empty.at(origin));
         }
         let pieces = file::split(content).map_err(|problem| problem.at(origin))?;
-        let key = pieces.key.ok_or_else(|| Problem::NoPrivateKey.at(origin))?;
+        let key = pieces.key.ok_or_else(|| file::problem(content, Problem::NoPrivateKey).at(origin))?;
         if file::label(&key).ends_with("CERTIFICATE") {
             return Err(Problem::OnlyCertificates.at(origin));
         }

@@ -1,11 +1,11 @@
 //! What the tasks of all requests share.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,6 +39,10 @@ pub(super) struct Context {
     ids: Mutex<HashMap<String, String>>,
     /// Whether that look was taken once.
     looked: watch::Sender<bool>,
+    /// Recipients that a message did not reach since somebody last asked for them.
+    doubted: watch::Sender<BTreeSet<String>>,
+    /// When recipients that could not be reached were found to be reachable again.
+    mended: watch::Sender<BTreeMap<String, Instant>>,
     /// Logins of roles.
     pub roles: RoleLogins,
     /// Who is to be told of what. Replaced when the configuration or the token changes, which wakes every task.
@@ -95,6 +99,8 @@ impl Context {
             conversations: Mutex::default(),
             ids: Mutex::default(),
             looked: watch::Sender::default(),
+            doubted: watch::Sender::default(),
+            mended: watch::Sender::default(),
             roles: RoleLogins::default(),
             instance: format!("{:016x}", rand::random::<u64>()),
         })
@@ -136,6 +142,45 @@ impl Context {
     /// Notes the id of a recipient.
     pub(super) fn identify(&self, key: String, id: String) {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(key, id);
+    }
+
+    /// The id of a recipient, if it was noted.
+    pub(super) fn id_of(&self, key: &str) -> Option<String> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Notes that a message did not reach a recipient, for a reason that a person has to mend.
+    pub(super) fn doubt(&self, key: &str) {
+        self.doubted.send_if_modified(|doubted| doubted.insert(key.to_owned()));
+    }
+
+    /// Tells when [`Context::doubt`] noted somebody; [`Context::take_doubted`] says whom.
+    pub(super) fn doubts(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.doubted.subscribe()
+    }
+
+    /// Whom messages did not reach since this was last asked.
+    pub(super) fn take_doubted(&self) -> BTreeSet<String> {
+        let mut doubted = BTreeSet::new();
+        self.doubted.send_if_modified(|noted| {
+            doubted = std::mem::take(noted);
+            false
+        });
+        doubted
+    }
+
+    /// Notes that recipients can be reached again, as of now: what rests because of them goes on.
+    pub(super) fn note_mended(&self, keys: impl IntoIterator<Item = String>) {
+        let now = Instant::now();
+        let mended: Vec<_> = keys.into_iter().map(|key| (key, now)).collect();
+        if !mended.is_empty() {
+            self.mended.send_modify(|known| known.extend(mended));
+        }
+    }
+
+    /// Tells when recipients can be reached again, and since when.
+    pub(super) fn mended(&self) -> watch::Receiver<BTreeMap<String, Instant>> {
+        self.mended.subscribe()
     }
 
     /// Notes that all configured recipients were looked for: what is not identified now cannot be.

@@ -3,24 +3,28 @@
 //! What cannot be found out (a scope is missing, Slack does not answer) is not held against a recipient: the first message
 //! will tell.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod rounds;
 
-use tokio::time::sleep;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use self::rounds::{Found, Round, Rounds};
 use super::{context::Context, paced, recipients::Recipient, report::Reporter};
 use crate::slack::{
-    client::{Account, ChannelInfo},
+    client::{Account, ChannelInfo, ChannelList},
     error::{Class, Error, remedy},
     method,
 };
 
-/// Between two looks, when nothing changes in between.
-const AGAIN: Duration = Duration::from_mins(10);
-/// While a recipient cannot be reached: whoever invites the bot waits to see that it helped.
-const WHILE_UNREACHABLE: Duration = Duration::from_secs(30);
-/// After Slack could not be asked.
-const SOON: Duration = Duration::from_secs(15);
+/// How often Slack may limit one reading of the list of channels before it is put off.
+const MOST_LIMITS: u32 = 10;
+/// So many channels in trouble are asked for one by one: their list may be long, and archived ones are not in it.
+const FEW: usize = 10;
 /// With this scope the bot may post in public channels that it is not in.
 const POST_ANYWHERE: &str = "chat:write.public";
 
@@ -41,69 +45,183 @@ pub enum Reach {
     },
     /// It cannot be told.
     Unknown,
+    /// It is being looked for, for the first time.
+    Sought,
 }
 
-/// Looks for all configured recipients: now, whenever configuration or token change, and from time to time.
+/// Looks for all configured recipients: now, whenever configuration or token change, and from time to time; for those who
+/// cannot be reached more often, and at once for those whom a message did not reach. What rests because of them goes on as
+/// soon as they can be reached again.
 pub(super) async fn keep_looking(context: Arc<Context>, reporter: Reporter) {
     let mut routes = context.routes.clone();
+    let mut doubts = context.doubts();
+    let mut rounds = Rounds::new(Instant::now());
     loop {
-        let recipients = routes.borrow_and_update().all();
-        let pause = match look(&context, &recipients).await {
-            Some(found) => {
-                let unreachable = found.values().any(|reach| matches!(reach, Reach::Unreachable { .. }));
-                tell(&reporter, found);
-                if unreachable { WHILE_UNREACHABLE } else { AGAIN }
-            }
-            None => SOON,
-        };
         tokio::select! {
-            changed = routes.changed() => if changed.is_err() { return },
-            () = sleep(pause) => {}
+            changed = routes.changed() => match changed {
+                Ok(()) => rounds.begin_anew(Instant::now()),
+                Err(_) => return,
+            },
+            Ok(()) = doubts.changed() => rounds.doubt(context.take_doubted(), Instant::now()),
+            () = sleep_until(rounds.next_at()) => {
+                let configured = routes.borrow_and_update().all();
+                let round = rounds.next(configured, Instant::now());
+                match look(&context, &reporter, &round).await {
+                    Some(found) => {
+                        let mended = rounds.took(&round, found, Instant::now());
+                        tell(&reporter, rounds.known().clone());
+                        context.note_mended(mended);
+                    }
+                    None => rounds.put_off(Instant::now()),
+                }
+            }
             () = context.shutdown.cancelled() => return,
         }
     }
 }
 
 /// None when Slack does not take the token, or does not answer: nothing is known of any recipient then.
-async fn look(context: &Context, recipients: &[Recipient]) -> Option<BTreeMap<String, Reach>> {
+async fn look(context: &Context, reporter: &Reporter, round: &Round) -> Option<Found> {
     let account = context.slack.account().await.ok()?;
-    let mut found = BTreeMap::new();
-    for recipient in recipients {
-        let reach = look_for(context, &account, recipient).await;
-        if let Reach::Reachable { id } | Reach::Unreachable { id: Some(id), .. } = &reach {
-            context.identify(recipient.to_string(), id.clone());
-        }
-        found.insert(recipient.to_string(), reach);
+    let (names, others): (Vec<_>, Vec<_>) =
+        round.recipients.iter().partition(|recipient| matches!(recipient, Recipient::ChannelName(_)));
+    let mut found = Found::default();
+    found.calls += count(&others);
+    for recipient in others {
+        let reach = look_for(context, &account, recipient, round.whole).await;
+        note(context, &mut found, recipient.to_string(), reach);
     }
-    context.note_look();
+    if !names.is_empty() && reporter.subscribe().borrow().recipients.is_none() {
+        // The list may be long: what is known already is not kept back.
+        let sought = names.iter().map(|name| (name.to_string(), Reach::Sought));
+        tell(reporter, found.reach.iter().map(|(name, reach)| (name.clone(), reach.clone())).chain(sought).collect());
+    }
+    look_for_channels(context, &account, round.whole, &names, &mut found).await;
+    if round.whole {
+        context.note_look();
+    }
     Some(found)
 }
 
-async fn look_for(context: &Context, account: &Account, recipient: &Recipient) -> Reach {
+/// Notes what was found, unless Slack did not answer.
+fn note(context: &Context, found: &mut Found, name: String, reach: Option<Reach>) {
+    let Some(reach) = reach else { return };
+    if let Reach::Reachable { id } | Reach::Unreachable { id: Some(id), .. } = &reach {
+        context.identify(name.clone(), id.clone());
+    }
+    found.reach.insert(name, reach);
+}
+
+/// A recipient that Slack can be asked for by itself. None when Slack did not answer.
+async fn look_for(context: &Context, account: &Account, recipient: &Recipient, whole: bool) -> Option<Reach> {
     let name = recipient.to_string();
     match recipient {
-        Recipient::Email(email) => match paced::patient_lookup(context, email).await {
-            Ok(user) => Reach::Reachable { id: user.to_string() },
-            Err(error) => refused(account, &error, &name),
-        },
-        Recipient::ChannelName(channel) => {
-            match paced::patiently(context, method::LIST, context.slack.resolve_channel_name(channel)).await {
-                Ok(Some(info)) => channel_reach(account, &info, &name),
-                Ok(None) if sees_private_channels(account) => {
-                    Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &name, &account.user) }
-                }
-                // It may be a private channel, which the list does not show.
-                Ok(None) => Reach::Unknown,
+        Recipient::Email(email) => {
+            if !whole {
+                // What is remembered of somebody in trouble is what is in doubt.
+                context.directory.forget(email);
+            }
+            match paced::patient_lookup(context, email).await {
+                Ok(user) => Some(Reach::Reachable { id: user.to_string() }),
                 Err(error) => refused(account, &error, &name),
             }
         }
-        Recipient::ChannelId(id) => match paced::patiently(context, method::INFO, context.slack.channel_info(id)).await
-        {
-            Ok(info) => channel_reach(account, &info, &name),
+        Recipient::ChannelId(id) => match info(context, id).await {
+            Ok(info) => Some(channel_reach(account, &info, &name)),
             Err(error) => refused(account, &error, &name),
         },
-        Recipient::UserId(_) | Recipient::DirectMessage(_) => Reach::Unknown,
+        Recipient::ChannelName(_) | Recipient::UserId(_) | Recipient::DirectMessage(_) => Some(Reach::Unknown),
     }
+}
+
+async fn info(context: &Context, id: &str) -> Result<ChannelInfo, Error> {
+    paced::patiently(context, method::INFO, context.slack.channel_info(id)).await
+}
+
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+/// Channels that are configured by name. A look for many reads the list once; one for few asks first by the ids that earlier
+/// looks have found.
+async fn look_for_channels(
+    context: &Context,
+    account: &Account,
+    whole: bool,
+    recipients: &[&Recipient],
+    found: &mut Found,
+) {
+    let mut missing: BTreeSet<String> = recipients.iter().map(ToString::to_string).collect();
+    let by_id = !whole && missing.len() <= FEW;
+    if by_id {
+        look_by_id(context, account, &mut missing, found).await;
+    }
+    let read = read_list(context, account, &mut missing, found).await;
+    if !by_id && read.is_ok() {
+        // Archived channels are in no list.
+        look_by_id(context, account, &mut missing, found).await;
+    }
+    for name in missing {
+        let reach = match &read {
+            Ok(()) if sees_private_channels(account) => {
+                Some(Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &name, &account.user) })
+            }
+            // It may be a private channel, which the list does not show.
+            Ok(()) => Some(Reach::Unknown),
+            Err(error) => refused(account, error, &name),
+        };
+        note(context, found, name, reach);
+    }
+}
+
+/// Takes those out of `missing` whose ids are known and still lead to channels of their names.
+async fn look_by_id(context: &Context, account: &Account, missing: &mut BTreeSet<String>, found: &mut Found) {
+    for name in missing.clone() {
+        let Some(id) = context.id_of(&name) else { continue };
+        found.calls += 1;
+        let Ok(info) = info(context, &id).await else { continue };
+        if shown(&info) == name {
+            let reach = channel_reach(account, &info, &name);
+            missing.remove(&name);
+            note(context, found, name, Some(reach));
+        }
+    }
+}
+
+/// Takes those out of `missing` that are in the list of channels, which is read until all are found.
+async fn read_list(
+    context: &Context,
+    account: &Account,
+    missing: &mut BTreeSet<String>,
+    found: &mut Found,
+) -> Result<(), Error> {
+    let mut list = ChannelList::default();
+    let mut limits = 0;
+    let mut outcome = Ok(());
+    while !missing.is_empty() {
+        match paced::patiently(context, method::LIST, list.next_page(&context.slack)).await {
+            Ok(Some(channels)) => {
+                for info in channels {
+                    let Some(name) = missing.take(&shown(&info)) else { continue };
+                    let reach = channel_reach(account, &info, &name);
+                    note(context, found, name, Some(reach));
+                }
+            }
+            Ok(None) => break,
+            Err(error) if error.is_rate_limit() && limits < MOST_LIMITS => limits += 1,
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    found.pages += list.pages();
+    outcome
+}
+
+/// The channel as a recipient.
+fn shown(info: &ChannelInfo) -> String {
+    Recipient::ChannelName(info.name.clone()).to_string()
 }
 
 fn sees_private_channels(account: &Account) -> bool {
@@ -123,16 +241,18 @@ fn channel_reach(account: &Account, info: &ChannelInfo, name: &str) -> Reach {
     }
 }
 
-fn refused(account: &Account, error: &Error, name: &str) -> Reach {
+/// None when Slack did not answer.
+fn refused(account: &Account, error: &Error, name: &str) -> Option<Reach> {
     match error.class {
         Class::Config | Class::Recipient => {
-            Reach::Unreachable { id: None, remedy: remedy(&error.code, name, &account.user) }
+            Some(Reach::Unreachable { id: None, remedy: remedy(&error.code, name, &account.user) })
         }
         // An address needs the scope to be found at all; a channel can be written to without being looked up.
         Class::Auth if error.code == "missing_scope" && name.contains('@') => {
-            Reach::Unreachable { id: None, remedy: error.remedy() }
+            Some(Reach::Unreachable { id: None, remedy: error.remedy() })
         }
-        _ => Reach::Unknown,
+        Class::Transient | Class::Ambiguous => None,
+        _ => Some(Reach::Unknown),
     }
 }
 
@@ -188,8 +308,14 @@ mod tests {
     #[test]
     fn a_scope_that_only_serves_this_look_is_not_demanded_for_channels() {
         let error = Error::new("conversations.list", "missing_scope", None);
-        assert_eq!(refused(&account(&[]), &error, "#dba"), Reach::Unknown);
+        assert_eq!(refused(&account(&[]), &error, "#dba"), Some(Reach::Unknown));
         let error = Error::new("users.lookupByEmail", "missing_scope", None);
-        assert!(matches!(refused(&account(&[]), &error, "alice@example.com"), Reach::Unreachable { .. }));
+        assert!(matches!(refused(&account(&[]), &error, "alice@example.com"), Some(Reach::Unreachable { .. })));
+    }
+
+    #[test]
+    fn an_outage_says_nothing_about_a_recipient() {
+        let error = Error::new("conversations.list", "service_unavailable", None);
+        assert_eq!(refused(&account(&[]), &error, "#dba"), None);
     }
 }

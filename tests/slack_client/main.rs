@@ -224,7 +224,7 @@ async fn an_answer_that_does_not_end_is_given_up() {
     let error = failed_post(Reply::Http {
         status: 200,
         headers: vec![("content-type", "application/json".to_owned())],
-        body: vec![b' '; 5 << 20],
+        body: vec![b' '; 9 << 20],
     })
     .await;
     assert_eq!((error.class, &*error.code), (Class::Ambiguous, code::ANSWER_TOO_LARGE));
@@ -375,6 +375,17 @@ async fn a_private_authority_is_trusted_only_through_the_bundle() {
     assert!(error.to_string().contains("certificate"), "{error}");
 }
 
+#[tokio::test]
+async fn a_refused_token_that_does_not_look_like_one_is_said_to() {
+    let server = Server::new([refused("invalid_auth"), refused("invalid_auth")]).await;
+    for (token, hint) in [("changeme", true), ("xoxb-1", false)] {
+        let settings = Settings { token: Token::new(token), ..settings(&server.url()) };
+        let error = Client::new(&settings).unwrap().auth_test().await.unwrap_err().to_string();
+        assert_eq!(error.contains("does not start with xoxb-"), hint, "{error}");
+        assert!(!error.contains(token), "{error}");
+    }
+}
+
 /// The environment of a process cannot be changed safely while it runs threads, so the client runs in another one.
 #[tokio::test]
 async fn the_proxy_of_the_environment_is_used() {
@@ -404,4 +415,33 @@ async fn the_proxy_of_the_environment_is_used() {
     assert_eq!((&*received[0].verb, &*received[0].target), ("CONNECT", "slack.invalid:443"));
     assert!(!received[0].headers.contains_key("authorization"), "the proxy does not see the token");
     assert_eq!(received[1].target, "/api/auth.test");
+}
+
+/// Likewise in a process of its own.
+#[tokio::test]
+async fn a_proxy_that_is_away_is_named() {
+    const PROXY: &str = "SLACK_CLIENT_TEST_PROXY";
+    if let Ok(port) = std::env::var(PROXY) {
+        let error = Client::new(&settings("https://slack.invalid/api/")).unwrap().auth_test().await.unwrap_err();
+        assert_eq!((error.class, &*error.code), (Class::Transient, code::PROXY_FAILED));
+        let (said, proxy) = (error.to_string(), format!("the HTTP proxy at 127.0.0.1:{port} cannot be reached: "));
+        assert!(said.contains(&proxy) && said.contains("slack.invalid") && !said.contains("hunter2"), "{said}");
+        assert!(error.remedy().contains("HTTPS_PROXY"));
+        return;
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_proxy_that_is_away_is_named", "--nocapture"])
+            .env(PROXY, closed.to_string())
+            .env("HTTPS_PROXY", format!("http://user:hunter2@127.0.0.1:{closed}"))
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
+            .env_remove("https_proxy")
+            .output()
+            .unwrap()
+    })
+    .await
+    .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use simulators::{
     faults::{Effect, Fault},
-    slack::{BOT_TOKEN, BOT_USER, Limits, Outcome, Token, scopes},
+    slack::{BOT_TOKEN, BOT_USER, Channel, Limits, Outcome, Token, scopes},
     teleport::{NewRequest, NewReview},
 };
 
@@ -175,6 +175,28 @@ async fn recipients_that_do_not_work_hold_up_nobody_and_are_told_once_they_do() 
 }
 
 #[tokio::test]
+async fn recipients_that_are_mended_while_the_worker_runs_are_told_without_anybody_asking_for_it() {
+    const LATE: &str = "late@example.com";
+    let (world, worker) = World::start_with(|setup| {
+        setup.route(&format!("\"*\" = [\"{CHANNEL}\", \"general\", \"{LATE}\"]"));
+        setup.places.push(LATE.to_owned());
+    })
+    .await;
+    worker.said("A configured recipient cannot be reached").await;
+    world.slack().kick(CHANNEL, BOT_USER);
+    world.slack().archive("general");
+    let id = world.request("dba");
+    // The look notices it because of the message, not because its time had come.
+    worker.said_times("A configured recipient cannot be reached", 3).await;
+    worker.said_times("Slack refuses: trying again later", 3).await;
+    world.slack().invite(CHANNEL, BOT_USER);
+    world.slack().unarchive("general");
+    world.slack().add_user(simulators::slack::User::member("U0LATE00001", "late", LATE));
+    world.announced(&id, 3).await;
+    world.end(worker).await;
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_replaced_by_writing_its_file_and_nothing_is_lost() {
     let (world, worker) = World::start().await;
     let before = world.request("dba");
@@ -262,15 +284,23 @@ async fn the_limit_of_a_lookup_is_kept_by_everybody_who_looks_somebody_up() {
 }
 
 #[tokio::test]
-async fn looking_for_many_channels_keeps_to_the_limit_of_their_list() {
-    let (world, worker) = World::start_with(|setup| {
-        let names: Vec<String> = (0..30).map(|n| format!("\"nowhere-{n}\"")).collect();
-        setup.workspace = std::mem::take(&mut setup.workspace).limits(Limits::default());
+async fn many_channels_are_looked_for_in_one_reading_of_their_list() {
+    let world = World::new(|setup| {
+        let mut workspace = std::mem::take(&mut setup.workspace).limits(Limits::default());
+        for n in 0..1_000 {
+            workspace = workspace.channel(Channel::public(&format!("C1{n:07}"), &format!("channel-{n}")));
+        }
+        setup.workspace = workspace;
+        let names: Vec<String> = (980..1_000).map(|n| format!("\"channel-{n}\"")).collect();
         setup.route(&format!("\"dba\" = \"general\"\n\"*\" = [{}]", names.join(", ")));
     })
     .await;
-    let limited = |world: &World| world.slack().calls("conversations.list").iter().any(|call| call.status == 429);
-    world.until("the list is limited", limited).await;
+    world.slack().inject(Fault::once("conversations.list", Effect::RateLimited { retry_after: Some(1) })).unwrap();
+    let worker = world.run().await;
+    // The bot is in none of them.
+    worker.said_times("A configured recipient cannot be reached", 20).await;
+    let statuses: Vec<_> = world.slack().calls("conversations.list").iter().map(|call| call.status).collect();
+    assert_eq!(statuses, [429, 200, 200], "the list has two pages");
     let id = world.request("dba");
     world.announced(&id, 1).await;
     world.end(worker).await;

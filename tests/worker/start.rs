@@ -41,8 +41,13 @@ async fn what_only_a_person_can_mend_ends_the_start_with_one_line() {
     world.slack().set_token_state(BOT_TOKEN, TokenState::Active);
     std::fs::remove_file(world.path("token")).unwrap();
     says(&refusal(&world).await, &["slack.token", "cannot read", "token"]);
-    for (content, told) in [("  \n", "empty"), ("xapp-1-secret", "app-level token"), ("xoxb-1\nxoxb-2", "line breaks")]
-    {
+    for (content, told) in [
+        ("  \n", "empty"),
+        ("xapp-1-secret", "app-level token"),
+        ("xoxb-1\nxoxb-2", "line breaks"),
+        ("\"xoxb-1\"", "quotes"),
+        ("eG94Yi0xLXNlY3JldA==\n", "base64-encoded"),
+    ] {
         world.write_token(content);
         says(&refusal(&world).await, &["slack.token", "token: ", told]);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Url, redirect};
 use tracing::warn;
 
+use super::way::Way;
 use crate::slack::token::Token;
 
 /// Slack's own address; `https://slack-gov.com/api/` for `GovSlack`.
@@ -60,6 +61,12 @@ impl Settings {
         Ok(url)
     }
 
+    /// The way to `base`. A proxy cannot reach what is local to us.
+    pub(super) fn way(base: &Url) -> Way {
+        if is_loopback(base) { Way::directly_to(base) } else { Way::to(base) }
+    }
+
+    /// The HTTP client for [`Settings::way`].
     pub(super) fn http(&self, base: &Url) -> Result<reqwest::Client, SettingsError> {
         // reqwest panics when the process has no provider; whoever was first wins, and it is the same one.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
@@ -72,7 +79,6 @@ impl Settings {
             .timeout(self.timeout)
             .pool_idle_timeout(Duration::from_secs(30));
         if is_loopback(base) {
-            // A proxy cannot reach what is local to us.
             builder = builder.no_proxy();
         }
         if base.scheme() == "http" {

@@ -14,15 +14,19 @@ use reqwest::{
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
-use super::settings::{Settings, SettingsError};
+use super::{
+    settings::{Settings, SettingsError},
+    way::Way,
+};
 use crate::slack::{
     error::{self, Error, code},
     text::shorten,
-    token::{Token, mask},
+    token::{Kind, Token, mask},
 };
 
-/// Larger answers are not read to the end. A page of 200 messages with metadata is well below.
-const LARGEST_ANSWER: usize = 4 << 20;
+/// Larger answers are not read to the end. A page of 200 messages with metadata is well below, and one of 999 channels whose
+/// topics and purposes are of full length, none of it ASCII.
+const LARGEST_ANSWER: usize = 8 << 20;
 /// When Slack limits without saying for how long.
 const RETRY_AFTER_FALLBACK: u64 = 30;
 /// No limit is believed to last longer.
@@ -42,6 +46,7 @@ pub(super) struct Answer {
 pub(super) struct Transport {
     http: reqwest::Client,
     base: Url,
+    way: Way,
     token: RwLock<Token>,
     warned: Mutex<HashSet<String>>,
 }
@@ -50,7 +55,8 @@ impl Transport {
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let base = settings.base()?;
         let http = settings.http(&base)?;
-        Ok(Self { http, base, token: RwLock::new(settings.token.clone()), warned: Mutex::default() })
+        let way = Settings::way(&base);
+        Ok(Self { http, base, way, token: RwLock::new(settings.token.clone()), warned: Mutex::default() })
     }
 
     pub(super) fn set_token(&self, token: Token) {
@@ -121,8 +127,13 @@ impl Transport {
         header.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, header);
 
-        let response =
-            self.http.execute(request).await.map_err(|error| fail(transport_code(&error), &reason(&error)))?;
+        let response = self.http.execute(request).await.map_err(|error| {
+            let (code, reason) = match transport_code(&error) {
+                code::CONNECT_FAILED => self.way.unconnected(&causes(&error)),
+                code => (code, reason(&error)),
+            };
+            fail(code, &reason)
+        })?;
         let status = response.status();
         let headers = response.headers().clone();
         let id = headers.get("x-slack-req-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
@@ -154,7 +165,10 @@ impl Transport {
                 Ok(Answer { body, headers })
             }
             (Some(false), Some(code)) => {
-                let refused = refusal(fail(&shorten(code, 100), ""), &body);
+                let mut refused = refusal(fail(&shorten(code, 100), ""), &body);
+                if code == "invalid_auth" && token.kind() == Kind::Unknown && refused.detail.is_empty() {
+                    refused = refused.because("the token does not start with xoxb-");
+                }
                 Err(if error::is_rate_limit(code) { limited(refused, retry_after) } else { refused })
             }
             _ if status.is_success() => Err(fail(code::MALFORMED_ANSWER, "neither ok nor an error")),
@@ -256,6 +270,11 @@ fn transport_code(error: &reqwest::Error) -> &'static str {
 
 /// The causes of a transport error, without the address (which may hold an e-mail address).
 pub(super) fn reason(error: &reqwest::Error) -> String {
+    causes(error).join(": ")
+}
+
+/// The same one by one, outermost first.
+fn causes(error: &reqwest::Error) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -265,5 +284,5 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
         }
         source = cause.source();
     }
-    parts.join(": ")
+    parts
 }

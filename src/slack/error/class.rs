@@ -171,6 +171,7 @@ pub fn classify(method: &str, code: &str) -> Class {
         | "external_channel_migrating"
         | "streaming_state_conflict"
         | code::CONNECT_FAILED
+        | code::PROXY_FAILED
         | code::REDIRECTED => Class::Transient,
 
         "message_not_found"
@@ -232,7 +233,7 @@ pub(super) mod tests {
         (
             Class::Transient,
             "ratelimited rate_limited service_unavailable request_timeout external_channel_migrating \
-             streaming_state_conflict connect_failed redirected http_403 http_404 http_407",
+             streaming_state_conflict connect_failed proxy_failed redirected http_403 http_404 http_407",
         ),
         (
             Class::Forgotten,

@@ -75,6 +75,7 @@ pub fn remedy(code: &str, channel: &str, bot: &str) -> String {
         "unknown_method" | "method_deprecated" | "deprecated_endpoint" | "insecure_request" | code::REDIRECTED => {
             "check the Slack API address (api_url): it does not answer as Slack's Web API does".to_owned()
         }
+        code::PROXY_FAILED => "check HTTPS_PROXY; NO_PROXY names hosts that are reached without it".to_owned(),
         code::CONNECT_FAILED => {
             "check the network, the proxy (HTTPS_PROXY) and the CA bundle on the way to Slack".to_owned()
         }

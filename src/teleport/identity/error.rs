@@ -29,6 +29,9 @@ pub enum Problem {
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
+    /// Base64 of what belongs there.
+    #[error("its content is base64-encoded once more than needed")]
+    Encoded,
     /// A PEM block without its end line.
     #[error("a PEM block has no end line: the file was cut short")]
     UnterminatedPem,
@@ -78,6 +81,9 @@ impl Problem {
         match self {
             Self::OnlyCertificates => {
                 "an identity file starts with a private key, see `tctl auth sign --format=file`; files of --format=tls belong into client_crt, client_key and root_cas"
+            }
+            Self::Encoded => {
+                "put there what `tctl auth sign` wrote as it is, in a Secret with `kubectl create secret generic --from-file` or under `stringData` (only under `data` it is encoded, once)"
             }
             Self::KeyIsCertificate => "client_key is the private key (auth.key), client_crt the certificate (auth.crt)",
             Self::UnsupportedKey(_) => "sign an identity whose key lies in a file: `tctl auth sign --format=file`",

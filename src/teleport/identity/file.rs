@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::error::Problem;
+use crate::encoded;
 
 /// The pieces of an identity file, as text.
 #[derive(Default)]
@@ -44,6 +45,12 @@ pub(super) fn split(content: &[u8]) -> Result<Pieces, Problem> {
         }
     }
     Ok(pieces)
+}
+
+/// What is wrong with content in which something is `missing`.
+pub(super) fn problem(content: &[u8], missing: Problem) -> Problem {
+    let has_pem = |content: &[u8]| String::from_utf8_lossy(content).contains("-----BEGIN");
+    if encoded::hides(content, has_pem) { Problem::Encoded } else { missing }
 }
 
 /// All PEM blocks of a file, in order.

@@ -1,5 +1,7 @@
 use std::fs;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::*;
 use crate::teleport::testing::{Cluster, Issued, Validity};
 
@@ -79,6 +81,27 @@ fn a_damaged_ssh_half_does_not_spoil_the_rest() {
     }
 }
 
+/// As `base64` prints it.
+fn encoded(text: &str) -> String {
+    let line = BASE64_STANDARD.encode(text);
+    line.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect()
+}
+
+#[test]
+fn a_tls_file_in_base64_is_recognised_by_itself() {
+    let cluster = Cluster::new("example");
+    let Issued { key, certificate, .. } = cluster.issue("slack", Validity::Valid);
+    let files = [("auth.crt", certificate), ("auth.key", key), ("auth.cas", cluster.ca_pem())];
+    for (wrong, _) in &files {
+        let of = |name: &str, text: &str| if name == *wrong { encoded(text) } else { text.to_owned() };
+        let texts: Vec<_> = files.iter().map(|(name, text)| of(name, text)).collect();
+        let [certificate, key, cas] =
+            std::array::from_fn(|index| Named { content: texts[index].as_bytes(), origin: files[index].0 });
+        let error = Identity::from_tls(certificate, key, cas).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{wrong}: its content is base64-encoded")), "{error}");
+    }
+}
+
 #[test]
 fn every_error_names_the_file_and_the_remedy_and_never_the_content() {
     let cluster = Cluster::new("example");
@@ -92,6 +115,8 @@ fn every_error_names_the_file_and_the_remedy_and_never_the_content() {
     for (text, problem) in [
         (String::new(), "empty"),
         ("hello\n".to_owned(), "no private key"),
+        (encoded(&(key.clone() + &certificate + &ca)), "base64-encoded once more than needed"),
+        (encoded(&encoded(&key)), "base64-encoded once more than needed"),
         (certificate.clone() + &certificate + &ca, "no private key"),
         (key.clone(), "no client certificate"),
         (key.clone() + &ca + &ca, "no client certificate"),

@@ -177,6 +177,8 @@ fn a_token_that_slack_would_refuse_in_any_case_is_told_with_its_place() {
         ("xoxp-1", "slack.token holds the wrong kind of token: user token (xoxp-)"),
         ("xoxb-1\\nxoxb-2", "slack.token has spaces or other characters that no token has"),
         ("Bearer xoxb-1", "slack.token has spaces or other characters that no token has"),
+        ("'xoxb-1'", "slack.token has quotes around it that are not part of it"),
+        ("eG94Yi0xLXNlY3JldA==", "slack.token is encoded in base64"),
         ("xoxb\u{2013}1", "slack.token has spaces or other characters that no token has"),
     ] {
         let error = error(&MINIMAL.replace("xoxb-1", token));

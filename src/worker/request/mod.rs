@@ -136,6 +136,7 @@ impl Task {
         routes.mark_unchanged();
         let mut connections = context.teleport.clone();
         connections.mark_unchanged();
+        let mut mended = context.mended();
         let mut shutting_down = false;
         loop {
             let wake = match self.advance(shutting_down).await {
@@ -160,6 +161,7 @@ impl Task {
                     Err(_) => shutting_down = true,
                 },
                 Ok(()) = routes.changed() => self.circumstances_changed(),
+                Ok(()) = mended.changed() => self.recipients_mended(&mended.borrow_and_update()),
                 // What failed with the old connection may work with the new one.
                 Ok(()) = connections.changed() => self.paused_until = None,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
@@ -228,6 +230,14 @@ impl Task {
     fn circumstances_changed(&mut self) {
         self.route();
         self.lanes.values_mut().for_each(Lane::circumstances_changed);
+    }
+
+    fn recipients_mended(&mut self, mended: &BTreeMap<String, Instant>) {
+        for (key, lane) in &mut self.lanes {
+            if let Some(at) = mended.get(key) {
+                lane.recipient_mended(*at);
+            }
+        }
     }
 
     fn give_up_waiting(&mut self) {

@@ -185,6 +185,9 @@ impl Task {
             }
             _ => warn!(request_id = %id, recipient = key, %error, remedy, "Slack refuses: trying again later"),
         }
+        if matches!(error.class, Class::Config | Class::Recipient) {
+            self.context.doubt(key);
+        }
         if error.class == Class::Ambiguous {
             lane.failed(error, rand::random(), Instant::now() + HISTORY_LAG);
         } else {

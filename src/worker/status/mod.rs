@@ -4,6 +4,7 @@
 //! the Kubernetes API is away they are just not written.
 
 mod patch;
+mod silence;
 mod turn;
 mod view;
 
@@ -19,15 +20,20 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::crd::status::{DeliveryStatus, RecipientStatus, SlackStatus, TeleportStatus};
+use crate::cause::of_kube;
+use crate::crd::status::{DeliveryStatus, RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
 use crate::worker::config::StatusObject;
 use crate::worker::config::mounts::{POD_NAME_VARIABLE, REVISION_VARIABLE};
+use silence::{News, Silence};
 use turn::{Turn, Turns};
 pub(super) use view::view;
 
 /// The name under which workers own fields of the status.
 pub const FIELD_MANAGER: &str = "slack-access-operator/worker";
+
+/// What is said of a recipient that is being looked for.
+const SOUGHT: &str = "being looked up";
 
 /// A report is written at least this often; the promise to others is once a minute.
 const HEARTBEAT: Duration = Duration::from_secs(40);
@@ -65,8 +71,12 @@ impl WorkerReport {
         let parts = [&self.identity, &self.teleport_connected, &self.slack_connected];
         let failed = parts.iter().any(|part| matches!(part, Check::Failed { .. }));
         let pending = parts.iter().any(|part| matches!(part, Check::Pending(_)));
-        failed || !(pending || self.recipients.is_empty())
+        failed || !(pending || self.recipients.is_empty() || self.recipients.iter().any(is_sought))
     }
+}
+
+fn is_sought(recipient: &RecipientStatus) -> bool {
+    recipient.state == RecipientState::Unknown && recipient.message.as_deref() == Some(SOUGHT)
 }
 
 /// What is known of one part.
@@ -119,12 +129,19 @@ impl Me {
 enum Error {
     #[error("no way to the Kubernetes API is known: {0}")]
     Config(#[from] kube::config::InferConfigError),
-    #[error("the Kubernetes API refused or failed: {0}")]
+    #[error("the Kubernetes API refused or failed: {}", of_kube(.0))]
     Kube(#[from] kube::Error),
     #[error("the Kubernetes API did not answer in time")]
     Late(#[from] tokio::time::error::Elapsed),
     #[error("the status of the object is not of this version: {0}")]
     Unreadable(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// Whether the API does not know whose token this is.
+    fn is_of_stranger(&self) -> bool {
+        matches!(self, Self::Kube(kube::Error::Api(status)) if status.code == 401)
+    }
 }
 
 /// How the Kubernetes API is reached.
@@ -146,7 +163,7 @@ pub async fn run<R>(
     stop: CancellationToken,
 ) {
     let mut writer = Writer { access, object, me, client: None, turns: Turns::default(), written: None };
-    let mut failures = 0;
+    let mut silence = Silence::default();
     let mut due = Instant::now();
     loop {
         tokio::select! {
@@ -160,23 +177,29 @@ pub async fn run<R>(
                 if turn == Turn::Successors {
                     pause = WHILE_REPLACED;
                 }
-                if failures > 0 {
+                if silence.ended() {
                     tracing::info!("The status of the object can be written again");
                 }
-                failures = 0;
             }
             Err(error) => {
-                // Once for each time that it goes away.
-                if failures == 0 {
-                    tracing::warn!(%error, "Cannot write the status of the object; notifications go on");
+                match silence.failed(error.is_of_stranger(), Instant::now()) {
+                    Some(News::Failing) => {
+                        tracing::warn!(%error, "Cannot write the status of the object; notifications go on");
+                    }
+                    Some(News::TokenUnknown) => tracing::warn!(
+                        %error, pod = writer.me.pod,
+                        "The Kubernetes API does not know this pod's token, so that the status of the object stays as it is: \
+                         the ServiceAccount was probably deleted and made anew, and the token is of the old one; \
+                         delete the pod, its successor gets a new one (notifications go on meanwhile)"
+                    ),
+                    None => {}
                 }
-                failures += 1;
                 writer.client = None;
             }
         }
         let now = Instant::now();
-        due = if failures > 0 {
-            now + BACKOFF.delay(failures, rand::random())
+        due = if silence.failures() > 0 {
+            now + BACKOFF.delay(silence.failures(), rand::random())
         } else {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -264,13 +287,25 @@ mod tests {
     use crate::crd::reason::worker as reason;
 
     #[test]
+    fn what_the_api_refuses_is_said_in_its_own_words() {
+        let status = kube::core::Status::failure("Unauthorized", "Unauthorized").with_code(401);
+        let error = Error::from(kube::Error::Api(Box::new(status)));
+        assert_eq!(error.to_string(), "the Kubernetes API refused or failed: Unauthorized");
+        assert!(error.is_of_stranger());
+        let status = kube::core::Status::failure("no patch", "Forbidden").with_code(403);
+        assert!(!Error::from(kube::Error::Api(Box::new(status))).is_of_stranger());
+    }
+
+    #[test]
     fn a_worker_has_tried_when_all_is_known_or_something_failed() {
         let ok = || Check::Ok { reason: reason::OK, message: String::new() };
         let mut report = WorkerReport { identity: ok(), teleport_connected: ok(), ..WorkerReport::default() };
         assert!(!report.has_tried(), "Slack is not known yet");
         report.slack_connected = ok();
         assert!(!report.has_tried(), "the recipients are not");
-        report.recipients.push(RecipientStatus::default());
+        report.recipients.push(RecipientStatus { message: Some(SOUGHT.to_owned()), ..RecipientStatus::default() });
+        assert!(!report.has_tried(), "the recipients are being looked up");
+        report.recipients = vec![RecipientStatus::default()];
         assert!(report.has_tried());
         report.teleport_connected = Check::default();
         assert!(!report.has_tried());

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Check, Me, WorkerReport};
+use super::{Check, Me, WorkerReport, is_sought};
 use crate::crd::SlackAccessPluginStatus;
 use crate::crd::reason::worker as reason;
 use crate::crd::status::{
@@ -74,6 +74,10 @@ fn of_recipients(recipients: &[RecipientStatus], slack: &Check) -> Check {
         let more = failed.len().saturating_sub(NAMED);
         let message = if more == 0 { named } else { format!("{named}; and {more} more, see .status.recipients") };
         return Check::Failed { reason: reason::RECIPIENT_FAILED, message };
+    }
+    let sought = recipients.iter().filter(|recipient| is_sought(recipient)).count();
+    if sought > 0 {
+        return Check::Pending(format!("{sought} of {} recipients are being looked up", recipients.len()));
     }
     let unknown = recipients.iter().filter(|recipient| recipient.state == RecipientState::Unknown).count();
     let found = recipients.len() - unknown;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Check, WorkerReport};
+use super::{Check, SOUGHT, WorkerReport};
 use crate::{
     crd::{
         reason::worker as reason,
@@ -117,6 +117,7 @@ fn recipients(report: &Report) -> Vec<RecipientStatus> {
                 Reach::Reachable { id } => (Some(id.clone()), RecipientState::Resolved, None),
                 Reach::Unreachable { id, remedy } => (id.clone(), RecipientState::Failed, Some(remedy.clone())),
                 Reach::Unknown => (None, RecipientState::Unknown, None),
+                Reach::Sought => (None, RecipientState::Unknown, Some(SOUGHT.to_owned())),
             };
             match problem(name) {
                 Some(remedy) => failed_recipient(name, id, remedy),
