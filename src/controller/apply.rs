@@ -137,7 +137,7 @@ impl Writer<'_> {
         Ok(result)
     }
 
-    /// Deletes what this object owns beside the one that is wanted.
+    /// Deletes what this object owns, and what one of its name left behind, beside the one that is wanted.
     async fn prune<K: Child>(&self, wanted: Option<&K>, seen: &[K]) -> Result<(), Error> {
         for object in seen {
             let name = object.name_any();
