@@ -245,7 +245,9 @@ fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
         _ => return condition.message.clone(),
     };
     let message = &condition.message;
-    if message.contains(secret) { message.clone() } else { format!("{message} (Secret `{secret}`)") }
+    // In backticks, as the worker writes names: a Secret may be named like a word of the message (`token`).
+    let name = format!("`{secret}`");
+    if message.contains(&name) { message.clone() } else { format!("{message} (Secret {name})") }
 }
 
 fn working(status: &SlackAccessPluginStatus) -> String {

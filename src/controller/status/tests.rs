@@ -190,6 +190,27 @@ fn the_first_broken_part_is_said_with_its_own_words() {
 }
 
 #[test]
+fn a_secret_named_like_a_word_of_the_message_is_named_all_the_same() {
+    let status = |message| reported(&rolled_out().revision, &[(SLACK_CONNECTED, worker::TOKEN_REFUSED, message)]);
+    let said = |message| {
+        let controlled = decide(&Facts {
+            generation: Some(3),
+            previous: &status(message),
+            suspended: false,
+            identity_secret: "identity",
+            token_secret: "token",
+            outcome: Ok(&rolled_out()),
+            pods: &[running(&rolled_out().revision)],
+            pulse: ALIVE,
+            now: Time("2026-06-01T00:00:00Z".parse().unwrap()),
+        });
+        controlled.conditions[0].message.clone()
+    };
+    assert_eq!(said("the token was revoked"), "the token was revoked (Secret `token`)");
+    assert_eq!(said("Secret `token` holds none"), "Secret `token` holds none");
+}
+
+#[test]
 fn what_is_broken_is_said_before_what_is_not_known_yet() {
     let resources = rolled_out();
     let mut status = reported(&resources.revision, &[(SLACK_CONNECTED, worker::SLACK_UNREACHABLE, "no route")]);
