@@ -46,6 +46,13 @@ pub fn is_heard(pods: &[Pod], revision: &str, report: &WorkerStatus) -> bool {
     })
 }
 
+/// Whether a worker of this revision runs and is ready.
+pub fn has_ready(pods: &[Pod], revision: &str) -> bool {
+    of_revision(pods, revision)
+        .filter(|pod| !is_leaving(pod))
+        .any(|pod| running(pod).is_some_and(|(worker, _)| worker.ready))
+}
+
 /// Whether a worker of another revision runs.
 pub fn has_predecessor(pods: &[Pod], revision: &str) -> bool {
     pods.iter().any(|pod| !is_of_revision(pod, revision) && running(pod).is_some())

@@ -17,7 +17,7 @@ use super::build::{self, Applied, Resources};
 use super::error::Error;
 use super::events::{self, Publisher};
 use super::gather::{Caches, Observed, Plugin};
-use super::memory::{Memory, Pulse};
+use super::memory::{Memory, Pulse, Signs};
 use super::status::{self, Controlled, Facts};
 use super::validate::{self, Owner};
 use crate::backoff::Backoff;
@@ -96,8 +96,13 @@ async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Ac
     if let Some(said) = context.memory.unseen(&uid, plugin) {
         said.overlay(&mut previous);
     }
-    let last_report = previous.worker.as_ref().and_then(|worker| worker.last_report_time.as_ref());
-    let pulse = context.memory.pulse(&uid, last_report);
+    let signs = Signs {
+        last_report: previous.worker.as_ref().and_then(|worker| worker.last_report_time.clone()),
+        first_report_is_due: outcome
+            .as_ref()
+            .is_ok_and(|resources| status::owes_first_report(&previous, &observed.pods, &resources.revision)),
+    };
+    let pulse = context.memory.pulse(&uid, signs, status::says_silent(&previous));
     let Teleport { identity, tls, .. } = &plugin.spec.teleport;
     let identity_secret = identity.as_ref().map(|identity| &identity.secret_ref.name);
     let identity_secret = identity_secret.or(tls.as_ref().map(|tls| &tls.secret_ref.name));

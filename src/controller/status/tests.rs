@@ -244,6 +244,22 @@ fn a_worker_that_stopped_reporting_is_noticed() {
 }
 
 #[test]
+fn a_worker_that_is_ready_and_never_reports_is_noticed() {
+    let resources = rolled_out();
+    let mut pod = running(&resources.revision);
+    for previous in [SlackAccessPluginStatus::default(), reported("other", &[])] {
+        pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].ready = true;
+        assert!(owes_first_report(&previous, std::slice::from_ref(&pod), &resources.revision));
+        let said = |pod: &Pod, pulse| said_with(std::slice::from_ref(pod), Ok(&resources), &previous, pulse);
+        assert_eq!(said(&pod, ALIVE).conditions[0].reason, reason::STARTING);
+        assert_eq!(summary(&said(&pod, Pulse::Silent)), ("Unknown", reason::WORKER_SILENT, "True", "False"));
+        pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].ready = false;
+        assert_eq!(said(&pod, Pulse::Silent).conditions[0].reason, reason::STARTING);
+    }
+    assert!(!owes_first_report(&reported(&resources.revision, &[]), &[pod], &resources.revision));
+}
+
+#[test]
 fn one_working_worker_of_two_is_ready_and_still_on_its_way() {
     let resources = applied(json!({"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1}));
     let controlled = said(Ok(&resources), &reported(&resources.revision, &[]), ALIVE);
