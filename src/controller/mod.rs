@@ -4,8 +4,8 @@
 //! gather (caches) → validate (pure) → build (pure) → apply → status (pure) → one write, if there is anything new
 //! ```
 //!
-//! Every write is a server-side apply of what is wanted: two controllers at once do no harm, and nothing is written when nothing
-//! changed. No Secret is ever read: workers mount them.
+//! Every write is a server-side apply of what is wanted: two controllers of one version at once do no harm, and nothing is written
+//! when nothing changed. No Secret is ever read: workers mount them.
 
 pub mod apply;
 pub mod build;

@@ -173,6 +173,12 @@ fn field_references_are_written_with_their_default() {
     assert!(references.iter().all(|field| field["apiVersion"] == "v1"), "{references:?}");
 }
 
+/// Each would make the workers its own, whose image is the operator's.
+#[test]
+fn an_upgrade_never_runs_two_versions_of_the_operator_at_once() {
+    assert_eq!(one(&render(&[]), "Deployment")["spec"]["strategy"], json!({"type": "Recreate"}));
+}
+
 #[test]
 fn the_kustomize_overlay_moves_everything_and_gives_workers_the_mirror_s_image() {
     let output = run("kubectl", &["kustomize", "docs/kustomize-overlay"]);
