@@ -61,6 +61,24 @@ async fn what_others_change_or_delete_is_repaired() {
 }
 
 #[tokio::test]
+async fn a_service_account_made_anew_replaces_the_pods_that_hold_tokens_of_the_one_before() {
+    let room = Room::new().await;
+    let controller = room.start_controller("account");
+    room.apply(&minimal()).await.unwrap();
+    let bound = |pod: &Pod| pod.annotations().get("slackaccess.dev/service-account").cloned();
+    let old = room.until_pods(1).await.remove(0);
+    let account = room.api::<ServiceAccount>().get(CHILD).await.unwrap();
+    assert_eq!(bound(&old), account.uid());
+    room.delete::<ServiceAccount>(CHILD).await;
+    let anew = room.until::<ServiceAccount>(CHILD, "the account anew", |anew| anew.uid() != account.uid()).await;
+    // The new pod is there before the old one goes.
+    let both = room.until_pods(2).await;
+    assert!(both.iter().any(|pod| pod.uid() == old.uid()));
+    assert!(both.iter().any(|pod| bound(pod) == anew.uid()), "{both:?}");
+    controller.stop().await;
+}
+
+#[tokio::test]
 async fn a_disruption_budget_comes_and_goes_with_the_second_worker() {
     let room = Room::new().await;
     let controller = room.start_controller("prune");
