@@ -219,7 +219,8 @@ fn hindered(problem: Option<Problem>, deployment: &Deployment, has_predecessor: 
     if has_predecessor {
         message.push_str(" (the worker of the earlier configuration goes on until then)");
     }
-    let phase = if diagnose::is_past_deadline(deployment) { Phase::Stuck } else { Phase::Moving(None) };
+    let is_stuck = why == reason::DEPLOYMENT_PAUSED || diagnose::is_past_deadline(deployment);
+    let phase = if is_stuck { Phase::Stuck } else { Phase::Moving(None) };
     Verdict { ready: "False", reason: why.to_owned(), message, phase }
 }
 
