@@ -84,6 +84,18 @@ fn is_refusal(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422))
 }
 
+/// Whether the API server refuses a watch, with its code: what is watched is not ours to see, or not there.
+#[must_use]
+pub fn refusal_of_watch(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code).filter(|code| matches!(code, 403 | 404)),
+        _ => None,
+    }
+}
+
 /// Why a watch broke, in the API's words.
 #[must_use]
 pub fn of_watch(error: &watcher::Error) -> String {
@@ -117,11 +129,13 @@ mod tests {
     fn a_broken_watch_is_said_in_the_words_of_the_api() {
         let status = kube::core::Status::failure("pods is forbidden: no list", "Forbidden").with_code(403);
         let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status.clone())));
+        assert_eq!(refusal_of_watch(&error), Some(403));
         assert_eq!(of_watch(&error), "cannot list: pods is forbidden: no list");
         let error = watcher::Error::WatchError(Box::new(status));
         assert_eq!(of_watch(&error), "the API server ended the watch: pods is forbidden: no list");
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let error = kube::Error::Service(Box::new(std::io::Error::other(Unanswered(refused))));
+        assert_eq!(refusal_of_watch(&watcher::Error::NoResourceVersion), None);
         let said = of_watch(&watcher::Error::WatchStartFailed(error));
         assert!(said.starts_with("cannot watch: ") && said.ends_with("no answer: connection refused"), "{said}");
     }

@@ -1,4 +1,4 @@
-//! What the controller remembers of each object between two reconciliations. Losing it costs a few needless requests.
+//! What the controller remembers of each object of a scope between two reconciliations. Losing it costs a few needless requests.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,10 +14,14 @@ use crate::crd::SlackAccessPlugin;
 /// How long a worker may be silent; it reports at least once a minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
-/// Every object's notes, by UID.
+/// A watch that is refused is tried again, and refused again, within this time.
+const REFUSED: Duration = Duration::from_mins(2);
+
+/// Every object's notes, by UID; and whether the scope may be watched at all.
 #[derive(Debug, Default)]
 pub struct Memory {
     objects: Mutex<HashMap<String, Notes>>,
+    refused: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -152,22 +156,34 @@ impl Memory {
         self.with(uid, |notes| (notes.nudges, notes.nudged) = (0, None));
     }
 
+    /// Notes that a watch of the scope was refused; whether that is news.
+    pub fn note_refusal(&self) -> bool {
+        let is_news = !self.is_refused();
+        *lock(&self.refused) = Some(Instant::now());
+        is_news
+    }
+
+    /// Whether watches of the scope are being refused.
+    pub fn is_refused(&self) -> bool {
+        lock(&self.refused).is_some_and(|last| last.elapsed() < REFUSED)
+    }
+
     /// Drops the notes of objects that are gone.
     pub fn keep_only(&self, uids: &HashSet<String>) {
-        self.lock().retain(|uid, _| uids.contains(uid));
+        lock(&self.objects).retain(|uid, _| uids.contains(uid));
     }
 
     fn with<T>(&self, uid: &str, act: impl FnOnce(&mut Notes) -> T) -> T {
-        let mut objects = self.lock();
+        let mut objects = lock(&self.objects);
         if let Some(notes) = objects.get_mut(uid) {
             return act(notes);
         }
         act(objects.entry(uid.to_owned()).or_default())
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Notes>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Every five seconds for two minutes, then every half minute: a node by itself looks about once a minute.
@@ -233,6 +249,19 @@ mod tests {
         assert_eq!(memory.nudge("u"), None);
         memory.forget_nudges("u");
         assert_eq!(memory.nudge("u"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_news_once_while_it_lasts() {
+        let memory = Memory::default();
+        assert!(!memory.is_refused());
+        assert!(memory.note_refusal());
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(!memory.note_refusal());
+        tokio::time::advance(Duration::from_secs(119)).await;
+        assert!(memory.is_refused());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!memory.is_refused() && memory.note_refusal());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::apply::{self, FIELD_MANAGER};
 use super::build::{self, Applied, Resources};
 use super::error::Error;
 use super::events::{self, Publisher};
-use super::gather::{Caches, Observed, Plugin};
+use super::gather::{Caches, Observed, Plugin, Scope};
 use super::memory::{Memory, Pulse, Signs};
 use super::status::{self, Controlled, Facts};
 use super::validate::{self, Owner};
@@ -35,6 +35,8 @@ const NUDGE_ANNOTATION: &str = "slackaccess.dev/looked-for-secrets";
 
 /// What every reconciliation of one scope shares.
 pub struct Context {
+    /// Where objects are watched.
+    pub scope: Scope,
     /// The Kubernetes API.
     pub client: Client,
     /// What is known of the cluster.
