@@ -36,6 +36,12 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The definition lacks a field that this version writes.
+    #[error(
+        "the definition of SlackAccessPlugin is older than the operator ({0}): apply crds/slackaccessplugins.yaml of version {version}",
+        version = env!("CARGO_PKG_VERSION")
+    )]
+    DefinitionOutdated(String),
     /// The Kubernetes API refused or failed.
     #[error("failed to {action} {kind} `{name}`: {}", plain(source))]
     Kube {
@@ -58,6 +64,7 @@ impl Error {
         match self {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => reason::controller::INVALID_SPEC,
             Self::NameTaken { .. } => reason::controller::NAME_TAKEN,
+            Self::DefinitionOutdated(_) => reason::controller::DEFINITION_OUTDATED,
             Self::PredecessorRemains { .. } | Self::Kube { .. } => reason::controller::APPLY_FAILED,
         }
     }
@@ -66,7 +73,11 @@ impl Error {
     #[must_use]
     pub fn needs_person(&self) -> bool {
         match self {
-            Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) | Self::NameTaken { .. } => true,
+            Self::Unreadable(_)
+            | Self::Rejected(_)
+            | Self::Build(_)
+            | Self::NameTaken { .. }
+            | Self::DefinitionOutdated(_) => true,
             Self::PredecessorRemains { .. } => false,
             Self::Kube { source, .. } => is_refusal(source),
         }

@@ -237,6 +237,45 @@ async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_
 }
 
 #[tokio::test]
+async fn a_definition_without_what_the_operator_writes_is_said_in_the_status_that_it_has() {
+    let room = Room::in_cluster(cluster_of_its_own().await).await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(room.client.clone());
+    let name = "slackaccessplugins.slackaccess.dev";
+    let workload = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/workload";
+    let patched = async |operation: Value| {
+        let patch = Patch::<()>::Json(serde_json::from_value(json!([operation])).unwrap());
+        definitions.patch(name, &PatchParams::default(), &patch).await.unwrap();
+    };
+    let declared =
+        serde_json::to_value(definitions.get(name).await.unwrap()).unwrap().pointer(workload).unwrap().clone();
+    patched(json!({"op": "remove", "path": workload})).await;
+    let probe = async |is_declared: bool| {
+        let status = json!({"apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "metadata": {"name": "probe"},
+            "status": {"workload": {"deployment": "", "configHash": ""}}});
+        let manager = PatchParams::apply("tester").force();
+        eventually("the other definition to be in force", async || {
+            let written = room.plugins().patch_status("probe", &manager, &Patch::Apply(&status)).await;
+            (written.is_ok() == is_declared).then_some(())
+        })
+        .await;
+    };
+    room.apply(&named("probe")).await.unwrap();
+    probe(false).await;
+    let controller = room.start_controller("outdated");
+    room.apply(&minimal()).await.unwrap();
+    let status = room.until_ready_is("False", "DefinitionOutdated").await;
+    assert_eq!(status.observed_generation, Some(1));
+    assert_eq!(status.condition("Stalled").unwrap().status, "True");
+    let message = &status.condition("Ready").unwrap().message;
+    assert!(message.contains("it has no `.status.workload`"), "{message}");
+    assert!(message.contains("apply crds/slackaccessplugins.yaml of version"), "{message}");
+    patched(json!({"op": "add", "path": workload, "value": declared})).await;
+    probe(true).await;
+    room.until_ready_is("Unknown", "Starting").await;
+    controller.stop().await;
+}
+
+#[tokio::test]
 async fn the_rights_that_the_chart_grants_in_one_namespace_are_enough() {
     let room = Room::new().await;
     let user = grant(&room, &room).await;
