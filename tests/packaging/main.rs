@@ -461,6 +461,18 @@ fn names_that_look_like_numbers_stay_names() {
 }
 
 #[test]
+fn a_release_whose_name_no_service_can_have_is_told_so() {
+    for (release, refused) in [("1st", true), ("my.release", true), ("first", false)] {
+        let output = run("helm", &["template", release, CHART, "--kube-version", "1.34.0"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("cannot be the name of a Service"), refused, "{release}: {said}");
+    }
+    let output =
+        run("helm", &["template", "1st", CHART, "--kube-version", "1.34.0", "--set", "fullnameOverride=first"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn free_form_maps_and_the_values_of_an_umbrella_chart_are_accepted() {
     render(&[
         // The usual `condition:` of a dependency.
