@@ -154,6 +154,35 @@ async fn another_configuration_is_ready_only_when_its_own_worker_says_so() {
 }
 
 #[tokio::test]
+async fn a_silent_worker_stays_silent_when_the_operator_starts_anew_until_it_reports() {
+    let room = Room::new().await;
+    let controller = room.start_controller("before");
+    room.apply(&minimal()).await.unwrap();
+    room.report(&[]).await;
+    let mut status = room.until_ready_is("True", "Working").await;
+    controller.stop().await;
+    let write = async |status: Value| {
+        let patch = Patch::Merge(json!({"status": status}));
+        room.plugins().patch_status("slack", &PatchParams::default(), &patch).await.unwrap();
+    };
+    // As a controller that has waited for minutes leaves it.
+    let ready = status.conditions.iter_mut().find(|condition| condition.type_ == "Ready").unwrap();
+    (ready.status, ready.reason) = ("Unknown".into(), "WorkerSilent".into());
+    write(json!({"conditions": status.conditions})).await;
+    let controller = room.start_controller("after");
+    let status = eventually("a look at the object", async || {
+        let status = room.plugins().get("slack").await.unwrap().status.unwrap();
+        let ready = status.condition("Ready").unwrap();
+        ready.message.starts_with("the worker runs but has not reported").then_some(status)
+    })
+    .await;
+    assert_eq!(status.condition("Ready").unwrap().reason, "WorkerSilent");
+    write(json!({"worker": {"lastReportTime": "2026-01-01T00:01:00Z"}})).await;
+    room.until_ready_is("True", "Working").await;
+    controller.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_reports_with_its_own_rights_and_nothing_more() {
     let room = Room::new().await;
     let controller = room.start_controller("report");
