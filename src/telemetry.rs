@@ -210,14 +210,18 @@ impl Output {
 }
 
 /// Libraries speak one step quieter than we do: their debug lines are about bytes. kube says every failed call as an error of its
-/// own, beside what we say of it.
+/// own, and every refused watch as a warning, beside what we say of it.
 ///
 /// `Targets` knows no directives for spans or fields, of which we log none; what does keeps a regex engine in memory.
 fn filter(severity: Severity, directives: Option<&str>) -> Result<Targets, Error> {
     let own = match severity {
         Severity::Error => "error,kube_client::client::builder=off",
-        Severity::Warn => "warn,kube_client::client::builder=off,slack_access_operator=warn",
-        Severity::Info => "warn,kube_client::client::builder=off,slack_access_operator=info",
+        Severity::Warn => {
+            "warn,kube_client::client::builder=off,kube_runtime::watcher=error,slack_access_operator=warn"
+        }
+        Severity::Info => {
+            "warn,kube_client::client::builder=off,kube_runtime::watcher=error,slack_access_operator=info"
+        }
         Severity::Debug => "info,slack_access_operator=debug",
     };
     Ok(directives.unwrap_or(own).parse()?)
@@ -289,7 +293,7 @@ pub fn end_on_panic() {
 #[cfg(test)]
 mod tests {
     use tracing::subscriber::with_default;
-    use tracing::{debug, info, warn};
+    use tracing::{debug, error, info, warn};
 
     use super::*;
 
@@ -360,6 +364,18 @@ mod tests {
             debug!("Shown");
         });
         assert!(text.contains("Shown"), "{text}");
+    }
+
+    #[test]
+    fn what_kube_says_beside_our_own_words_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = log_to(&directory.path().join("log"), Severity::Info, Format::Text);
+        let text = written(&log, None, |_| {
+            warn!(target: "kube_runtime::watcher", "watch list error with 403");
+            error!(target: "kube_client::client::builder", "failed with status 403");
+            error!(target: "kube_runtime::watcher", "a defect");
+        });
+        assert!(text.lines().count() == 1 && text.contains("a defect"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::build::{Applied, Prepared, Resources};
+use super::build::{self, Applied, Prepared, Resources};
 use super::diagnose;
 use super::error::Error;
 use super::gather::Observed;
@@ -42,8 +42,10 @@ pub async fn apply(
     let Observed { service_accounts, roles, role_bindings, config_maps, deployments, disruption_budgets, pods: _ } =
         observed;
     let writer = Writer { client, memory, owner };
+    let service_account = writer.ensure(service_account, service_accounts).await?;
+    let deployment = build::bound_to(&service_account, deployment)?;
     let applied = Resources {
-        service_account: writer.ensure(service_account, service_accounts).await?,
+        service_account,
         role: writer.ensure(role, roles).await?,
         role_binding: writer.ensure(role_binding, role_bindings).await?,
         config_map: writer.ensure(config_map, config_maps).await?,
@@ -90,12 +92,17 @@ impl Writer<'_> {
         let name = wanted.name_any();
         let written = self.memory.written(&self.owner.uid, &K::kind(&()));
         let seen = seen.iter().find(|object| object.name_any() == name);
-        let step = match seen {
-            Some(seen) => plan::step(&wanted, seen, self.owner, written.as_ref()).map_err(super::build::Error::from)?,
-            None => self.look(&wanted, &name, written.as_ref()).await?,
+        let (step, uid) = if let Some(seen) = seen {
+            (plan::step(&wanted, seen, self.owner, written.as_ref()).map_err(build::Error::from)?, seen.uid())
+        } else {
+            self.look(&wanted, &name, written.as_ref()).await?
         };
         match step {
-            Step::Keep => Ok(seen.cloned().unwrap_or(wanted)),
+            Step::Keep => Ok(seen.cloned().unwrap_or_else(|| {
+                let mut kept = wanted;
+                kept.meta_mut().uid = uid;
+                kept
+            })),
             Step::Apply => self.write(&name, &wanted).await,
             Step::AwaitPredecessor => Err(Error::PredecessorRemains { kind: K::kind(&()).into_owned(), name }),
             Step::Refuse => Err(Error::NameTaken { kind: K::kind(&()).into_owned(), name }),
@@ -103,15 +110,20 @@ impl Writer<'_> {
     }
 
     /// The caches hold only what carries our label. Before something is written where they show nothing, what stands there
-    /// is asked for: server-side apply would merge into somebody else's object.
-    async fn look<K: Child>(&self, wanted: &K, name: &str, written: Option<&Written>) -> Result<Step, Error> {
+    /// is asked for: server-side apply would merge into somebody else's object. Its UID goes with the answer.
+    async fn look<K: Child>(
+        &self,
+        wanted: &K,
+        name: &str,
+        written: Option<&Written>,
+    ) -> Result<(Step, Option<String>), Error> {
         // A list of one: `list` is a right that the watches need anyway, `get` would be a further one.
         let only = ListParams::default().fields(&format!("metadata.name={name}"));
         let found = self.api::<K>().list_metadata(&only).await.map_err(|error| failed::<K>("read", name, error))?;
         let Some(there) = found.items.into_iter().next().map(|object| object.metadata) else {
-            return Ok(Step::Apply);
+            return Ok((Step::Apply, None));
         };
-        Ok(match plan::belonging(&there, self.owner) {
+        let step = match plan::belonging(&there, self.owner) {
             // Written a moment ago, and not in the caches yet.
             Belonging::Ours if written.is_some_and(|written| written.is(&there, plan::digest_of(wanted.meta()))) => {
                 Step::Keep
@@ -119,7 +131,8 @@ impl Writer<'_> {
             Belonging::Ours => Step::Apply,
             Belonging::Predecessors => Step::AwaitPredecessor,
             Belonging::Others => Step::Refuse,
-        })
+        };
+        Ok((step, there.uid))
     }
 
     async fn write<K: Child>(&self, name: &str, wanted: &K) -> Result<K, Error> {
@@ -137,7 +150,7 @@ impl Writer<'_> {
         Ok(result)
     }
 
-    /// Deletes what this object owns beside the one that is wanted.
+    /// Deletes what this object owns, and what one of its name left behind, beside the one that is wanted.
     async fn prune<K: Child>(&self, wanted: Option<&K>, seen: &[K]) -> Result<(), Error> {
         for object in seen {
             let name = object.name_any();

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStateRunning, ContainerStateTerminated
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 
-use super::build::{CONTAINER, REVISION_ANNOTATION};
+use super::build::{CONTAINER, PLUGIN_LABEL, REVISION_ANNOTATION};
 use crate::crd::reason::controller as reason;
 use crate::crd::status::WorkerStatus;
 
@@ -32,7 +32,8 @@ pub fn diagnose(deployment: &Deployment, pods: &[Pod], revision: &str) -> Option
             current.sort_by_key(|pod| (has_failed(pod), pod.name_any()));
             current.into_iter().find_map(|pod| of_pod(pod, &name))
         })
-        .or_else(|| stuck(deployment, &name))
+        .or_else(|| paused(deployment, &name))
+        .or_else(|| stuck(deployment))
 }
 
 /// Whether a worker of this revision runs for which the last report holds: the one that made it, since its start, or another one
@@ -44,6 +45,13 @@ pub fn is_heard(pods: &[Pod], revision: &str, report: &WorkerStatus) -> bool {
         let since_start = running.started_at.as_ref() <= report.last_report_time.as_ref();
         worker.ready || (pod.name_any() == report.pod && since_start)
     })
+}
+
+/// Whether a worker of this revision runs and is ready.
+pub fn has_ready(pods: &[Pod], revision: &str) -> bool {
+    of_revision(pods, revision)
+        .filter(|pod| !is_leaving(pod))
+        .any(|pod| running(pod).is_some_and(|(worker, _)| worker.ready))
 }
 
 /// Whether a worker of another revision runs.
@@ -129,10 +137,26 @@ fn refused(deployment: &Deployment) -> Option<Problem> {
     })
 }
 
-fn stuck(deployment: &Deployment, name: &str) -> Option<Problem> {
+/// Somebody has paused the rollout before every pod was made from the present template.
+fn paused(deployment: &Deployment, name: &str) -> Option<Problem> {
+    let is_paused = deployment.spec.as_ref().and_then(|spec| spec.paused).unwrap_or_default();
+    let is_behind =
+        rollout(deployment).is_none_or(|Rollout { wanted, updated, all, .. }| updated < wanted || all > updated);
+    (is_paused && is_behind).then(|| Problem {
+        reason: reason::DEPLOYMENT_PAUSED,
+        message: format!(
+            "the rollout of Deployment `{name}` is paused, so that not every worker gets this configuration; to go on: kubectl rollout resume deployment/{name}"
+        ),
+    })
+}
+
+fn stuck(deployment: &Deployment) -> Option<Problem> {
+    let plugin = deployment.labels().get(PLUGIN_LABEL).map(String::as_str).unwrap_or_default();
     is_past_deadline(deployment).then(|| Problem {
         reason: reason::NOT_PROGRESSING,
-        message: format!("the worker's pod does not become ready; see: kubectl describe deployment {name}"),
+        message: format!(
+            "the worker's pod does not become ready; see: kubectl describe pod -l {PLUGIN_LABEL}={plugin}"
+        ),
     })
 }
 
@@ -247,7 +271,7 @@ mod tests {
 
     fn deployment(condition: &Value) -> Deployment {
         serde_json::from_value(json!({
-            "metadata": {"name": "slack-access-slack"},
+            "metadata": {"name": "slack-access-slack", "labels": {PLUGIN_LABEL: "slack"}},
             "status": {"conditions": [condition]},
         }))
         .unwrap()
@@ -387,6 +411,30 @@ mod tests {
         let stuck =
             deployment(&json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}));
         assert!(is_past_deadline(&stuck));
-        assert_eq!(diagnose(&stuck, &[], REVISION).unwrap().reason, reason::NOT_PROGRESSING);
+        let problem = diagnose(&stuck, &[], REVISION).unwrap();
+        assert_eq!(problem.reason, reason::NOT_PROGRESSING);
+        assert!(
+            problem.message.ends_with("kubectl describe pod -l slackaccess.dev/plugin=slack"),
+            "{}",
+            problem.message
+        );
+    }
+
+    #[test]
+    fn a_paused_rollout_is_said_until_every_pod_is_made_from_the_present_template() {
+        let paused = |status: &Value| {
+            let deployment = serde_json::from_value(json!({
+                "metadata": {"name": "slack-access-slack"},
+                "spec": {"paused": true, "replicas": 1, "selector": {}, "template": {}},
+                "status": status,
+            }));
+            diagnose(&deployment.unwrap(), &[], REVISION)
+        };
+        for status in [json!({}), json!({"replicas": 1}), json!({"replicas": 2, "updatedReplicas": 1})] {
+            let problem = paused(&status).unwrap();
+            assert_eq!(problem.reason, reason::DEPLOYMENT_PAUSED);
+            assert!(problem.message.ends_with("kubectl rollout resume deployment/slack-access-slack"));
+        }
+        assert_eq!(paused(&json!({"replicas": 1, "updatedReplicas": 1})), None);
     }
 }

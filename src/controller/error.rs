@@ -36,6 +36,12 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The definition lacks a field that this version writes.
+    #[error(
+        "the definition of SlackAccessPlugin is older than the operator ({0}): apply crds/slackaccessplugins.yaml of version {version}",
+        version = env!("CARGO_PKG_VERSION")
+    )]
+    DefinitionOutdated(String),
     /// The Kubernetes API refused or failed.
     #[error("failed to {action} {kind} `{name}`: {}", of_kube(source))]
     Kube {
@@ -58,6 +64,7 @@ impl Error {
         match self {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => reason::controller::INVALID_SPEC,
             Self::NameTaken { .. } => reason::controller::NAME_TAKEN,
+            Self::DefinitionOutdated(_) => reason::controller::DEFINITION_OUTDATED,
             Self::PredecessorRemains { .. } | Self::Kube { .. } => reason::controller::APPLY_FAILED,
         }
     }
@@ -66,7 +73,11 @@ impl Error {
     #[must_use]
     pub fn needs_person(&self) -> bool {
         match self {
-            Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) | Self::NameTaken { .. } => true,
+            Self::Unreadable(_)
+            | Self::Rejected(_)
+            | Self::Build(_)
+            | Self::NameTaken { .. }
+            | Self::DefinitionOutdated(_) => true,
             Self::PredecessorRemains { .. } => false,
             Self::Kube { source, .. } => is_refusal(source),
         }
@@ -82,6 +93,18 @@ impl Error {
 /// Whether the API server understood and said no. Such an answer may change without the object changing (quota, RBAC).
 fn is_refusal(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422))
+}
+
+/// Whether the API server refuses a watch, with its code: what is watched is not ours to see, or not there.
+#[must_use]
+pub fn refusal_of_watch(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code).filter(|code| matches!(code, 403 | 404)),
+        _ => None,
+    }
 }
 
 /// Why a watch broke, in the API's words.
@@ -108,11 +131,13 @@ mod tests {
     fn a_broken_watch_is_said_in_the_words_of_the_api() {
         let status = kube::core::Status::failure("pods is forbidden: no list", "Forbidden").with_code(403);
         let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status.clone())));
+        assert_eq!(refusal_of_watch(&error), Some(403));
         assert_eq!(of_watch(&error), "cannot list: pods is forbidden: no list");
         let error = watcher::Error::WatchError(Box::new(status));
         assert_eq!(of_watch(&error), "the API server ended the watch: pods is forbidden: no list");
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let error = kube::Error::Service(Box::new(std::io::Error::other(Unanswered(refused))));
+        assert_eq!(refusal_of_watch(&watcher::Error::NoResourceVersion), None);
         let said = of_watch(&watcher::Error::WatchStartFailed(error));
         assert!(said.starts_with("cannot watch: ") && said.ends_with("no answer: connection refused"), "{said}");
     }

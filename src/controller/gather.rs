@@ -137,7 +137,7 @@ impl Caches {
     }
 }
 
-/// By its owner, or by standing where ours will stand.
+/// By its owner, by standing where ours will stand, or by its label when it has no owner.
 fn found<K>(store: &Store<Kept<K>>, owner: &Owner) -> Result<Vec<K>, serde_json::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + 'static,

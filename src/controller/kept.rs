@@ -59,10 +59,13 @@ impl<K: DeserializeOwned> Kept<K> {
 }
 
 impl<K> Kept<K> {
-    /// Whether it belongs to `owner`, or stands where something of it will stand.
+    /// Whether it belongs to `owner`, stands where something of it will stand, or was left behind by an object of its name that
+    /// was deleted without its parts.
     pub fn is_of(&self, owner: &Owner) -> bool {
         *self.namespace == *owner.namespace
-            && (*self.name == *child_name(owner) || self.owners.iter().any(|named| *named.uid == *owner.uid))
+            && (*self.name == *child_name(owner)
+                || self.owners.iter().any(|named| *named.uid == *owner.uid)
+                || (self.owners.is_empty() && self.is_labelled_for(owner)))
     }
 
     /// Whether its label says that it was made for `owner`.
@@ -180,14 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_found_by_its_owner_and_by_its_place() {
+    fn an_object_is_found_by_its_owner_by_its_place_and_without_an_owner_by_its_label() {
         let reference = json!([{"apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "name": "slack", "uid": "u1"}]);
         assert!(map(&json!({"name": "other", "namespace": "teleport", "ownerReferences": reference})).is_of(&owner()));
         assert!(map(&json!({"name": "slack-access-slack", "namespace": "teleport"})).is_of(&owner()));
         assert!(!map(&json!({"name": "slack-access-slack", "namespace": "elsewhere"})).is_of(&owner()));
-        assert!(
-            !map(&json!({"name": "other", "namespace": "teleport", "labels": {PLUGIN_LABEL: "slack"}})).is_of(&owner())
-        );
+        let labelled = |owners: &Value| json!({"name": "other", "namespace": "teleport", "labels": {PLUGIN_LABEL: "slack"}, "ownerReferences": owners});
+        assert!(map(&labelled(&json!([]))).is_of(&owner()));
+        let earlier = json!([{"apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "name": "slack", "uid": "u0"}]);
+        assert!(!map(&labelled(&earlier)).is_of(&owner()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the controller remembers of each object between two reconciliations. Losing it costs a few needless requests.
+//! What the controller remembers of each object of a scope between two reconciliations. Losing it costs a few needless requests.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,10 +14,14 @@ use crate::crd::SlackAccessPlugin;
 /// How long a worker may be silent; it reports at least once a minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
-/// Every object's notes, by UID.
+/// A watch that is refused is tried again, and refused again, within this time.
+const REFUSED: Duration = Duration::from_mins(2);
+
+/// Every object's notes, by UID; and whether the scope may be watched at all.
 #[derive(Debug, Default)]
 pub struct Memory {
     objects: Mutex<HashMap<String, Notes>>,
+    refused: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -26,20 +30,29 @@ struct Notes {
     nudges: u32,
     nudged: Option<Instant>,
     written: BTreeMap<String, Written>,
-    heard: Option<(Time, Instant)>,
+    heard: Option<(Signs, Option<Instant>)>,
     unrouted: Option<i64>,
     said: Option<(String, Controlled)>,
     unreadable: Option<(Option<i64>, String)>,
 }
 
+/// What there is to hear of an object's workers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Signs {
+    /// The time of the last report.
+    pub last_report: Option<Time>,
+    /// Whether a worker is ready whose first report has not come yet.
+    pub first_report_is_due: bool,
+}
+
 /// Whether a worker still reports.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Pulse {
-    /// No worker has reported yet.
+    /// No worker has reported yet, and none could have.
     None,
-    /// It does; it would be silent after this time.
+    /// It does, or may be about to; it would be silent after this time.
     Alive(Duration),
-    /// It did, too long ago.
+    /// It did too long ago, or should have long since.
     Silent,
 }
 
@@ -67,19 +80,25 @@ impl Memory {
         self.with(uid, |notes| notes.written.insert(kind.to_owned(), written));
     }
 
-    /// Tells from the time of the last report whether the worker still reports. The time is only compared with the one seen before,
-    /// so that the clocks of the two need not agree.
-    pub fn pulse(&self, uid: &str, last_report: Option<&Time>) -> Pulse {
-        let Some(last_report) = last_report else { return Pulse::None };
+    /// Tells from how long the signs have been the same whether the worker still reports. The time of a report is only compared
+    /// with the one seen before, so that the clocks of the two need not agree. `was_silent`: that is what was said of it last,
+    /// perhaps by a process before this one, to which an old report must not look new.
+    pub fn pulse(&self, uid: &str, signs: Signs, was_silent: bool) -> Pulse {
         let now = Instant::now();
-        self.with(uid, |notes| match &notes.heard {
-            Some((time, since)) if time == last_report => match SILENCE.checked_sub(now.duration_since(*since)) {
+        self.with(uid, |notes| {
+            let is_mute = signs == Signs::default();
+            let since = match &notes.heard {
+                Some((seen, since)) if *seen == signs => *since,
+                before => {
+                    let since = (before.is_some() || !was_silent).then_some(now);
+                    notes.heard = Some((signs, since));
+                    since
+                }
+            };
+            match since.and_then(|since| SILENCE.checked_sub(now.duration_since(since))) {
+                _ if is_mute => Pulse::None,
                 Some(left) if !left.is_zero() => Pulse::Alive(left),
                 _ => Pulse::Silent,
-            },
-            _ => {
-                notes.heard = Some((last_report.clone(), now));
-                Pulse::Alive(SILENCE)
             }
         })
     }
@@ -137,22 +156,34 @@ impl Memory {
         self.with(uid, |notes| (notes.nudges, notes.nudged) = (0, None));
     }
 
+    /// Notes that a watch of the scope was refused; whether that is news.
+    pub fn note_refusal(&self) -> bool {
+        let is_news = !self.is_refused();
+        *lock(&self.refused) = Some(Instant::now());
+        is_news
+    }
+
+    /// Whether watches of the scope are being refused.
+    pub fn is_refused(&self) -> bool {
+        lock(&self.refused).is_some_and(|last| last.elapsed() < REFUSED)
+    }
+
     /// Drops the notes of objects that are gone.
     pub fn keep_only(&self, uids: &HashSet<String>) {
-        self.lock().retain(|uid, _| uids.contains(uid));
+        lock(&self.objects).retain(|uid, _| uids.contains(uid));
     }
 
     fn with<T>(&self, uid: &str, act: impl FnOnce(&mut Notes) -> T) -> T {
-        let mut objects = self.lock();
+        let mut objects = lock(&self.objects);
         if let Some(notes) = objects.get_mut(uid) {
             return act(notes);
         }
         act(objects.entry(uid.to_owned()).or_default())
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Notes>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Every five seconds for two minutes, then every half minute: a node by itself looks about once a minute.
@@ -164,22 +195,49 @@ const fn nudge_interval(nudges: u32) -> Duration {
 mod tests {
     use super::*;
 
-    fn time(text: &str) -> Time {
-        Time(text.parse().unwrap())
+    fn reported(time: &str) -> Signs {
+        Signs { last_report: Some(Time(time.parse().unwrap())), first_report_is_due: false }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_is_silent_only_when_its_report_stays_the_same_for_long() {
         let memory = Memory::default();
-        let (first, second) = (time("2026-01-01T00:00:00Z"), time("2020-01-01T00:00:00Z"));
-        assert_eq!(memory.pulse("u", None), Pulse::None);
-        assert_eq!(memory.pulse("u", Some(&first)), Pulse::Alive(SILENCE));
+        let (first, second) = (reported("2026-01-01T00:00:00Z"), reported("2020-01-01T00:00:00Z"));
+        assert_eq!(memory.pulse("u", Signs::default(), false), Pulse::None);
+        assert_eq!(memory.pulse("u", first.clone(), false), Pulse::Alive(SILENCE));
         tokio::time::advance(Duration::from_secs(149)).await;
-        assert_eq!(memory.pulse("u", Some(&first)), Pulse::Alive(Duration::from_secs(1)));
+        assert_eq!(memory.pulse("u", first, false), Pulse::Alive(Duration::from_secs(1)));
         // An earlier time is news as well: clocks may be set back.
-        assert_eq!(memory.pulse("u", Some(&second)), Pulse::Alive(SILENCE));
+        assert_eq!(memory.pulse("u", second.clone(), false), Pulse::Alive(SILENCE));
         tokio::time::advance(SILENCE).await;
-        assert_eq!(memory.pulse("u", Some(&second)), Pulse::Silent);
+        assert_eq!(memory.pulse("u", second, false), Pulse::Silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_was_silent_before_this_process_started_is_so_until_it_reports() {
+        let memory = Memory::default();
+        let (old, new) = (reported("2026-01-01T00:00:00Z"), reported("2026-01-01T01:00:00Z"));
+        assert_eq!(memory.pulse("u", old.clone(), true), Pulse::Silent);
+        assert_eq!(memory.pulse("u", old, true), Pulse::Silent);
+        assert_eq!(memory.pulse("u", new.clone(), true), Pulse::Alive(SILENCE));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(memory.pulse("u", new, false), Pulse::Alive(Duration::from_secs(149)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_never_reports_is_silent_too_once_it_has_been_ready_for_long() {
+        let memory = Memory::default();
+        for before in [Signs::default(), reported("2026-01-01T00:00:00Z")] {
+            let due = Signs { first_report_is_due: true, ..before.clone() };
+            memory.pulse("u", before.clone(), false);
+            tokio::time::advance(SILENCE).await;
+            assert_eq!(memory.pulse("u", due.clone(), false), Pulse::Alive(SILENCE));
+            tokio::time::advance(SILENCE).await;
+            assert_eq!(memory.pulse("u", due.clone(), false), Pulse::Silent);
+            // Ready again after it was not: its time starts anew.
+            memory.pulse("u", before, true);
+            assert_eq!(memory.pulse("u", due, false), Pulse::Alive(SILENCE));
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -191,6 +249,19 @@ mod tests {
         assert_eq!(memory.nudge("u"), None);
         memory.forget_nudges("u");
         assert_eq!(memory.nudge("u"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_news_once_while_it_lasts() {
+        let memory = Memory::default();
+        assert!(!memory.is_refused());
+        assert!(memory.note_refusal());
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(!memory.note_refusal());
+        tokio::time::advance(Duration::from_secs(119)).await;
+        assert!(memory.is_refused());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!memory.is_refused() && memory.note_refusal());
     }
 
     #[test]

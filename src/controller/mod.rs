@@ -4,8 +4,8 @@
 //! gather (caches) → validate (pure) → build (pure) → apply → status (pure) → one write, if there is anything new
 //! ```
 //!
-//! Every write is a server-side apply of what is wanted: two controllers at once do no harm, and nothing is written when nothing
-//! changed. No Secret is ever read: workers mount them.
+//! Every write is a server-side apply of what is wanted: two controllers of one version at once do no harm, and nothing is written
+//! when nothing changed. No Secret is ever read: workers mount them.
 
 pub mod apply;
 pub mod build;
@@ -32,6 +32,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use futures::{Stream, TryStreamExt as _};
 use kube::runtime::controller::{self, applier};
 use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -47,8 +48,13 @@ const CONCURRENCY: u16 = 16;
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// How often objects are counted, and the notes of those that are gone dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
+/// How often is looked whether the caches have been filled.
+const FILLING: Duration = Duration::from_millis(100);
 /// The loop is stuck if it has not come round in this time.
 const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
+
+/// How a scope without a name is called.
+const EVERYWHERE: &str = "all namespaces";
 
 const DEFINITION_GATE: &str = "the definition of SlackAccessPlugin";
 const CACHES_GATE: &str = "the first list of every watched kind";
@@ -132,10 +138,11 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
     }
     if !stop.is_cancelled() {
         let contexts: Vec<_> = scopes
-            .iter()
+            .into_iter()
             .map(|scope| {
-                let (caches, queue) = Caches::watch(&client, scope);
+                let (caches, queue) = Caches::watch(&client, &scope);
                 let context = Arc::new(Context {
+                    scope,
                     client: client.clone(),
                     caches,
                     memory: memory::Memory::default(),
@@ -170,18 +177,15 @@ fn scopes(mut namespaces: Vec<String>) -> Vec<Scope> {
 }
 
 fn watching(scopes: &[Scope]) -> String {
-    let names: Vec<_> = scopes.iter().map(|scope| scope.as_deref().unwrap_or("all namespaces")).collect();
+    let names: Vec<_> = scopes.iter().map(|scope| scope.as_deref().unwrap_or(EVERYWHERE)).collect();
     names.join(", ")
 }
 
 /// Reconciles the objects of one scope until told to stop.
 async fn work(context: Arc<Context>, queue: gather::Queue, stop: CancellationToken) {
     let store = context.caches.plugins.clone();
-    let metrics = context.metrics.clone();
-    let queue = queue.inspect_err(move |error| {
-        metrics.watch_failed();
-        tracing::warn!(error = error::of_watch(error), "A watch on the Kubernetes API broke; it is taken up again");
-    });
+    let watcher = context.clone();
+    let queue = queue.inspect_err(move |error| say_broken_watch(error, &watcher));
     // An error of a watch is said above, and the watch goes on by itself: it must not reach the applier, which would count it as
     // the object's.
     let queue = queue.filter_map(|request| std::future::ready(request.ok().map(Ok::<_, std::convert::Infallible>)));
@@ -190,6 +194,27 @@ async fn work(context: Arc<Context>, queue: gather::Queue, stop: CancellationTok
     let after_failure = |plugin: Arc<_>, error: &_, context: Arc<_>| reconcile::after_failure(&plugin, error, &context);
     let results = applier(reconciler, after_failure, context, store, queue.take_until(stop.cancelled_owned()), config);
     log_results(results).await;
+}
+
+/// Says why a watch broke. That a scope may not be watched is said once for all of its watches, each of which tries again for ever.
+fn say_broken_watch(error: &watcher::Error, context: &Context) {
+    context.metrics.watch_failed();
+    let (error, refusal) = (error::of_watch(error), error::refusal_of_watch(error));
+    let namespace = context.scope.as_deref().unwrap_or(EVERYWHERE);
+    match refusal {
+        Some(_) if !context.memory.note_refusal() => tracing::debug!(error, namespace, "A watch is still refused"),
+        Some(403) => tracing::warn!(
+            error,
+            namespace,
+            "No right to watch: was the namespace deleted, or its Role? Its objects are taken up when the right is there again"
+        ),
+        Some(_) => tracing::warn!(
+            error,
+            namespace,
+            "Nothing to watch: was the definition of SlackAccessPlugin deleted? Objects are taken up when it is there again"
+        ),
+        None => tracing::warn!(error, "A watch on the Kubernetes API broke; it is taken up again"),
+    }
 }
 
 async fn log_results<Q: std::error::Error + 'static>(
@@ -211,12 +236,16 @@ async fn log_results<Q: std::error::Error + 'static>(
         .await;
 }
 
+/// Whether all is known that can be. A scope that may not be watched does not hold up the others, unless there is no other.
+fn is_filled(contexts: &[Arc<Context>]) -> bool {
+    let (filled, waiting): (Vec<_>, Vec<_>) = contexts.iter().partition(|context| context.caches.are_filled());
+    !filled.is_empty() && waiting.iter().all(|context| context.memory.is_refused())
+}
+
 /// Tells readiness and progress, counts objects, and forgets those that are gone.
 async fn keep_house(contexts: Vec<Arc<Context>>, health: Health, metrics: ControllerMetrics) {
-    for context in &contexts {
-        if context.caches.filled().await.is_err() {
-            return; // the watches have ended: the controller is about to
-        }
+    while !is_filled(&contexts) {
+        tokio::time::sleep(FILLING).await;
     }
     health.open(CACHES_GATE);
     let mut tick = tokio::time::interval(HOUSEKEEPING);

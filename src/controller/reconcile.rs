@@ -16,8 +16,8 @@ use super::apply::{self, FIELD_MANAGER};
 use super::build::{self, Applied, Resources};
 use super::error::Error;
 use super::events::{self, Publisher};
-use super::gather::{Caches, Observed, Plugin};
-use super::memory::{Memory, Pulse};
+use super::gather::{Caches, Observed, Plugin, Scope};
+use super::memory::{Memory, Pulse, Signs};
 use super::status::{self, Controlled, Facts};
 use super::validate::{self, Owner};
 use crate::backoff::Backoff;
@@ -33,8 +33,13 @@ const UNTIL_FILLED: Duration = Duration::from_millis(250);
 /// The annotation that makes a node look for changed Secrets: any change of a pod does.
 const NUDGE_ANNOTATION: &str = "slackaccess.dev/looked-for-secrets";
 
+/// What the API server says of a field that the definition does not have.
+const UNDECLARED: &str = "field not declared in schema";
+
 /// What every reconciliation of one scope shares.
 pub struct Context {
+    /// Where objects are watched.
+    pub scope: Scope,
     /// The Kubernetes API.
     pub client: Client,
     /// What is known of the cluster.
@@ -96,12 +101,17 @@ async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Ac
     if let Some(said) = context.memory.unseen(&uid, plugin) {
         said.overlay(&mut previous);
     }
-    let last_report = previous.worker.as_ref().and_then(|worker| worker.last_report_time.as_ref());
-    let pulse = context.memory.pulse(&uid, last_report);
+    let signs = Signs {
+        last_report: previous.worker.as_ref().and_then(|worker| worker.last_report_time.clone()),
+        first_report_is_due: outcome
+            .as_ref()
+            .is_ok_and(|resources| status::owes_first_report(&previous, &observed.pods, &resources.revision)),
+    };
+    let pulse = context.memory.pulse(&uid, signs, status::says_silent(&previous));
     let Teleport { identity, tls, .. } = &plugin.spec.teleport;
     let identity_secret = identity.as_ref().map(|identity| &identity.secret_ref.name);
     let identity_secret = identity_secret.or(tls.as_ref().map(|tls| &tls.secret_ref.name));
-    let controlled = status::decide(&Facts {
+    let facts = Facts {
         generation: plugin.metadata.generation,
         previous: &previous,
         suspended: plugin.spec.suspend,
@@ -111,8 +121,16 @@ async fn of_readable(plugin: &SlackAccessPlugin, context: &Context) -> Result<Ac
         pods: &observed.pods,
         pulse,
         now: Time(Timestamp::now()),
-    });
-    say(plugin, &previous, &controlled, context).await?;
+    };
+    match say(plugin, &previous, &status::decide(&facts), context).await {
+        Err(error @ Error::DefinitionOutdated(_)) => {
+            // What that definition has room for: else the status would stay as it was, and look fine.
+            let reduced = status::decide(&Facts { outcome: Err(&error), ..facts });
+            say(plugin, &previous, &reduced, context).await?;
+            return Err(error);
+        }
+        said => said?,
+    }
     let resources = outcome?;
     let nudge = nudge(&previous, &resources, &observed.pods, &uid, context).await;
     Ok(Action::requeue(next_look(pulse, nudge)))
@@ -199,6 +217,11 @@ async fn patch_status(
         Ok(written) => Ok(written.metadata.resource_version),
         // Deleted, or deleted and made anew: there is nobody to say it to.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
+        Err(kube::Error::Api(status)) if status.message.contains(UNDECLARED) => {
+            let field = status.message.split_whitespace().find(|word| word.starts_with(".status"));
+            let field = field.unwrap_or(".status").trim_end_matches(':');
+            Err(Error::DefinitionOutdated(format!("it has no `{field}`")))
+        }
         Err(source) => Err(Error::Kube {
             action: "write the status of",
             kind: SlackAccessPlugin::kind(&()).into_owned(),

@@ -14,7 +14,7 @@ use crate::crd::SlackAccessPluginStatus;
 use crate::crd::reason::{controller as reason, worker};
 use crate::crd::status::{
     IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
-    WorkloadStatus,
+    WorkerStatus, WorkloadStatus,
 };
 
 /// The worker's conditions, in the order in which one makes the next possible.
@@ -150,22 +150,17 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
     }
     let problem = diagnose::diagnose(&resources.deployment, facts.pods, &resources.revision);
     let revision = resources.revision.as_str();
-    let report = facts.previous.worker.as_ref().filter(|worker| worker.config_hash == revision);
+    let report = report_of(facts.previous, revision);
     // What is written in the status stays there when its writer is gone.
     let is_heard = report.is_some_and(|report| diagnose::is_heard(facts.pods, revision, report));
     let has_predecessor = diagnose::has_predecessor(facts.pods, revision);
     match (is_heard, facts.pulse) {
         (true, Pulse::Alive(_)) => reported_verdict(facts, rollout(resources, problem), has_predecessor),
         (_, _) if problem.is_some() => hindered(problem, &resources.deployment, has_predecessor),
-        (true, _) => Verdict {
-            ready: "Unknown",
-            reason: reason::WORKER_SILENT.to_owned(),
-            message: format!(
-                "the worker runs but has not reported for minutes: it may be unable to reach the Kubernetes API; see: kubectl logs deployment/{}",
-                resources.deployment.name_any()
-            ),
-            phase: Phase::Moving(None),
-        },
+        (true, _) => silent(&resources.deployment),
+        (false, Pulse::Silent) if owes_first_report(facts.previous, facts.pods, revision) => {
+            silent(&resources.deployment)
+        }
         (false, _) if has_predecessor => Verdict {
             ready: "Unknown",
             reason: reason::ROLLING_OUT.to_owned(),
@@ -178,6 +173,33 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
             message: "the worker is being started".to_owned(),
             phase: Phase::Moving(None),
         },
+    }
+}
+
+/// What a worker of this revision reported last.
+fn report_of<'a>(status: &'a SlackAccessPluginStatus, revision: &str) -> Option<&'a WorkerStatus> {
+    status.worker.as_ref().filter(|worker| worker.config_hash == revision)
+}
+
+/// Whether a worker of this revision is ready, and none has reported yet: it does so within moments, or it cannot.
+pub fn owes_first_report(status: &SlackAccessPluginStatus, pods: &[Pod], revision: &str) -> bool {
+    report_of(status, revision).is_none() && diagnose::has_ready(pods, revision)
+}
+
+/// Whether the status says that the worker is silent.
+pub fn says_silent(status: &SlackAccessPluginStatus) -> bool {
+    status.condition(READY).is_some_and(|ready| ready.reason == reason::WORKER_SILENT)
+}
+
+fn silent(deployment: &Deployment) -> Verdict {
+    Verdict {
+        ready: "Unknown",
+        reason: reason::WORKER_SILENT.to_owned(),
+        message: format!(
+            "the worker runs but has not reported for minutes: it may be unable to reach the Kubernetes API; see: kubectl logs deployment/{}",
+            deployment.name_any()
+        ),
+        phase: Phase::Moving(None),
     }
 }
 
@@ -197,7 +219,8 @@ fn hindered(problem: Option<Problem>, deployment: &Deployment, has_predecessor: 
     if has_predecessor {
         message.push_str(" (the worker of the earlier configuration goes on until then)");
     }
-    let phase = if diagnose::is_past_deadline(deployment) { Phase::Stuck } else { Phase::Moving(None) };
+    let is_stuck = why == reason::DEPLOYMENT_PAUSED || diagnose::is_past_deadline(deployment);
+    let phase = if is_stuck { Phase::Stuck } else { Phase::Moving(None) };
     Verdict { ready: "False", reason: why.to_owned(), message, phase }
 }
 
@@ -245,7 +268,9 @@ fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
         _ => return condition.message.clone(),
     };
     let message = &condition.message;
-    if message.contains(secret) { message.clone() } else { format!("{message} (Secret `{secret}`)") }
+    // In backticks, as the worker writes names: a Secret may be named like a word of the message (`token`).
+    let name = format!("`{secret}`");
+    if message.contains(&name) { message.clone() } else { format!("{message} (Secret {name})") }
 }
 
 fn working(status: &SlackAccessPluginStatus) -> String {

@@ -18,6 +18,8 @@ use crate::worker::config::mounts::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Sou
 use crate::worker::config::{self, Config, Problem, StatusObject, TokenSource};
 use crate::worker::recipients::{Recipient, RoleToRecipients};
 
+/// What a ConfigMap holds at most, in bytes.
+const LARGEST_FILE: usize = 1024 * 1024;
 /// Environment variables that the operator sets itself start like this.
 const RESERVED_VARIABLES: &str = "SLACK_ACCESS_OPERATOR_";
 /// Labels that the operator sets itself start like this.
@@ -93,6 +95,7 @@ pub fn validate(plugin: &SlackAccessPlugin) -> Result<Validated, Rejection> {
     let mut mounts = Mounts::default();
     let config = config(plugin, &owner, &mut mounts)?;
     let file = rendered(&config)?;
+    fits(&file, &config.role_to_recipients)?;
     let pods = pods(&plugin.spec.workload)?;
     Ok(Validated { owner, suspend: plugin.spec.suspend, config, file, mounts: mounts.0, pods })
 }
@@ -194,6 +197,24 @@ fn rendered(config: &Config) -> Result<String, Rejection> {
         Err(config::Error::Invalid(Problem { what, remedy, .. })) => Err(unreadable(format!("{what}; {remedy}"))),
         Err(error) => Err(unreadable(error.to_string())),
     }
+}
+
+/// The API server refuses a larger map, in words that speak of no role.
+fn fits(file: &str, recipients: &RoleToRecipients) -> Result<(), Rejection> {
+    if file.len() <= LARGEST_FILE {
+        return Ok(());
+    }
+    let lists: Vec<_> = recipients.iter().map(|(_, list)| list.len()).collect();
+    Err(Rejection::new(
+        "spec.roleToRecipients",
+        format!(
+            "{} roles with {} recipients make a configuration of {} KiB, and a ConfigMap holds {} KiB; name fewer, or a channel instead of many people",
+            lists.len(),
+            lists.iter().sum::<usize>(),
+            file.len().div_ceil(1024),
+            LARGEST_FILE / 1024,
+        ),
+    ))
 }
 
 fn recipients(plugin: &SlackAccessPlugin) -> Result<RoleToRecipients, Rejection> {
@@ -311,6 +332,27 @@ mod tests {
         assert!(
             rejection(&spec("a:1", "https://slack.com/api/?x=1")).starts_with("spec: slack.api_url is no base URL")
         );
+    }
+
+    #[test]
+    fn a_configuration_that_no_map_holds_is_rejected_in_words_of_the_spec() {
+        let lists = |length: usize| {
+            let list: Vec<_> = (10..60).map(|person| format!("{person}{}@example.com", "a".repeat(length))).collect();
+            let list = list.join(", ");
+            let roles: Vec<_> = (0..200).map(|role| format!("role-{role}: [{list}]")).collect();
+            plugin(&format!(
+                "teleport: {{address: 'a:1', identity: {{secretRef: {{name: id}}}}}}\n\
+                 slack: {{token: {{secretRef: {{name: t}}}}}}\nroleToRecipients: {{{}}}",
+                roles.join(", ")
+            ))
+        };
+        let said = validate(&lists(113)).unwrap_err().to_string();
+        assert!(
+            said.starts_with("spec.roleToRecipients: 200 roles with 10000 recipients make a configuration"),
+            "{said}"
+        );
+        assert!(said.contains("a ConfigMap holds 1024 KiB"), "{said}");
+        assert!(validate(&lists(40)).is_ok());
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub mod controller {
     pub const POD_REFUSED: &str = "PodRefused";
     /// Pods are made and start, but none becomes ready in time.
     pub const NOT_PROGRESSING: &str = "NotProgressing";
+    /// The Deployment's rollout is paused, so that no worker of this configuration is started.
+    pub const DEPLOYMENT_PAUSED: &str = "DeploymentPaused";
+    /// The definition of `SlackAccessPlugin` lacks fields of the status that this operator writes.
+    pub const DEFINITION_OUTDATED: &str = "DefinitionOutdated";
     /// Requests came in that reach nobody; of events only.
     pub const UNROUTED: &str = "Unrouted";
     /// Nothing is under way, or nothing stands in the way; of `Reconciling=False` and `Stalled=False`.

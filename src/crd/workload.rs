@@ -38,7 +38,7 @@ pub struct Workload {
     pub node_selector: BTreeMap<String, String>,
     /// Taints that the pods tolerate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(schema_with = "tolerations")]
     pub tolerations: Vec<Toleration>,
     /// Affinity, as in a pod (`kubectl explain pod.spec.affinity`). Left out, nodes without a worker of this
     /// object are preferred.
@@ -56,14 +56,7 @@ pub struct Workload {
     pub priority_class_name: Option<String>,
     /// More environment variables, such as `HTTPS_PROXY` and `NO_PROXY`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 64),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]),
-        extend("x-kubernetes-validations" = [{
-            "rule": "self.all(variable, !variable.name.startsWith('SLACK_ACCESS_OPERATOR_'))",
-            "message": "names that start with SLACK_ACCESS_OPERATOR_ are the operator's",
-        }])
-    )]
+    #[schemars(schema_with = "variables")]
     pub env: Vec<EnvVar>,
     /// More labels of the pods. Those of the operator itself cannot be replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -208,6 +201,53 @@ fn pod_labels(_: &mut SchemaGenerator) -> Schema {
         "message": "labels that start with app.kubernetes.io/ or slackaccess.dev/ are the operator's",
     });
     labels_with(&[qualified_keys(), ours])
+}
+
+/// Variables, with what the API server would refuse in the Deployment.
+fn variables(generator: &mut SchemaGenerator) -> Schema {
+    let mut variable = EnvVar::json_schema(generator);
+    restrict(&mut variable, "name", &json!({"pattern": "^[-._a-zA-Z][-._a-zA-Z0-9]*$", "maxLength": 256}));
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "items": variable,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.all(variable, !variable.name.startsWith('SLACK_ACCESS_OPERATOR_'))",
+                "message": "names that start with SLACK_ACCESS_OPERATOR_ are the operator's",
+            },
+            {
+                "rule": "self.all(variable, !has(variable.value) || variable.value == '' || !has(variable.valueFrom))",
+                "message": "a variable has either a value or valueFrom",
+            },
+        ],
+    })
+}
+
+/// Tolerations, likewise.
+fn tolerations(generator: &mut SchemaGenerator) -> Schema {
+    let mut toleration = Toleration::json_schema(generator);
+    restrict(&mut toleration, "operator", &json!({"enum": ["", "Equal", "Exists", "Gt", "Lt"]}));
+    restrict(&mut toleration, "effect", &json!({"enum": ["", "NoExecute", "NoSchedule", "PreferNoSchedule"]}));
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "items": toleration,
+        "x-kubernetes-validations": [{
+            "rule": "self.all(toleration, !has(toleration.operator) || toleration.operator != 'Exists' || !has(toleration.value) || toleration.value == '')",
+            "message": "a toleration with the operator Exists has no value",
+        }],
+    })
+}
+
+/// Adds to the schema of a property of Kubernetes' own.
+fn restrict(schema: &mut Schema, property: &str, more: &Value) {
+    let property = schema.pointer_mut(&format!("/properties/{property}")).and_then(Value::as_object_mut);
+    if let (Some(property), Some(more)) = (property, more.as_object()) {
+        property.extend(more.clone());
+    }
 }
 
 /// Affinity and topology spread are passed on to the pod after the controller has read them strictly: their schemas would be

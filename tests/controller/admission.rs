@@ -67,6 +67,24 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/workload", json!({"replicas": 11})), "spec.workload.replicas"),
         (with("/spec/workload", json!({"env": [{"name": "A"}, {"name": "A"}]})), "duplicate entries"),
         (with("/spec/workload", json!({"env": [{"name": "SLACK_ACCESS_OPERATOR_POD"}]})), "are the operator's"),
+        (with("/spec/workload", json!({"env": [{"name": "A B"}]})), "spec.workload.env[0].name"),
+        (with("/spec/workload", json!({"env": [{"name": ""}]})), "spec.workload.env[0].name"),
+        (
+            with(
+                "/spec/workload",
+                json!({"env": [{"name": "A", "value": "a", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
+            ),
+            "either a value or valueFrom",
+        ),
+        (
+            with("/spec/workload", json!({"tolerations": [{"key": "k", "operator": "Exist"}]})),
+            "tolerations[0].operator",
+        ),
+        (with("/spec/workload", json!({"tolerations": [{"key": "k", "effect": "Never"}]})), "tolerations[0].effect"),
+        (
+            with("/spec/workload", json!({"tolerations": [{"key": "k", "operator": "Exists", "value": "v"}]})),
+            "the operator Exists has no value",
+        ),
         (with("/spec/workload", json!({"labels": {"slackaccess.dev/plugin": "other"}})), "are the operator's"),
         (with("/spec/workload", json!({"labels": {"team": "data & tools"}})), "spec.workload.labels.team"),
         (with("/spec/workload", json!({"labels": {"the team": "data"}})), "a key is not one that Kubernetes takes"),
@@ -112,6 +130,11 @@ async fn what_works_is_not_refused() {
                 "labels": {"team": "data", "example.com/cost-center": ""},
                 "annotations": {"prometheus.io/scrape": "true", "note": "anything: \n& more"},
                 "nodeSelector": {"kubernetes.io/arch": "arm64"},
+                "env": [
+                    {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+                    {"name": "the.password-1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                ],
+                "tolerations": [{"operator": "Exists"}, {"key": "k", "value": "v", "effect": "NoSchedule"}],
             }),
         ),
         with("/metadata/name", json!("n".repeat(45))),

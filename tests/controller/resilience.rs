@@ -8,7 +8,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use slack_access_operator::controller::Settings;
 use slack_access_operator::crd::SlackAccessPlugin;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::room::{CHILD, Room, minimal, with};
 use crate::support::{Cluster, eventually};
@@ -183,14 +186,99 @@ fn rights_in(namespace: &str) -> (Role, RoleBinding) {
     (serde_json::from_value(role).unwrap(), serde_json::from_value(binding).unwrap())
 }
 
+/// Grants in this room what [`rights_in`] gives the account of that room's operator; the account's user name.
+async fn grant(room: &Room, of: &Room) -> String {
+    let (role, mut binding) = rights_in(&room.namespace);
+    room.api::<Role>().create(&PostParams::default(), &role).await.unwrap();
+    let subject = &mut binding.subjects.as_mut().unwrap()[0];
+    subject.namespace = Some(of.namespace.clone());
+    let user = format!("system:serviceaccount:{}:{}", of.namespace, subject.name);
+    room.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
+    user
+}
+
+/// What an operator answers on its diagnostics port; nothing while it does not listen.
+async fn answer(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+#[tokio::test]
+async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_taken_up_when_it_may() {
+    let (room, gone) = (Room::new().await, Room::new().await);
+    let user = grant(&room, &room).await;
+    let client = room.cluster.client_as(&user, &["system:serviceaccounts", "system:authenticated"]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let controller = Room::start_controller_as(
+        client,
+        Settings {
+            namespaces: vec![room.namespace.clone(), gone.namespace.clone()],
+            worker_image: "example.com/slack-access-operator:1.0.0".into(),
+            diag_addr: Some(free.clone()),
+            instance: user,
+        },
+    );
+    room.apply(&minimal()).await.unwrap();
+    gone.apply(&minimal()).await.unwrap();
+    room.until::<Deployment>(CHILD, "the Deployment of the other namespace", |_| true).await;
+    eventually("readiness", async || answer(&free, "/readyz").await.filter(|ready| ready.contains("200 OK"))).await;
+    eventually("the count of the other namespace's objects", async || {
+        answer(&free, "/metrics").await.filter(|metrics| metrics.contains("slack_access_plugins{"))
+    })
+    .await;
+    assert!(gone.api::<Deployment>().get_opt(CHILD).await.unwrap().is_none());
+    grant(&gone, &room).await;
+    gone.until::<Deployment>(CHILD, "the Deployment of the namespace that came back", |_| true).await;
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn a_definition_without_what_the_operator_writes_is_said_in_the_status_that_it_has() {
+    let room = Room::in_cluster(cluster_of_its_own().await).await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(room.client.clone());
+    let name = "slackaccessplugins.slackaccess.dev";
+    let workload = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/workload";
+    let patched = async |operation: Value| {
+        let patch = Patch::<()>::Json(serde_json::from_value(json!([operation])).unwrap());
+        definitions.patch(name, &PatchParams::default(), &patch).await.unwrap();
+    };
+    let declared =
+        serde_json::to_value(definitions.get(name).await.unwrap()).unwrap().pointer(workload).unwrap().clone();
+    patched(json!({"op": "remove", "path": workload})).await;
+    let probe = async |is_declared: bool| {
+        let status = json!({"apiVersion": "slackaccess.dev/v1alpha1", "kind": "SlackAccessPlugin", "metadata": {"name": "probe"},
+            "status": {"workload": {"deployment": "", "configHash": ""}}});
+        let manager = PatchParams::apply("tester").force();
+        eventually("the other definition to be in force", async || {
+            let written = room.plugins().patch_status("probe", &manager, &Patch::Apply(&status)).await;
+            (written.is_ok() == is_declared).then_some(())
+        })
+        .await;
+    };
+    room.apply(&named("probe")).await.unwrap();
+    probe(false).await;
+    let controller = room.start_controller("outdated");
+    room.apply(&minimal()).await.unwrap();
+    let status = room.until_ready_is("False", "DefinitionOutdated").await;
+    assert_eq!(status.observed_generation, Some(1));
+    assert_eq!(status.condition("Stalled").unwrap().status, "True");
+    let message = &status.condition("Ready").unwrap().message;
+    assert!(message.contains("it has no `.status.workload`"), "{message}");
+    assert!(message.contains("apply crds/slackaccessplugins.yaml of version"), "{message}");
+    patched(json!({"op": "add", "path": workload, "value": declared})).await;
+    probe(true).await;
+    room.until_ready_is("Unknown", "Starting").await;
+    controller.stop().await;
+}
+
 #[tokio::test]
 async fn the_rights_that_the_chart_grants_in_one_namespace_are_enough() {
     let room = Room::new().await;
-    let (role, binding) = rights_in(&room.namespace);
-    room.api::<Role>().create(&PostParams::default(), &role).await.unwrap();
-    room.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
-    let account = &binding.subjects.unwrap()[0];
-    let user = format!("system:serviceaccount:{}:{}", room.namespace, account.name);
+    let user = grant(&room, &room).await;
     let client = room.cluster.client_as(&user, &["system:serviceaccounts", "system:authenticated"]);
     let controller = room.start_controller_with(client, user);
     room.apply(&with("/spec/workload", json!({"replicas": 2}))).await.unwrap();

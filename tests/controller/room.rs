@@ -82,15 +82,20 @@ impl Room {
     }
 
     pub fn start_controller_with(&self, client: Client, user: String) -> Running {
-        // Shown for a test that fails.
-        let _ = tracing_subscriber::fmt().with_env_filter("slack_access_operator=debug").with_test_writer().try_init();
-        let stop = CancellationToken::new();
         let settings = Settings {
             namespaces: vec![self.namespace.clone()],
             worker_image: "example.com/slack-access-operator:1.0.0".into(),
             diag_addr: None,
-            instance: user.clone(),
+            instance: user,
         };
+        Self::start_controller_as(client, settings)
+    }
+
+    pub fn start_controller_as(client: Client, settings: Settings) -> Running {
+        // Shown for a test that fails.
+        let _ = tracing_subscriber::fmt().with_env_filter("slack_access_operator=debug").with_test_writer().try_init();
+        let stop = CancellationToken::new();
+        let user = settings.instance.clone();
         let task = tokio::spawn(controller::run_with(client, settings, stop.clone()));
         Running { user, stop, task }
     }

@@ -1,9 +1,10 @@
 //! What is said of an object: the controller's part, the worker's part, and how they come together.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use slack_access_operator::crd::SlackAccessPlugin;
 use slack_access_operator::crd::status::{RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
@@ -57,6 +58,31 @@ async fn what_keeps_a_pod_from_running_is_said_in_plain_words() {
         assert!(message.contains(words), "{message}");
         assert_eq!(status.condition("Reconciling").unwrap().status, "True");
     }
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_rollout_is_said_and_left_to_the_one_who_paused_it() {
+    let room = Room::new().await;
+    let controller = room.start_controller("paused");
+    room.apply(&minimal()).await.unwrap();
+    room.report(&[]).await;
+    let before = room.until_ready_is("True", "Working").await.workload.unwrap().config_hash;
+    // As `kubectl rollout pause` and `resume` do.
+    let pause = async |paused: Value| {
+        let patch = Patch::Merge(json!({"spec": {"paused": paused}}));
+        room.api::<Deployment>().patch(CHILD, &PatchParams::default(), &patch).await.unwrap();
+    };
+    pause(json!(true)).await;
+    room.apply(&with("/spec/roleToRecipients", json!({"*": ["another"]}))).await.unwrap();
+    let status = room.until_ready_is("False", "DeploymentPaused").await;
+    assert_eq!(status.condition("Stalled").unwrap().status, "True");
+    let message = &status.condition("Ready").unwrap().message;
+    assert!(message.contains("kubectl rollout resume deployment/slack-access-slack"), "{message}");
+    assert!(message.contains("the worker of the earlier configuration goes on"), "{message}");
+    pause(Value::Null).await;
+    let after = room.until_ready_is("Unknown", "RollingOut").await.workload.unwrap().config_hash;
+    assert_ne!(before, after);
     controller.stop().await;
 }
 
@@ -124,6 +150,35 @@ async fn another_configuration_is_ready_only_when_its_own_worker_says_so() {
     room.api::<Pod>().delete(&old, &DeleteParams::default()).await.unwrap();
     let after = room.until_ready_is("True", "Working").await.workload.unwrap().config_hash;
     assert_ne!(before, after);
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_worker_stays_silent_when_the_operator_starts_anew_until_it_reports() {
+    let room = Room::new().await;
+    let controller = room.start_controller("before");
+    room.apply(&minimal()).await.unwrap();
+    room.report(&[]).await;
+    let mut status = room.until_ready_is("True", "Working").await;
+    controller.stop().await;
+    let write = async |status: Value| {
+        let patch = Patch::Merge(json!({"status": status}));
+        room.plugins().patch_status("slack", &PatchParams::default(), &patch).await.unwrap();
+    };
+    // As a controller that has waited for minutes leaves it.
+    let ready = status.conditions.iter_mut().find(|condition| condition.type_ == "Ready").unwrap();
+    (ready.status, ready.reason) = ("Unknown".into(), "WorkerSilent".into());
+    write(json!({"conditions": status.conditions})).await;
+    let controller = room.start_controller("after");
+    let status = eventually("a look at the object", async || {
+        let status = room.plugins().get("slack").await.unwrap().status.unwrap();
+        let ready = status.condition("Ready").unwrap();
+        ready.message.starts_with("the worker runs but has not reported").then_some(status)
+    })
+    .await;
+    assert_eq!(status.condition("Ready").unwrap().reason, "WorkerSilent");
+    write(json!({"worker": {"lastReportTime": "2026-01-01T00:01:00Z"}})).await;
+    room.until_ready_is("True", "Working").await;
     controller.stop().await;
 }
 

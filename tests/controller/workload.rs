@@ -5,11 +5,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::json;
 use slack_access_operator::crd::SlackAccessPlugin;
 
 use crate::room::{CHILD, Room, minimal, with};
+use crate::support::eventually;
 
 fn replicas(deployment: &Deployment) -> Option<i32> {
     deployment.spec.as_ref()?.replicas
@@ -56,6 +57,24 @@ async fn what_others_change_or_delete_is_repaired() {
     })
     .await;
     room.until::<Role>(CHILD, "the Role again", |_| true).await;
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_account_made_anew_replaces_the_pods_that_hold_tokens_of_the_one_before() {
+    let room = Room::new().await;
+    let controller = room.start_controller("account");
+    room.apply(&minimal()).await.unwrap();
+    let bound = |pod: &Pod| pod.annotations().get("slackaccess.dev/service-account").cloned();
+    let old = room.until_pods(1).await.remove(0);
+    let account = room.api::<ServiceAccount>().get(CHILD).await.unwrap();
+    assert_eq!(bound(&old), account.uid());
+    room.delete::<ServiceAccount>(CHILD).await;
+    let anew = room.until::<ServiceAccount>(CHILD, "the account anew", |anew| anew.uid() != account.uid()).await;
+    // The new pod is there before the old one goes.
+    let both = room.until_pods(2).await;
+    assert!(both.iter().any(|pod| pod.uid() == old.uid()));
+    assert!(both.iter().any(|pod| bound(pod) == anew.uid()), "{both:?}");
     controller.stop().await;
 }
 
@@ -108,6 +127,32 @@ async fn deleting_the_object_takes_everything_with_it_and_it_can_be_made_anew_at
     room.until_gone::<Role>(CHILD).await;
     room.until_gone::<RoleBinding>(CHILD).await;
     room.until_pods(0).await;
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_object_deleted_without_its_parts_left_behind_is_taken_over_or_taken_away() {
+    let room = Room::new().await;
+    let controller = room.start_controller("orphan");
+    room.apply(&minimal()).await.unwrap();
+    let first = room.until_config_maps(1).await.remove(0);
+    let deployment = room.until::<Deployment>(CHILD, "the Deployment", |_| true).await;
+    let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    room.plugins().delete("slack", &orphan).await.unwrap();
+    room.until_gone::<SlackAccessPlugin>("slack").await;
+    room.apply(&with("/spec/roleToRecipients", json!({"*": ["another"]}))).await.unwrap();
+    let revision = eventually("a configuration of its own", async || {
+        let status = room.plugins().get("slack").await.unwrap().status?;
+        Some(status.workload?.config_hash)
+    })
+    .await;
+    let new = room.running_pod(&revision).await;
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    room.say_of_pod(&new, ready).await;
+    let left = room.until_config_maps(1).await.remove(0);
+    assert_ne!(left.name_any(), first.name_any());
+    let taken_over = room.api::<Deployment>().get(CHILD).await.unwrap();
+    assert_eq!(taken_over.uid(), deployment.uid());
     controller.stop().await;
 }
 

@@ -173,6 +173,12 @@ fn field_references_are_written_with_their_default() {
     assert!(references.iter().all(|field| field["apiVersion"] == "v1"), "{references:?}");
 }
 
+/// Each would make the workers its own, whose image is the operator's.
+#[test]
+fn an_upgrade_never_runs_two_versions_of_the_operator_at_once() {
+    assert_eq!(one(&render(&[]), "Deployment")["spec"]["strategy"], json!({"type": "Recreate"}));
+}
+
 #[test]
 fn the_kustomize_overlay_moves_everything_and_gives_workers_the_mirror_s_image() {
     let output = run("kubectl", &["kustomize", "docs/kustomize-overlay"]);
@@ -452,6 +458,18 @@ fn names_that_look_like_numbers_stay_names() {
             assert_eq!(environment(&pod["containers"][0], "WORKER_IMAGE")["value"], "1.0");
         }
     }
+}
+
+#[test]
+fn a_release_whose_name_no_service_can_have_is_told_so() {
+    for (release, refused) in [("1st", true), ("my.release", true), ("first", false)] {
+        let output = run("helm", &["template", release, CHART, "--kube-version", "1.34.0"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("cannot be the name of a Service"), refused, "{release}: {said}");
+    }
+    let output =
+        run("helm", &["template", "1st", CHART, "--kube-version", "1.34.0", "--set", "fullnameOverride=first"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -3,16 +3,14 @@
 {{- end }}
 
 {{- define "slack-access-operator.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
-{{- else }}
 {{- $name := default .Chart.Name .Values.nameOverride }}
-{{- if contains $name .Release.Name }}
-{{- .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- $full = default $full .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- /* A release's name may be one that a Service's may not. */}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $full) }}
+{{- fail (printf "%s cannot be the name of a Service, which begins with a letter and has letters, digits and - only: set fullnameOverride, or name the release so" $full) }}
 {{- end }}
-{{- end }}
+{{- $full }}
 {{- end }}
 
 {{- /* What the controller's pods are selected by. Not for the test pod: it must not answer for the Service. */}}

@@ -56,16 +56,22 @@ pub(super) fn build(validated: &Validated, config_map: String, default_image: &s
 
 /// Names the revision in the pods, so that another one replaces them, and tells it to the worker.
 pub(super) fn stamp(deployment: &mut Deployment, revision: &str) {
-    let Some(template) = deployment.spec.as_mut().map(|spec| &mut spec.template) else { return };
-    let metadata = template.metadata.get_or_insert_default();
-    metadata.annotations.get_or_insert_default().insert(REVISION_ANNOTATION.to_owned(), revision.to_owned());
-    for container in template.spec.iter_mut().flat_map(|pod| &mut pod.containers) {
+    annotate(deployment, REVISION_ANNOTATION, revision.to_owned());
+    let pod = deployment.spec.as_mut().and_then(|spec| spec.template.spec.as_mut());
+    for container in pod.into_iter().flat_map(|pod| &mut pod.containers) {
         container.env.get_or_insert_default().push(EnvVar {
             name: REVISION_VARIABLE.to_owned(),
             value: Some(revision.to_owned()),
             value_from: None,
         });
     }
+}
+
+/// Annotates the pods: another value replaces them.
+pub(super) fn annotate(deployment: &mut Deployment, name: &str, value: String) {
+    let Some(template) = deployment.spec.as_mut().map(|spec| &mut spec.template) else { return };
+    let metadata = template.metadata.get_or_insert_default();
+    metadata.annotations.get_or_insert_default().insert(name.to_owned(), value);
 }
 
 /// Lets nodes be drained one worker at a time; `None` for a single worker, whose node could not be drained at all.

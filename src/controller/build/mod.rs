@@ -36,6 +36,10 @@ pub const APPLIED_ANNOTATION: &str = "slackaccess.dev/applied";
 /// The annotation of the pods that names the revision they were made from.
 pub const REVISION_ANNOTATION: &str = "slackaccess.dev/revision";
 
+/// The annotation of the pods with the UID of their ServiceAccount: one that was deleted and made anew refuses the tokens of the one
+/// before, so that its pods have to be replaced.
+pub const ACCOUNT_ANNOTATION: &str = "slackaccess.dev/service-account";
+
 /// Objects that are still to be applied.
 #[derive(Debug)]
 pub enum Prepared {}
@@ -91,6 +95,15 @@ pub fn build(validated: &Validated, default_image: &str) -> Result<Resources<Pre
         revision,
         state: PhantomData,
     })
+}
+
+/// Ties the pods to the ServiceAccount as it is there: its UID is known only once it has been applied. No part of the revision: what
+/// the pods run with is the same.
+pub fn bound_to(account: &ServiceAccount, mut deployment: Deployment) -> Result<Deployment, Error> {
+    if let Some(uid) = account.uid() {
+        deployment::annotate(&mut deployment, ACCOUNT_ANNOTATION, uid);
+    }
+    Ok(stamped(deployment)?)
 }
 
 /// The name of everything that belongs to one object; that of its ConfigMap goes on with a digest.

@@ -150,3 +150,24 @@ fn a_spread_constraint_without_a_selector_selects_this_objects_pods() {
     let constraint = &deployment["spec"]["template"]["spec"]["topologySpreadConstraints"][0];
     assert_eq!(constraint["labelSelector"]["matchLabels"][PLUGIN_LABEL], "slack");
 }
+
+#[test]
+fn another_service_account_replaces_the_pods_and_is_no_other_revision() {
+    let bound = |uid: Option<&str>| {
+        let Resources { mut service_account, deployment, revision, .. } = built(&minimal());
+        service_account.metadata.uid = uid.map(str::to_owned);
+        let deployment = bound_to(&service_account, deployment).unwrap();
+        let template = deployment.spec.clone().unwrap().template;
+        (
+            deployment.annotations()[APPLIED_ANNOTATION].clone(),
+            template.metadata.unwrap().annotations.unwrap(),
+            revision,
+        )
+    };
+    let (first, annotations, revision) = bound(Some("u1"));
+    assert_eq!(annotations[ACCOUNT_ANNOTATION], "u1");
+    assert_eq!(annotations[REVISION_ANNOTATION], revision);
+    assert_eq!(bound(Some("u1")).0, first);
+    assert_ne!(bound(Some("u2")).0, first);
+    assert_eq!(bound(Some("u2")).2, revision);
+}

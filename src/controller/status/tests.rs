@@ -190,6 +190,27 @@ fn the_first_broken_part_is_said_with_its_own_words() {
 }
 
 #[test]
+fn a_secret_named_like_a_word_of_the_message_is_named_all_the_same() {
+    let status = |message| reported(&rolled_out().revision, &[(SLACK_CONNECTED, worker::TOKEN_REFUSED, message)]);
+    let said = |message| {
+        let controlled = decide(&Facts {
+            generation: Some(3),
+            previous: &status(message),
+            suspended: false,
+            identity_secret: "identity",
+            token_secret: "token",
+            outcome: Ok(&rolled_out()),
+            pods: &[running(&rolled_out().revision)],
+            pulse: ALIVE,
+            now: Time("2026-06-01T00:00:00Z".parse().unwrap()),
+        });
+        controlled.conditions[0].message.clone()
+    };
+    assert_eq!(said("the token was revoked"), "the token was revoked (Secret `token`)");
+    assert_eq!(said("Secret `token` holds none"), "Secret `token` holds none");
+}
+
+#[test]
 fn what_is_broken_is_said_before_what_is_not_known_yet() {
     let resources = rolled_out();
     let mut status = reported(&resources.revision, &[(SLACK_CONNECTED, worker::SLACK_UNREACHABLE, "no route")]);
@@ -220,6 +241,22 @@ fn a_worker_that_stopped_reporting_is_noticed() {
     let resources = rolled_out();
     let controlled = said(Ok(&resources), &reported(&resources.revision, &[]), Pulse::Silent);
     assert_eq!(summary(&controlled), ("Unknown", reason::WORKER_SILENT, "True", "False"));
+}
+
+#[test]
+fn a_worker_that_is_ready_and_never_reports_is_noticed() {
+    let resources = rolled_out();
+    let mut pod = running(&resources.revision);
+    for previous in [SlackAccessPluginStatus::default(), reported("other", &[])] {
+        pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].ready = true;
+        assert!(owes_first_report(&previous, std::slice::from_ref(&pod), &resources.revision));
+        let said = |pod: &Pod, pulse| said_with(std::slice::from_ref(pod), Ok(&resources), &previous, pulse);
+        assert_eq!(said(&pod, ALIVE).conditions[0].reason, reason::STARTING);
+        assert_eq!(summary(&said(&pod, Pulse::Silent)), ("Unknown", reason::WORKER_SILENT, "True", "False"));
+        pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].ready = false;
+        assert_eq!(said(&pod, Pulse::Silent).conditions[0].reason, reason::STARTING);
+    }
+    assert!(!owes_first_report(&reported(&resources.revision, &[]), &[pod], &resources.revision));
 }
 
 #[test]
