@@ -3,9 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,6 +24,10 @@ use crate::{
     slack::{self, directory::Directory, pacing::Pacing, turn::Turns},
     teleport::client::{Client, Server},
 };
+
+/// The longest time that a message waits until it is known which recipients are one. With large workspaces and Slack's limits the
+/// look takes minutes; then telling one place twice is the lesser evil.
+const SPELLINGS: Duration = Duration::from_secs(30);
 
 /// Shared by every task; cheap to clone behind its `Arc`.
 pub(super) struct Context {
@@ -188,14 +196,10 @@ impl Context {
         self.looked.send_replace(true);
     }
 
-    /// Waits until it is known which of the configured recipients are one, if any can be.
+    /// Waits until it is known which of the configured recipients are one, or until that has taken too long.
     pub(super) async fn spellings_known(&self) {
-        // Every message passes here, and waits once at most.
-        if *self.looked.borrow() || !spelling::are_mixed(&self.routes.borrow().all()) {
-            return;
-        }
         // Whoever looks lives as long as the tasks do.
-        let _ = self.looked.subscribe().wait_for(|looked| *looked).await;
+        let _ = timeout(SPELLINGS, self.looked.subscribe().wait_for(|looked| *looked)).await;
     }
 
     /// Of the `wanted` recipients one for each place.

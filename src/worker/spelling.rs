@@ -30,9 +30,9 @@ pub(super) fn written_id(recipient: &Recipient) -> Option<&str> {
 }
 
 /// Whether some of these recipients are written by name or address and others by id, so that two may be one.
-pub(super) fn are_mixed(recipients: &[Recipient]) -> bool {
-    let by_id = recipients.iter().filter(|recipient| written_id(recipient).is_some()).count();
-    (1..recipients.len()).contains(&by_id)
+pub(super) fn are_mixed<'a>(recipients: impl IntoIterator<Item = &'a Recipient>) -> bool {
+    let mut forms = recipients.into_iter().map(|recipient| written_id(recipient).is_some());
+    forms.next().is_some_and(|first| forms.any(|other| other != first))
 }
 
 #[cfg(test)]

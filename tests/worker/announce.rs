@@ -1,6 +1,9 @@
 //! Who is told of a request, and what.
 
-use simulators::teleport::{Config, Edition, NewRequest};
+use simulators::{
+    faults::{Effect, Fault},
+    teleport::{Config, Edition, NewRequest},
+};
 
 use crate::support::{ALICE, BOB, CHANNEL, World, shown};
 
@@ -50,6 +53,17 @@ async fn two_spellings_of_one_place_are_told_once_and_so_they_stay_over_a_restar
     for id in [&id, &missed] {
         assert_eq!(world.posts(id).len(), 2, "a channel and a person");
     }
+    world.end(worker).await;
+}
+
+#[tokio::test]
+async fn a_request_whose_recipients_cannot_be_one_waits_for_no_look_at_the_others() {
+    let world =
+        World::new(|setup| setup.route("\"*\" = \"general\"\ndba = \"dba-oncall\"\nops = \"C0DBAONCALL\"")).await;
+    world.slack().inject(Fault::always("conversations.list", Effect::RateLimited { retry_after: Some(600) })).unwrap();
+    let worker = world.run().await;
+    let id = world.request("access");
+    world.announced(&id, 1).await;
     world.end(worker).await;
 }
 

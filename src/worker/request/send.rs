@@ -100,13 +100,14 @@ impl Place {
     }
 }
 
-/// Waits until it is this caller's turn to post to `target`, and until the pace permits.
-pub(super) async fn acquire(context: Arc<Context>, target: Target) -> Outcome {
-    Outcome::Acquired(acquire_turn(&context, target).await)
+/// Waits until it is this caller's turn to post to `target`, and until the pace permits. `may_be_another` is whether another
+/// recipient of the request may be the same place, which has to be known before.
+pub(super) async fn acquire(context: Arc<Context>, target: Target, may_be_another: bool) -> Outcome {
+    Outcome::Acquired(acquire_turn(&context, target, may_be_another).await)
 }
 
-async fn acquire_turn(context: &Context, target: Target) -> Result<(ChannelTurn, Place), Error> {
-    if matches!(target, Target::Recipient(Recipient::ChannelName(_) | Recipient::Email(_))) {
+async fn acquire_turn(context: &Context, target: Target, may_be_another: bool) -> Result<(ChannelTurn, Place), Error> {
+    if may_be_another && matches!(target, Target::Recipient(Recipient::ChannelName(_) | Recipient::Email(_))) {
         context.spellings_known().await;
     }
     let address = match target {

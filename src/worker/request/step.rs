@@ -26,6 +26,7 @@ use crate::{
         decide::{Decision, FOREIGN, Observation, Step, shown},
         recipients::Recipient,
         record::Record,
+        spelling,
     },
 };
 
@@ -126,7 +127,8 @@ impl Task {
     ) -> Progress {
         let lane = self.lanes.entry(key.to_owned()).or_default();
         let State::Ready { turn, place } = std::mem::replace(&mut lane.state, State::Busy) else {
-            self.waiting.push(labelled(key, send::acquire(self.context.clone(), target)));
+            let may_be_another = spelling::are_mixed(self.wanted.values());
+            self.waiting.push(labelled(key, send::acquire(self.context.clone(), target, may_be_another)));
             self.learn_logins(teleport).await;
             return Progress::Begun;
         };
