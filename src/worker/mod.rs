@@ -102,7 +102,7 @@ pub enum Error {
         /// The address.
         address: String,
         /// What answered.
-        error: SlackError,
+        error: Box<SlackError>,
     },
     /// Teleport cannot be reached, or refuses the identity.
     #[error(transparent)]

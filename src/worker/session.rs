@@ -232,7 +232,8 @@ impl Session {
         let (connection, account) = tokio::join!(attempt, self.context.slack.auth_test());
         match account.and_then(token::able) {
             Err(error) if error.is_elsewhere() => {
-                return Err(Error::NotSlack { address: self.shared.config.slack.api_url.clone(), error });
+                let address = self.shared.config.slack.api_url.clone();
+                return Err(Error::NotSlack { address, error: Box::new(error) });
             }
             Err(error) if token::is_fatal(&error) => return Err(Error::Slack { error }),
             account => self.slack_tested(account.map_or_else(Tested::Fails, Tested::Works)),
