@@ -396,21 +396,8 @@ async fn the_proxy_of_the_environment_is_used() {
         return;
     }
     let (proxy, ca) = Server::proxy([Reply::json(&json!({"ok": true, "user": "teleport"}))], "slack.invalid").await;
-    let port = proxy.port();
-    let output = tokio::task::spawn_blocking(move || {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "the_proxy_of_the_environment_is_used", "--nocapture"])
-            .env(CA, String::from_utf8(ca).unwrap())
-            .env("HTTPS_PROXY", format!("http://127.0.0.1:{port}"))
-            .env_remove("NO_PROXY")
-            .env_remove("no_proxy")
-            .env_remove("https_proxy")
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let address = format!("http://127.0.0.1:{}", proxy.port());
+    run_behind("the_proxy_of_the_environment_is_used", &address, (CA, String::from_utf8(ca).unwrap())).await;
     let received = proxy.received();
     assert_eq!((&*received[0].verb, &*received[0].target), ("CONNECT", "slack.invalid:443"));
     assert!(!received[0].headers.contains_key("authorization"), "the proxy does not see the token");
@@ -430,18 +417,21 @@ async fn a_proxy_that_is_away_is_named() {
         return;
     }
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let output = tokio::task::spawn_blocking(move || {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_proxy_that_is_away_is_named", "--nocapture"])
-            .env(PROXY, closed.to_string())
-            .env("HTTPS_PROXY", format!("http://user:hunter2@127.0.0.1:{closed}"))
-            .env_remove("NO_PROXY")
-            .env_remove("no_proxy")
-            .env_remove("https_proxy")
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let address = format!("http://user:hunter2@127.0.0.1:{closed}");
+    run_behind("a_proxy_that_is_away_is_named", &address, (PROXY, closed.to_string())).await;
+}
+
+/// Runs one test in a process of its own, whose environment has the proxy and one more variable.
+async fn run_behind(test: &'static str, proxy: &str, variable: (&'static str, String)) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(variable.0, variable.1)
+        .env("HTTPS_PROXY", proxy)
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .env_remove("https_proxy");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
 }

@@ -89,6 +89,15 @@ async fn ask(page: &Browser, reason: &str) {
     page.click("#request-form [type=submit]").await;
 }
 
+/// Chooses the option with this label.
+async fn choose(page: &Browser, select: &str, label: &str) {
+    let script = "
+        const select = document.querySelector(arguments[0]);
+        select.value = [...select.options].find((option) => option.textContent === arguments[1]).value;
+        select.dispatchEvent(new Event('change', { bubbles: true }));";
+    page.run(script, json!([select, label])).await;
+}
+
 fn messages_in(channel: &str) -> String {
     format!("document.querySelector('[data-focus=\"conversation-{channel}\"]').click()")
 }
@@ -365,14 +374,10 @@ async fn what_is_broken_is_said_above_and_in_the_list_and_goes_with_its_end() {
 #[tokio::test]
 async fn somebody_who_is_in_no_conversation_sees_that() {
     with_page(async |page| {
-        let choose = "
-            const select = document.querySelector('#persona');
-            select.value = [...select.options].find((option) => option.textContent === arguments[0]).value;
-            select.dispatchEvent(new Event('change', { bubbles: true }));";
-        page.run(choose, json!(["Gus Guest"])).await;
+        choose(page, "#persona", "Gus Guest").await;
         page.until("document.querySelector('#conversation-title').textContent === 'No conversation' && document.querySelector('#composer').hidden").await;
         assert_eq!(page.value("document.querySelectorAll('#messages article, #channels li').length").await, json!(0));
-        page.run(choose, json!(["everybody"])).await;
+        choose(page, "#persona", "everybody").await;
         page.until("document.querySelector('#conversation-title').textContent === '#dba-oncall' && !document.querySelector('#composer').hidden").await;
     })
     .await;

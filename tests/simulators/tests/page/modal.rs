@@ -5,7 +5,7 @@ use simulators::slack::{APP_TOKEN, BOT_TOKEN};
 
 use super::{
     browser::{Browser, key},
-    call, post,
+    call, choose, post,
     slack_client::socket::{App, dial},
     slack_url, with_page,
 };
@@ -29,15 +29,6 @@ fn option(text: &str) -> Value {
 /// The same as Slack stores it.
 fn stored(text: &str) -> Value {
     json!({"text": {"type": "plain_text", "text": text, "emoji": true}, "value": text})
-}
-
-/// Chooses the option with this label.
-async fn choose(page: &Browser, select: &str, label: &str) {
-    let script = "
-        const select = document.querySelector(arguments[0]);
-        select.value = [...select.options].find((option) => option.textContent === arguments[1]).value;
-        select.dispatchEvent(new Event('change', { bubbles: true }));";
-    page.run(script, json!([select, label])).await;
 }
 
 #[tokio::test]
