@@ -23,7 +23,6 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use slack_access_operator::crd::SlackAccessPlugin;
-
 use support::Cluster;
 
 /// The name under which the controller speaks to the API server.

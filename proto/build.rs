@@ -1,6 +1,9 @@
 //! Compiles the `.proto` files beside this script into the client side that the product needs. No `protoc` is involved.
 
-use std::{env, error::Error, fs, path::PathBuf, process::Command};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from("proto");

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::{error, info, warn};
 
+use crate::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
 use crate::telemetry::{self, Logging};
-use crate::worker::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
 use crate::{controller, crd, probe, worker};
 
 const NAME: &str = "slack-access-operator";

@@ -1,11 +1,9 @@
 //! Content that was encoded in base64 once more than needed: the commonest mistake with Secrets, whose `data` is encoded, and
 //! whose `stringData` is not. Pure.
 
-use base64::{
-    Engine as _,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// Some leave the padding away.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -10,7 +10,9 @@
     reason = "helpers of tests"
 )]
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use slack_access_operator::slack::message::{

@@ -12,13 +12,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use slack_access_operator::slack::{
-    message::{
-        Content, FALLBACK, Notification, Review, RoleLogins, SECTION, State, TOTAL, Thresholds, render, render_plain,
-        render_reply,
-    },
-    text,
+use slack_access_operator::slack::message::{
+    Content, FALLBACK, Notification, Review, RoleLogins, SECTION, State, TOTAL, Thresholds, render, render_plain,
+    render_reply,
 };
+use slack_access_operator::slack::text;
 
 const STATES: [State; 6] =
     [State::Pending, State::Approved, State::Denied, State::Promoted, State::Expired, State::Deleted];

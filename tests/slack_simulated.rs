@@ -10,24 +10,19 @@
 
 use std::time::{Duration, Instant};
 
-use simulators::{
-    faults::{Effect, Fault},
-    slack::{
-        BOT_TOKEN, BOT_USER, Limits, OrphanReply, Server, Settings as Switches, Token as Simulated, default_workspace,
-        scopes,
-    },
+use simulators::faults::{Effect, Fault};
+use simulators::slack::{
+    BOT_TOKEN, BOT_USER, Limits, OrphanReply, Server, Settings as Switches, Token as Simulated, default_workspace,
+    scopes,
 };
-use slack_access_operator::slack::{
-    MessageRef,
-    client::{Client, Post, Settings},
-    error::{Class, Error},
-    message::{
-        Content, Metadata, Notification, Review, RoleLogins, State, reaction_for, render, render_plain, render_reply,
-    },
-    method,
-    pacing::Pacing,
-    token::Token,
+use slack_access_operator::slack::api::{Client, Post, Settings};
+use slack_access_operator::slack::error::{Class, Error};
+use slack_access_operator::slack::message::{
+    Content, Metadata, Notification, Review, RoleLogins, State, reaction_for, render, render_plain, render_reply,
 };
+use slack_access_operator::slack::pacing::Pacing;
+use slack_access_operator::slack::token::Token;
+use slack_access_operator::slack::{MessageRef, method};
 
 const CHANNEL: &str = "C0ACCESSREQ";
 const LINK: &str = "https://teleport.example.com/web/requests/id-1";

@@ -9,13 +9,13 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::build::{self, Applied, Prepared, Resources};
-use super::diagnose;
-use super::error::Error;
-use super::gather::Observed;
-use super::memory::Memory;
-use super::plan::{self, Belonging, Step, Written};
-use super::validate::Owner;
+use crate::controller::cache::Observed;
+use crate::controller::drift::{self, Belonging, Step, Written};
+use crate::controller::error::Error;
+use crate::controller::object_state::Memory;
+use crate::controller::resources::{self, Applied, Prepared, Resources};
+use crate::controller::rollout;
+use crate::controller::validate::Owner;
 
 /// The name under which the controller owns fields.
 pub const FIELD_MANAGER: &str = "slack-access-operator/controller";
@@ -43,7 +43,7 @@ pub async fn apply(
         observed;
     let writer = Writer { client, memory, owner };
     let service_account = writer.ensure(service_account, service_accounts).await?;
-    let deployment = build::bound_to(&service_account, deployment)?;
+    let deployment = resources::bound_to(&service_account, deployment)?;
     let applied = Resources {
         service_account,
         role: writer.ensure(role, roles).await?,
@@ -61,7 +61,7 @@ pub async fn apply(
     writer.prune(Some(&applied.role), roles).await?;
     writer.prune(Some(&applied.role_binding), role_bindings).await?;
     // Until then, a pod of an earlier revision may have to be started anew.
-    if diagnose::is_rolled_out(&applied.deployment, &applied.revision) {
+    if rollout::is_rolled_out(&applied.deployment, &applied.revision) {
         writer.prune(Some(&applied.config_map), config_maps).await?;
     }
     writer.prune(Some(&applied.deployment), deployments).await?;
@@ -93,7 +93,7 @@ impl Writer<'_> {
         let written = self.memory.written(&self.owner.uid, &K::kind(&()));
         let seen = seen.iter().find(|object| object.name_any() == name);
         let (step, uid) = if let Some(seen) = seen {
-            (plan::step(&wanted, seen, self.owner, written.as_ref()).map_err(build::Error::from)?, seen.uid())
+            (drift::step(&wanted, seen, self.owner, written.as_ref()).map_err(resources::Error::from)?, seen.uid())
         } else {
             self.look(&wanted, &name, written.as_ref()).await?
         };
@@ -123,9 +123,9 @@ impl Writer<'_> {
         let Some(there) = found.items.into_iter().next().map(|object| object.metadata) else {
             return Ok((Step::Apply, None));
         };
-        let step = match plan::belonging(&there, self.owner) {
+        let step = match drift::belonging(&there, self.owner) {
             // Written a moment ago, and not in the caches yet.
-            Belonging::Ours if written.is_some_and(|written| written.is(&there, plan::digest_of(wanted.meta()))) => {
+            Belonging::Ours if written.is_some_and(|written| written.is(&there, drift::digest_of(wanted.meta()))) => {
                 Step::Keep
             }
             Belonging::Ours => Step::Apply,
@@ -143,7 +143,7 @@ impl Writer<'_> {
             .await
             .map_err(|error| failed::<K>("apply", name, error))?;
         tracing::info!(kind = %K::kind(&()), name, namespace = self.owner.namespace, "Applied an object");
-        if let (Some(digest), Some(resource_version)) = (plan::digest_of(wanted.meta()), result.resource_version()) {
+        if let (Some(digest), Some(resource_version)) = (drift::digest_of(wanted.meta()), result.resource_version()) {
             let written = Written { digest: digest.to_owned(), resource_version };
             self.memory.note_written(&self.owner.uid, &K::kind(&()), written);
         }
@@ -155,7 +155,7 @@ impl Writer<'_> {
         for object in seen {
             let name = object.name_any();
             if wanted.is_some_and(|wanted| wanted.name_any() == name)
-                || plan::belonging(object.meta(), self.owner) != Belonging::Ours
+                || drift::belonging(object.meta(), self.owner) != Belonging::Ours
                 || object.meta().deletion_timestamp.is_some()
             {
                 continue;

@@ -2,8 +2,8 @@
 
 use kube::runtime::watcher;
 
-use super::{build, validate};
 use crate::cause::of_kube;
+use crate::controller::{resources, validate};
 use crate::crd::reason;
 
 /// Why a reconciliation did not reach its end. Everything here is also said in the object's status.
@@ -17,7 +17,7 @@ pub enum Error {
     Rejected(#[from] validate::Rejection),
     /// An object could not be rendered.
     #[error(transparent)]
-    Build(#[from] build::Error),
+    Build(#[from] resources::Error),
     /// Something of the same name is there and was not made for this object.
     #[error(
         "{kind} `{name}` exists and was not made by the operator; rename or delete it, or give this object another name"

@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Resource as _};
 
-use super::build;
-use super::status::Controlled;
+use crate::controller::resources;
+use crate::controller::status::Controlled;
 use crate::crd::reason::controller as reason;
 use crate::crd::status::{DeliveryStatus, READY};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
@@ -101,7 +101,7 @@ impl Publisher {
         let News { is_warning, reason, note, before } = news;
         // The same change has the same name, whoever tells it.
         let uid = regarding.uid.as_deref().unwrap_or_default();
-        let change = build::digest([uid, &reason, &note, &before].map(str::as_bytes));
+        let change = resources::digest([uid, &reason, &note, &before].map(str::as_bytes));
         // kubectl lists events by name: one that follows another comes after it.
         let order = u64::try_from(since.as_second()).unwrap_or_default();
         Event {

@@ -8,20 +8,20 @@
 //! when nothing changed. No Secret is ever read: workers mount them.
 
 pub mod apply;
-pub mod build;
-pub mod diagnose;
+pub mod cache;
+pub mod cache_entry;
+pub mod drift;
 pub mod error;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
-mod gate;
-pub mod gather;
-pub mod kept;
-pub mod memory;
-pub mod plan;
+pub mod object_state;
 pub mod reconcile;
+pub mod resources;
+pub mod rollout;
 pub mod status;
 pub mod validate;
+mod wait_for_crd;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -37,10 +37,10 @@ use kube::{Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health};
+use crate::controller::cache::{Caches, Scope};
+use crate::controller::reconcile::Context;
 use crate::crd::status::READY;
 use crate::metrics::controller::ControllerMetrics;
-use gather::{Caches, Scope};
-use reconcile::Context;
 
 /// How many objects of one scope are worked on at the same time.
 const CONCURRENCY: u16 = 16;
@@ -133,7 +133,7 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
     let scopes = scopes(namespaces);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), watching = watching(&scopes), "Starting the controller");
     tokio::select! {
-        () = gate::wait_for_definition(&client) => health.open(DEFINITION_GATE),
+        () = wait_for_crd::wait_for_definition(&client) => health.open(DEFINITION_GATE),
         () = stop.cancelled() => {}
     }
     if !stop.is_cancelled() {
@@ -145,7 +145,7 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
                     scope,
                     client: client.clone(),
                     caches,
-                    memory: memory::Memory::default(),
+                    memory: object_state::Memory::default(),
                     events: events::Publisher::new(client.clone(), instance.clone()),
                     metrics: metrics.clone(),
                     worker_image: worker_image.clone(),
@@ -182,7 +182,7 @@ fn watching(scopes: &[Scope]) -> String {
 }
 
 /// Reconciles the objects of one scope until told to stop.
-async fn work(context: Arc<Context>, queue: gather::Queue, stop: CancellationToken) {
+async fn work(context: Arc<Context>, queue: cache::Queue, stop: CancellationToken) {
     let store = context.caches.plugins.clone();
     let watcher = context.clone();
     let queue = queue.inspect_err(move |error| say_broken_watch(error, &watcher));
@@ -218,7 +218,7 @@ fn say_broken_watch(error: &watcher::Error, context: &Context) {
 }
 
 async fn log_results<Q: std::error::Error + 'static>(
-    results: impl Stream<Item = Result<(ObjectRef<gather::Plugin>, controller::Action), controller::Error<error::Error, Q>>>,
+    results: impl Stream<Item = Result<(ObjectRef<cache::Plugin>, controller::Action), controller::Error<error::Error, Q>>>,
 ) {
     results
         .for_each(|result| {

@@ -12,15 +12,15 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::apply::{self, FIELD_MANAGER};
-use super::build::{self, Applied, Resources};
-use super::error::Error;
-use super::events::{self, Publisher};
-use super::gather::{Caches, Observed, Plugin, Scope};
-use super::memory::{Memory, Pulse, Signs};
-use super::status::{self, Controlled, Facts};
-use super::validate::{self, Owner};
 use crate::backoff::Backoff;
+use crate::controller::apply::{self, FIELD_MANAGER};
+use crate::controller::cache::{Caches, Observed, Plugin, Scope};
+use crate::controller::error::Error;
+use crate::controller::events::{self, Publisher};
+use crate::controller::object_state::{Memory, Pulse, Signs};
+use crate::controller::resources::{self, Applied, Resources};
+use crate::controller::status::{self, Controlled, Facts};
+use crate::controller::validate::{self, Owner};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus, Teleport};
 use crate::metrics::controller::ControllerMetrics;
 
@@ -143,7 +143,7 @@ fn observe(plugin: &SlackAccessPlugin, context: &Context) -> Result<Observed, Er
         namespace: plugin.namespace().unwrap_or_default(),
         uid: plugin.uid().unwrap_or_default(),
     };
-    Ok(context.caches.gather(&owner).map_err(build::Error::from)?)
+    Ok(context.caches.gather(&owner).map_err(resources::Error::from)?)
 }
 
 /// validate (pure) → build (pure) → apply (client required)
@@ -153,7 +153,7 @@ async fn converge(
     observed: &Observed,
 ) -> Result<Resources<Applied>, Error> {
     let validated = validate::validate(plugin)?;
-    let wanted = build::build(&validated, &context.worker_image)?;
+    let wanted = resources::build(&validated, &context.worker_image)?;
     Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
 }
 

@@ -11,12 +11,12 @@ use kube::ResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::config::paths::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
+use crate::config::recipient::{Recipient, RoleToRecipients};
+use crate::config::{self, Config, Problem, StatusObject, TokenSource};
 use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
 use crate::telemetry;
 use crate::teleport::identity::Credentials;
-use crate::worker::config::mounts::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
-use crate::worker::config::{self, Config, Problem, StatusObject, TokenSource};
-use crate::worker::recipients::{Recipient, RoleToRecipients};
 
 /// What a ConfigMap holds at most, in bytes.
 const LARGEST_FILE: usize = 1024 * 1024;

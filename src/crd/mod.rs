@@ -10,15 +10,15 @@ mod spec;
 pub mod status;
 mod workload;
 
-pub use recipient::{Recipient, Recipients};
-pub use reference::{
+use kube::CustomResourceExt;
+
+pub use crate::crd::recipient::{Recipient, Recipients};
+pub use crate::crd::reference::{
     CaBundle, ConfigMapKey, Identity, IdentityKey, SecretKey, SlackToken, TlsFiles, TlsSecret, TokenKey,
 };
-pub use spec::{Log, LogFormat, LogSeverity, Slack, SlackAccessPlugin, SlackAccessPluginSpec, Teleport};
-pub use status::SlackAccessPluginStatus;
-pub use workload::{ImagePullPolicy, PullSecret, Resources, ServiceAccountSettings, Workload};
-
-use kube::CustomResourceExt;
+pub use crate::crd::spec::{Log, LogFormat, LogSeverity, Slack, SlackAccessPlugin, SlackAccessPluginSpec, Teleport};
+pub use crate::crd::status::SlackAccessPluginStatus;
+pub use crate::crd::workload::{ImagePullPolicy, PullSecret, Resources, ServiceAccountSettings, Workload};
 
 /// The API group of [`SlackAccessPlugin`], and the prefix of every label and annotation that this project sets.
 pub const GROUP: &str = "slackaccess.dev";

@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaBundle, Identity, Recipients, SlackAccessPluginStatus, SlackToken, TlsFiles, Workload};
+use crate::crd::{CaBundle, Identity, Recipients, SlackAccessPluginStatus, SlackToken, TlsFiles, Workload};
 
 /// Slack's Web API for everybody but GovSlack.
 const SLACK_API: &str = "https://slack.com/api/";

@@ -1,21 +1,15 @@
 //! E-mail address → Slack user, remembered.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures::{
-    FutureExt as _,
-    future::{BoxFuture, Shared},
-};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
-use super::{
-    client::{Client, UserId},
-    error::Error,
-};
+use crate::slack::api::{Client, UserId};
+use crate::slack::error::Error;
 
 /// A person keeps the same id; an address that moves to another person is rare.
 pub const REMEMBER_FOUND: Duration = Duration::from_hours(6);

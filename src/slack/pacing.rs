@@ -10,12 +10,10 @@
 //! How to post: take the channel's [`super::turn::ChannelTurn`], [`Pacing::reserve`], sleep until then, then check
 //! [`Pacing::ready_at`] once more, because another call may have been limited meanwhile.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use super::method;
+use crate::slack::method;
 
 /// Between two messages in one channel: some more than a second, because one call may travel faster than the one before.
 const CHANNEL_INTERVAL: Duration = Duration::from_millis(1_100);

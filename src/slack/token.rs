@@ -1,6 +1,7 @@
 //! The Slack token: kept out of every log, error and `{:?}`.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use crate::encoded;
 

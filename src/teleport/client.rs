@@ -1,18 +1,19 @@
 //! Calls to the Auth service: each with a deadline, each degrading where an older server lacks the method.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_stream::StreamExt as _;
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
 
-use super::{
-    convert,
-    error::{CallError, Kind},
-    pb::{proto, proto::auth_service_client::AuthServiceClient, types},
-    request::{AccessRequest, PluginData, RequestId},
-    watch::Watch,
-};
+use crate::access_request::{AccessRequest, PluginData, RequestId};
+use crate::teleport::convert;
+use crate::teleport::error::{CallError, Kind};
+use crate::teleport::pb::proto::auth_service_client::AuthServiceClient;
+use crate::teleport::pb::{proto, types};
+use crate::teleport::watch::Watch;
 
 /// How long one call may take, connecting included.
 const DEADLINE: Duration = Duration::from_secs(15);

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{
-    pb::{types, wrappers},
-    request::{AccessRequest, RequestId, RequestState, ResourceId, Review},
-};
+use crate::access_request::{AccessRequest, RequestId, RequestState, ResourceId, Review};
+use crate::teleport::pb::{types, wrappers};
 
 /// A Go server sends its zero `time.Time`, year 1, for times that are not set.
 const GO_ZERO_SECONDS: i64 = -62_135_596_800;

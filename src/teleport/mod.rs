@@ -7,10 +7,9 @@ pub mod error;
 #[cfg(test)]
 mod golden;
 pub mod identity;
-pub mod request;
-pub(crate) mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod tunnel;
 pub mod watch;
 
 /// Generated from `proto/`; stops at this module's edge.

@@ -5,19 +5,16 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
-use russh::keys::ssh_key::{
-    Algorithm, PrivateKey,
-    certificate::{Builder, CertType},
-    public::{EcdsaPublicKey, Ed25519PublicKey, KeyData},
-};
-use rustls::{
-    RootCertStore, ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-    server::WebPkiClientVerifier,
-};
+use russh::keys::ssh_key::certificate::{Builder, CertType};
+use russh::keys::ssh_key::public::{EcdsaPublicKey, Ed25519PublicKey, KeyData};
+use russh::keys::ssh_key::{Algorithm, PrivateKey};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
-use super::ssh::{certificate::Certificate, key::PublicKey};
+use crate::teleport::tunnel::certificate::Certificate;
+use crate::teleport::tunnel::key::PublicKey;
 
 /// A Teleport cluster's authorities: one key plays all of them.
 pub(crate) struct Cluster {
@@ -138,7 +135,8 @@ impl Cluster {
 }
 
 fn decode(line: &str) -> Certificate {
-    use base64::{Engine, prelude::BASE64_STANDARD};
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
     Certificate::decode(&BASE64_STANDARD.decode(line.split(' ').nth(1).unwrap()).unwrap()).unwrap()
 }
 

@@ -6,12 +6,11 @@ use tokio_stream::StreamExt as _;
 use tonic::{Status, Streaming};
 use tracing::debug;
 
-use super::{
-    convert,
-    error::{CallError, Kind},
-    pb::{proto, proto::event::Resource},
-    request::{AccessRequest, RequestId},
-};
+use crate::access_request::{AccessRequest, RequestId};
+use crate::teleport::convert;
+use crate::teleport::error::{CallError, Kind};
+use crate::teleport::pb::proto;
+use crate::teleport::pb::proto::event::Resource;
 
 const METHOD: &str = "WatchEvents";
 const ACCESS_REQUEST: &str = "access_request";

@@ -1,29 +1,24 @@
 //! What the tasks of all requests share.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    board::Board,
-    recipients::{Recipient, RoleToRecipients},
-    record::Record,
-    roles::RoleLogins,
-    spelling,
-};
-use crate::{
-    metrics::Metrics,
-    slack::{self, directory::Directory, pacing::Pacing, turn::Turns},
-    teleport::client::{Client, Server},
-};
+use crate::config::recipient::{Recipient, RoleToRecipients};
+use crate::delivery::dedup;
+use crate::delivery::record::Record;
+use crate::metrics::Metrics;
+use crate::slack;
+use crate::slack::directory::Directory;
+use crate::slack::pacing::Pacing;
+use crate::slack::turn::Turns;
+use crate::teleport::client::{Client, Server};
+use crate::worker::health::undelivered::Board;
+use crate::worker::role_logins::RoleLogins;
 
 /// The longest time that a message waits until it is known which recipients are one. With large workspaces and Slack's limits the
 /// look takes minutes; then telling one place twice is the lesser evil.
@@ -34,7 +29,7 @@ pub(super) struct Context {
     /// The connection in use; it changes with a new identity.
     pub teleport: watch::Receiver<Option<Teleport>>,
     /// Slack, as the bot.
-    pub slack: slack::client::Client,
+    pub slack: slack::api::Client,
     /// When the next call may start.
     pub pacing: Mutex<Pacing>,
     /// One post at a time per channel.
@@ -79,7 +74,7 @@ pub(super) struct Parts {
     /// See [`Context::teleport`].
     pub teleport: watch::Receiver<Option<Teleport>>,
     /// See [`Context::slack`].
-    pub slack: slack::client::Client,
+    pub slack: slack::api::Client,
     /// See [`Context::routes`].
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
     /// See [`Context::board`].
@@ -205,8 +200,8 @@ impl Context {
     /// Of the `wanted` recipients one for each place.
     pub(super) fn one_each<'a>(&self, wanted: impl IntoIterator<Item = &'a String>, record: &Record) -> Vec<String> {
         let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        spelling::one_each(wanted, record, |key| {
-            ids.get(key).cloned().or_else(|| spelling::written_id(&Recipient::parse(key)?).map(str::to_owned))
+        dedup::one_each(wanted, record, |key| {
+            ids.get(key).cloned().or_else(|| dedup::written_id(&Recipient::parse(key)?).map(str::to_owned))
         })
     }
 

@@ -6,50 +6,36 @@
 //!    └─ new identity, token, configuration                                           └▶ plugin data, Slack
 //! ```
 
-pub mod board;
-pub mod config;
 mod context;
-pub mod decide;
-mod dispatch;
-mod gojson;
-mod messages;
+mod dispatcher;
+pub mod health;
 mod paced;
-mod reach;
-pub mod recipients;
-pub mod record;
-pub mod report;
+mod recipient_check;
 mod request;
-mod resync;
-mod roles;
+mod role_logins;
 mod session;
-mod spelling;
-pub mod status;
-mod trouble;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::{
-    board::Board,
-    config::{Config, Origin},
-    report::Reporter,
-    session::Session,
-    status::{Access, Me},
-};
-use crate::{
-    admin::{self, Health, Listener},
-    files::{self, Watched},
-    metrics::Metrics,
-    slack::{client::SettingsError, error::Error as SlackError},
-    telemetry::Logging,
-    teleport::{error::CallError, identity::IdentityError},
-};
+use crate::admin::{self, Health, Listener};
+use crate::config::{Config, Origin};
+use crate::file_watch::{self, Watched};
+use crate::metrics::Metrics;
+use crate::slack::api::SettingsError;
+use crate::slack::error::Error as SlackError;
+use crate::telemetry::Logging;
+use crate::teleport::error::CallError;
+use crate::teleport::identity::IdentityError;
+use crate::worker::health::condition_reason;
+use crate::worker::health::report::Reporter;
+use crate::worker::health::status::{Access, Me};
+use crate::worker::health::undelivered::Board;
+use crate::worker::session::Session;
 
 /// The setting of the certificates that a Teleport Proxy's web certificate is checked with.
 const TELEPORT_BUNDLE: &str = "teleport.ca_bundle";
@@ -176,7 +162,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     };
     if let Some(object) = shared.config.kubernetes.clone() {
         let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
-        tokio::spawn(status::run(Access::Environment, object, me, reports, status::view, stop.clone()));
+        tokio::spawn(health::status::run(Access::Environment, object, me, reports, health::status::view, stop.clone()));
     }
     let Some(mut session) = first_session(&shared, options.strict, &mut signals).await? else {
         shut_down(&stop);
@@ -211,7 +197,7 @@ async fn first_session(shared: &Shared, strict: bool, signals: &mut Signals) -> 
             Err(error) if strict => return Err(error),
             Err(error) => error,
         };
-        match trouble::of_ca_bundle(&error) {
+        match condition_reason::of_ca_bundle(&error) {
             Some((TELEPORT_BUNDLE, trouble)) => shared.reporter.teleport_trouble(trouble),
             Some((_, trouble)) => shared.reporter.slack_trouble(trouble),
             None => return Err(error),
@@ -309,7 +295,7 @@ fn ca_bundles(config: &Config) -> Watched {
 }
 
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    files::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
+    file_watch::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
 }
 
 /// What a signal asks for.
@@ -351,10 +337,8 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        config::{Environment, Wildcard},
-        *,
-    };
+    use super::*;
+    use crate::config::{Environment, Wildcard};
 
     #[test]
     fn settings_that_need_a_restart_are_named_when_they_change() {

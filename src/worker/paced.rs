@@ -3,8 +3,10 @@
 
 use std::time::Instant;
 
-use super::context::Context;
-use crate::slack::{client::UserId, error::Error, method};
+use crate::slack::api::UserId;
+use crate::slack::error::Error;
+use crate::slack::method;
+use crate::worker::context::Context;
 
 /// Why something was not done.
 #[derive(Debug)]

@@ -11,7 +11,8 @@ mod cases;
 
 use std::time::Duration;
 
-use cases::{Teleport, client::Pems, for_each_case};
+use cases::client::Pems;
+use cases::{Teleport, for_each_case};
 use simulators::teleport::{Cluster, Config};
 
 async fn simulated() -> (Cluster, Teleport) {

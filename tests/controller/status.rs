@@ -6,10 +6,10 @@ use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use slack_access_operator::config::StatusObject;
 use slack_access_operator::crd::SlackAccessPlugin;
 use slack_access_operator::crd::status::{RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
-use slack_access_operator::worker::config::StatusObject;
-use slack_access_operator::worker::status::{self, Access, Check, Me, WorkerReport};
+use slack_access_operator::worker::health::status::{self, Access, Check, Me, WorkerReport};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -1,7 +1,9 @@
 //! Compiles the `.proto` files under `proto/` into the server side that the simulated Teleport needs,
 //! and the client side for its own tests. No `protoc` is involved.
 
-use std::{error::Error, fs, path::PathBuf};
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from("../../proto");

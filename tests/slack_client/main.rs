@@ -10,18 +10,17 @@
 
 mod server;
 
-use std::{process::Command, time::Duration};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use server::{Received, Reply, Server};
-use slack_access_operator::slack::{
-    MessageRef,
-    client::{Client, Post, Settings, UserId},
-    directory::Directory,
-    error::{Class, Error, code},
-    message::{Content, Metadata},
-    token::Token,
-};
+use slack_access_operator::slack::MessageRef;
+use slack_access_operator::slack::api::{Client, Post, Settings, UserId};
+use slack_access_operator::slack::directory::Directory;
+use slack_access_operator::slack::error::{Class, Error, code};
+use slack_access_operator::slack::message::{Content, Metadata};
+use slack_access_operator::slack::token::Token;
 
 const TOKEN: &str = "xoxb-1-very-secret";
 

@@ -16,11 +16,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::config::{AuthInfo, Config};
 use kube::core::CustomResourceExt as _;
 use kube::{Api, Client};
+use process::{Janitor, Process};
 use slack_access_operator::crd::SlackAccessPlugin;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
-
-use process::{Janitor, Process};
 
 /// How long anything may take on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(45);

@@ -1,18 +1,14 @@
 //! The real Teleport: the one that the tests share, or one of a test's own.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::{
-    process::{Child, Command},
-    sync::OnceCell,
-    time::{Instant, sleep, timeout},
-};
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::cases::client::{self, Auth, Pems, request};
 

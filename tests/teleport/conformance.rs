@@ -1,14 +1,14 @@
 //! The cases that the simulated Auth passes, against the real one.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use simulators::teleport::{Role, User};
 use tokio::sync::OnceCell;
 
-use crate::{
-    cases::{self, client::Pems, for_each_case},
-    cluster::Teleport,
-};
+use crate::cases::client::Pems;
+use crate::cases::{self, for_each_case};
+use crate::cluster::Teleport;
 
 /// The cast with its identities, made once.
 pub(crate) async fn real() -> cases::Teleport {

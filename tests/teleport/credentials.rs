@@ -1,14 +1,13 @@
 //! Identities that end.
 
-use std::{fs, time::Duration};
+use std::fs;
+use std::time::Duration;
 
 use slack_access_operator::teleport::identity::Credentials;
 
-use crate::{
-    cluster::Own,
-    slack::Slack,
-    worker::{Home, Worker},
-};
+use crate::cluster::Own;
+use crate::slack::Slack;
+use crate::worker::{Home, Worker};
 
 #[tokio::test]
 async fn a_new_identity_takes_the_place_of_an_expiring_one_without_a_restart() {

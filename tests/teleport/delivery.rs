@@ -2,11 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{
-    cluster::{ALICE, Teleport},
-    slack::{Slack, shown},
-    worker::{Home, Worker},
-};
+use crate::cluster::{ALICE, Teleport};
+use crate::slack::{Slack, shown};
+use crate::worker::{Home, Worker};
 
 /// A plugin with a role's recipients, running as `user`.
 async fn running(test: &str, user: &str, recipients: &[&str]) -> (Home, Slack, Worker, String) {

@@ -1,23 +1,19 @@
 //! Teleport's own Go client goes through the life of a request (`hack/client`): against the real Teleport, and against the
 //! simulated one on every way to it.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
-use simulators::teleport::{
-    Cluster, Config, ProxyConfig,
-    catalog::{NewAccessList, NewLoginState, NewRule},
-};
-use tokio::{process::Command, sync::OnceCell, time::timeout};
+use simulators::teleport::catalog::{NewAccessList, NewLoginState, NewRule};
+use simulators::teleport::{Cluster, Config, ProxyConfig};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
-use crate::{
-    cases::{self, ADMIN, ALICE, DBA, PLUGIN},
-    cluster::{SOON, Teleport},
-    conformance,
-};
+use crate::cases::{self, ADMIN, ALICE, DBA, PLUGIN};
+use crate::cluster::{SOON, Teleport};
+use crate::conformance;
 
 /// Longer than the client takes to build on a busy machine.
 const BUILD: Duration = Duration::from_mins(30);

@@ -1,10 +1,8 @@
 //! Steps 3 to 8 of Teleport's guide, walked as a person would.
 
-use crate::{
-    cluster::{ALICE, Teleport},
-    slack::{Slack, shown},
-    worker::{Home, Worker},
-};
+use crate::cluster::{ALICE, Teleport};
+use crate::slack::{Slack, shown};
+use crate::worker::{Home, Worker};
 
 /// Edits one line of a configuration, commented out or not.
 fn edit(text: &str, key: &str, value: &str) -> String {

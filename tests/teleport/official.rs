@@ -1,10 +1,8 @@
 //! The official plugin of the same release and ours take over from each other with requests in flight.
 
-use crate::{
-    cluster::Own,
-    slack::{Slack, shown},
-    worker::{Home, Worker},
-};
+use crate::cluster::Own;
+use crate::slack::{Slack, shown};
+use crate::worker::{Home, Worker};
 
 #[tokio::test]
 async fn either_plugin_finishes_what_the_other_has_announced() {

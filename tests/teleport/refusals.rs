@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use simulators::teleport::{Cluster, Config};
 
-use crate::{
-    cluster::Teleport,
-    slack::Slack,
-    worker::{Configuration, Home},
-};
+use crate::cluster::Teleport;
+use crate::slack::Slack;
+use crate::worker::{Configuration, Home};
 
 /// The line with which `start` ends.
 async fn start(home: &Home, mut configuration: Configuration) -> String {

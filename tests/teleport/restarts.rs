@@ -1,10 +1,8 @@
 //! Teleport goes away and comes back.
 
-use crate::{
-    cluster::Own,
-    slack::Slack,
-    worker::{Home, Worker},
-};
+use crate::cluster::Own;
+use crate::slack::Slack;
+use crate::worker::{Home, Worker};
 
 #[tokio::test]
 async fn the_plugin_outlives_teleport() {

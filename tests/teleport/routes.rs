@@ -1,15 +1,11 @@
 //! The ways to the Auth service: found out, not asked.
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::{
-    cluster::{Own, Teleport},
-    slack::Slack,
-    worker::{Configuration, Home, Worker},
-};
+use crate::cluster::{Own, Teleport};
+use crate::slack::Slack;
+use crate::worker::{Configuration, Home, Worker};
 
 /// How a client asks a Proxy to be routed to Auth, in its first bytes.
 const ROUTED: &[u8] = b"teleport-auth@";

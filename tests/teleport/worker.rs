@@ -1,21 +1,18 @@
 //! The real binary under its official name, as systemd or a person starts it.
 
-use std::{
-    fmt::Write as _,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
-};
+use std::fmt::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-    sync::mpsc,
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use crate::{cluster::SOON, slack::Slack};
+use crate::cluster::SOON;
+use crate::slack::Slack;
 
 /// A folder with everything that one plugin needs.
 pub(crate) struct Home {

@@ -1,9 +1,7 @@
 //! Who is told of a request, and what.
 
-use simulators::{
-    faults::{Effect, Fault},
-    teleport::{Config, Edition, NewRequest},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::teleport::{Config, Edition, NewRequest};
 
 use crate::support::{ALICE, BOB, CHANNEL, World, shown};
 

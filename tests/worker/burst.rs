@@ -1,11 +1,10 @@
 //! Many requests at once, with Slack's limits in force.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
+use std::time::Duration;
 
-use simulators::{
-    slack::{BOT_USER, Channel, Limits},
-    teleport::{Config, NewRequest},
-};
+use simulators::slack::{BOT_USER, Channel, Limits};
+use simulators::teleport::{Config, NewRequest};
 
 use crate::support::{ALICE, World};
 

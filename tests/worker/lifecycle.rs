@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use simulators::{
-    faults::{Effect, Fault},
-    slack::{BOT_TOKEN, Channel, OrphanReply, Posting},
-    teleport::{NewRequest, NewReview},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::slack::{BOT_TOKEN, Channel, OrphanReply, Posting};
+use simulators::teleport::{NewRequest, NewReview};
 
 use crate::support::{ALICE, BOB, CHANNEL, World, shown};
 

@@ -1,10 +1,8 @@
 //! What happens while the worker is away, and when it ends in the middle of its work.
 
-use simulators::{
-    faults::{Effect, Fault},
-    slack::BOT_TOKEN,
-    teleport::{NewRequest, NewReview},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::slack::BOT_TOKEN;
+use simulators::teleport::{NewRequest, NewReview};
 
 use crate::support::{ALICE, BOB, CHANNEL, World, shown};
 

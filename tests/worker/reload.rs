@@ -1,6 +1,8 @@
 //! New credentials and configurations while requests flow.
 
-use std::{fs, os::unix::fs::symlink, time::Duration};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use simulators::teleport::{Cluster, Config};
 

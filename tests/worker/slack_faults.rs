@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use simulators::{
-    faults::{Effect, Fault},
-    slack::{BOT_TOKEN, BOT_USER, Channel, Limits, Outcome, Token, scopes},
-    teleport::{NewRequest, NewReview},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::slack::{BOT_TOKEN, BOT_USER, Channel, Limits, Outcome, Token, scopes};
+use simulators::teleport::{NewRequest, NewReview};
 
 use crate::support::{ALICE, BOB, CHANNEL, World, shown};
 

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use simulators::{
-    faults::{Effect, Fault},
-    slack::{BOT_TOKEN, TokenState},
-    teleport::{Cluster, Config, Validity},
-};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::slack::{BOT_TOKEN, TokenState};
+use simulators::teleport::{Cluster, Config, Validity};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{LONG, SOON, Worker, World};
 

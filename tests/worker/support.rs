@@ -1,25 +1,19 @@
 //! A world with a Teleport, a Slack, files on disk and the binary between them.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use simulators::{
-    slack::{BOT_TOKEN, Handle, Limits, Message, Server, Workspace, default_workspace},
-    teleport::{Cluster, Config, Identity, NewRequest},
-};
+use simulators::slack::{BOT_TOKEN, Handle, Limits, Message, Server, Workspace, default_workspace};
+use simulators::teleport::{Cluster, Config, Identity, NewRequest};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
-    process::{Child, Command},
-    sync::watch,
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// Whatever is waited for happens within this; the grace time of claims (20 s) and a call's deadline (10 s) are part of it.
 pub(crate) const LONG: Duration = Duration::from_mins(1);

@@ -1,11 +1,9 @@
 //! Teleport fails, lags, forgets rights, or is old: nothing is lost, and nothing is told that is not true.
 
 use futures::future::join_all;
-use simulators::{
-    faults::{Effect, Fault},
-    slack::BOT_TOKEN,
-    teleport::{Config, NewRequest, NewReview, Role, Rule},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::slack::BOT_TOKEN;
+use simulators::teleport::{Config, NewRequest, NewReview, Role, Rule};
 
 use crate::support::{ALICE, BOB, CHANNEL, World, shown};
 

@@ -1,9 +1,7 @@
 //! Two workers at once, as during a rollout.
 
-use simulators::{
-    faults::{Effect, Fault},
-    teleport::{NewRequest, NewReview},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::teleport::{NewRequest, NewReview};
 
 use crate::support::{ALICE, BOB, World};
 

@@ -2,16 +2,16 @@ use std::marker::PhantomData;
 
 use serde_json::{Value, json};
 
-use super::*;
-use crate::controller::build;
 use crate::controller::fixtures::minimal;
+use crate::controller::resources;
+use crate::controller::status::*;
 use crate::controller::validate::{Rejection, validate};
 
 const ALIVE: Pulse = Pulse::Alive(std::time::Duration::from_secs(1));
 
 /// Applied objects whose Deployment has this status.
 fn applied(status: Value) -> Resources<Applied> {
-    let build::Resources {
+    let resources::Resources {
         service_account,
         role,
         role_binding,
@@ -20,7 +20,7 @@ fn applied(status: Value) -> Resources<Applied> {
         disruption_budget,
         revision,
         state: PhantomData,
-    } = build::build(&validate(&minimal()).unwrap(), "image").unwrap();
+    } = resources::build(&validate(&minimal()).unwrap(), "image").unwrap();
     deployment.status = Some(serde_json::from_value(status).unwrap());
     Resources {
         service_account,
@@ -62,7 +62,7 @@ fn reported(revision: &str, broken: &[(&str, &str, &str)]) -> SlackAccessPluginS
 /// A pod named `p` whose worker runs.
 fn running(revision: &str) -> Pod {
     serde_json::from_value(json!({
-        "metadata": {"name": "p", "annotations": {build::REVISION_ANNOTATION: revision}},
+        "metadata": {"name": "p", "annotations": {resources::REVISION_ANNOTATION: revision}},
         "status": {"phase": "Running", "containerStatuses": [{
             "name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},

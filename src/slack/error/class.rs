@@ -1,6 +1,6 @@
 //! What follows from an error: Slack's `error` strings, and our own codes, by what a caller does about them.
 
-use super::code;
+use crate::slack::error::code;
 use crate::slack::method;
 
 /// What a caller does about an error.

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Class, class::is_person, classify, code};
-use crate::slack::{method, text::shorten};
+use crate::slack::error::class::is_person;
+use crate::slack::error::{Class, classify, code};
+use crate::slack::method;
+use crate::slack::text::shorten;
 
 /// The bot's name in Teleport's guide, for as long as Slack has not told its own.
 pub const DEFAULT_BOT: &str = "teleport";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Notification, SECTION, State, parts};
+use crate::slack::message::{Notification, SECTION, State, parts};
 use crate::slack::text;
 
 // Shares of `super::TOTAL`; with five fields, headline and separators they stay below it.

@@ -1,10 +1,11 @@
 //! The pieces that messages are made of: mrkdwn, escaped, each within its budget.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Notification, Review, RoleLogins, State, Thresholds};
+use crate::slack::message::{Notification, Review, RoleLogins, State, Thresholds};
 use crate::slack::text;
 
 /// One name in a list; Teleport's own limits are far above, real names far below.

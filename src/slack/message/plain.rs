@@ -1,6 +1,6 @@
 //! A request in text alone: for notifications, and where Slack refuses the blocks.
 
-use super::{Content, Metadata, Notification, parts};
+use crate::slack::message::{Content, Metadata, Notification, parts};
 use crate::slack::text;
 
 /// One line that says who asks for what, and how it stands; escaped, of at most `budget` units.

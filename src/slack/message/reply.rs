@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Content, FALLBACK, Metadata, Review, blocks, parts, plain};
+use crate::slack::message::{Content, FALLBACK, Metadata, Review, blocks, parts, plain};
 use crate::slack::text;
 
 /// Most of a reviewer's words in a reply.

@@ -1,6 +1,8 @@
 //! Addresses as people write them: `host:port`, with IPv6 hosts in brackets.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
 
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 

@@ -1,14 +1,13 @@
 //! Why the Auth server could not be reached: every way that was tried, what each said, and what to do.
 
-use std::{error::Error, fmt, io};
+use std::error::Error;
+use std::{fmt, io};
 
 use rustls::{AlertDescription, CertificateError};
 
-use super::{
-    address::{Address, NotAnAddress},
-    find::FindError,
-};
-use crate::teleport::ssh::SshError;
+use crate::teleport::dial::address::{Address, NotAnAddress};
+use crate::teleport::dial::find::FindError;
+use crate::teleport::tunnel::SshError;
 
 /// No way led to the Auth server.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 
-use super::{address::Address, tls::Stream};
+use crate::teleport::dial::address::Address;
+use crate::teleport::dial::tls::Stream;
 
 const DEFAULT_TUNNEL_PORT: u16 = 3024;
 const DEFAULT_HTTPS_PORT: u16 = 443;

@@ -1,20 +1,21 @@
 //! TCP connections, through the HTTP proxy of the environment where there is one.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{Method, Request, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
-use hyper_util::{client::proxy::matcher::Intercept, rt::TokioIo};
+use hyper_util::client::proxy::matcher::Intercept;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{
-    address::Address,
-    error::StepError,
-    options::HttpProxySettings,
-    race::race,
-    tls::{self, BoxedStream, WebTrust},
-};
+use crate::teleport::dial::address::Address;
+use crate::teleport::dial::error::StepError;
+use crate::teleport::dial::options::HttpProxySettings;
+use crate::teleport::dial::race::race;
+use crate::teleport::dial::tls::{self, BoxedStream, WebTrust};
 
 /// The head start of one address of a name before the next, as RFC 8305 has it.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);

@@ -4,10 +4,8 @@
 //! likely ways are tried in turn with a short head start each, and the first on which an Auth server of the identity's
 //! own cluster answers is taken. The channel keeps to that way when it has to connect anew.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -28,16 +26,15 @@ mod tls;
 mod tunnel;
 mod upgrade;
 
-pub use address::{Address, NotAnAddress};
-pub use error::{DialError, Failure, Refusal, StepError, refusal};
-pub use find::FindError;
-pub use options::{DialOptions, HttpProxySettings, UpgradeOverride};
-pub use route::Route;
+use crate::teleport::dial::route::Context;
+use crate::teleport::dial::tls::BoxedStream;
+use crate::teleport::identity::Identity;
 
-use route::Context;
-use tls::BoxedStream;
-
-use super::identity::Identity;
+pub use crate::teleport::dial::address::{Address, NotAnAddress};
+pub use crate::teleport::dial::error::{DialError, Failure, Refusal, StepError, refusal};
+pub use crate::teleport::dial::find::FindError;
+pub use crate::teleport::dial::options::{DialOptions, HttpProxySettings, UpgradeOverride};
+pub use crate::teleport::dial::route::Route;
 
 /// The head start of one way before the next. Longer than a handshake across a continent.
 const HEAD_START: Duration = Duration::from_millis(300);

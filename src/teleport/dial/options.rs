@@ -1,11 +1,14 @@
 //! What steers dialing besides the address and the identity: read from the environment in one place.
 
-use std::{collections::HashMap, env, fmt, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fmt};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls::pki_types::CertificateDer;
 
-use super::address::Address;
+use crate::teleport::dial::address::Address;
 
 /// How to dial. [`DialOptions::default`] knows no proxies and no overrides.
 #[derive(Clone)]

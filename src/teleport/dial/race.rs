@@ -1,8 +1,10 @@
 //! Tries several ways at once, with a head start for the earlier ones.
 
-use std::{future::pending, time::Duration};
+use std::future::pending;
+use std::time::Duration;
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::time::sleep;
 
 /// Starts the attempts one after the other: the next when an earlier one has failed, or when `head_start` is over. The
@@ -58,7 +60,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future, pin::Pin};
+    use std::future::Future;
+    use std::pin::Pin;
 
     use tokio::time::{Instant, sleep};
 

@@ -1,20 +1,18 @@
 //! The ways to an Auth server, each of them a stack of layers with HTTP/2 on top.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{
-    address::Address,
-    error::StepError,
-    http_proxy,
-    options::DialOptions,
-    tls::{self, BoxedStream, WebTrust},
-    tunnel,
-    upgrade::{self, Mode, TUNNEL_PROTOCOL},
-};
+use crate::teleport::dial::address::Address;
+use crate::teleport::dial::error::StepError;
+use crate::teleport::dial::options::DialOptions;
+use crate::teleport::dial::tls::{self, BoxedStream, WebTrust};
+use crate::teleport::dial::upgrade::{self, Mode, TUNNEL_PROTOCOL};
+use crate::teleport::dial::{http_proxy, tunnel};
 use crate::teleport::identity::Identity;
 
 /// How an Auth server is reached.

@@ -1,22 +1,19 @@
 //! The two kinds of TLS on the way to the Auth server: towards it, and towards the Proxy's web port.
 
-use std::{
-    fmt::Write,
-    io,
-    sync::{Arc, OnceLock},
-};
+use std::fmt::Write;
+use std::io;
+use std::sync::{Arc, OnceLock};
 
-use rustls::{
-    ClientConfig,
-    client::Resumption,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName},
-};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::Verifier;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::error::StepError;
+use crate::teleport::dial::error::StepError;
 use crate::teleport::identity::{API_DOMAIN, Identity};
 
 /// A byte stream, whatever it is made of.

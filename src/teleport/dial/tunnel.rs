@@ -1,13 +1,9 @@
 //! The way through a Proxy's SSH tunnel: log in with the SSH certificate, ask for the Auth server, get raw bytes.
 
-use super::{
-    error::StepError,
-    tls::{BoxedStream, Stream},
-};
-use crate::teleport::{
-    identity::Identity,
-    ssh::{self, Login, Request},
-};
+use crate::teleport::dial::error::StepError;
+use crate::teleport::dial::tls::{BoxedStream, Stream};
+use crate::teleport::identity::Identity;
+use crate::teleport::tunnel::{self, Login, Request};
 
 /// Channel and request by which Teleport's Proxy connects somebody to something (`api/constants`: `ChanTransport`,
 /// `ChanTransportDialReq`).
@@ -26,7 +22,7 @@ pub(super) async fn open(stream: impl Stream + 'static, identity: &Identity) -> 
         host_authorities: &material.host_authorities,
     };
     let request = Request { channel: CHANNEL, name: REQUEST, payload: TO_AUTH };
-    Ok(Box::new(ssh::open_channel(stream, &login, &request).await?))
+    Ok(Box::new(tunnel::open_channel(stream, &login, &request).await?))
 }
 
 /// Why no tunnel can be opened with this identity.

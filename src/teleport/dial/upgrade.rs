@@ -2,27 +2,28 @@
 //!
 //! Source: Teleport's `api/client/alpn_conn_upgrade.go` and its proxy's `/webapi/connectionupgrade`.
 
-use std::{future, io, time::Duration};
+use std::time::Duration;
+use std::{future, io};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Empty;
-use hyper::{body::Incoming, client::conn::http1, upgrade::Upgraded};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls::AlertDescription;
 use tokio::time::timeout;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{self, Message, handshake::derive_accept_key, protocol::Role},
-};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
 
-use super::{
-    address::Address,
-    error::StepError,
-    tls::{self, BoxedStream, Stream, WebTrust},
-};
+use crate::teleport::dial::address::Address;
+use crate::teleport::dial::error::StepError;
+use crate::teleport::dial::tls::{self, BoxedStream, Stream, WebTrust};
 
 /// The protocol which the Proxy's SSH tunnel goes by, and which no load balancer knows.
 pub(super) const TUNNEL_PROTOCOL: &str = "teleport-reversetunnel";

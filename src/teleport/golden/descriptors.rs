@@ -1,13 +1,11 @@
 //! Names, numbers, types and cardinalities of everything that `proto/` declares.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind};
 
-use super::{LINES, NEWER, OURS, folder};
+use crate::teleport::golden::{LINES, NEWER, OURS, folder};
 
 /// A table of declarations: owner, such as `types.AccessRequestV3` → items, such as `4 Metadata singular types.Metadata`.
 type Table = BTreeMap<String, Vec<String>>;

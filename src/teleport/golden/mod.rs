@@ -4,7 +4,9 @@
 mod descriptors;
 mod vectors;
 
-use std::{fs, path::PathBuf, sync::LazyLock};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 

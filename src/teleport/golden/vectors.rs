@@ -1,26 +1,21 @@
 //! The bytes that Teleport's Go code writes, read and written by ours.
 
-use std::{
-    any::type_name,
-    collections::{BTreeSet, HashMap},
-    fs,
-    sync::LazyLock,
-};
+use std::any::type_name;
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::sync::LazyLock;
 
 use prost::Message;
 use prost_reflect::{DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, ReflectMessage, SerializeOptions};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{LINES, NEWER, OURS, files, folder};
-use crate::teleport::pb::{
-    proto,
-    teleport::{
-        accesslist::v1 as accesslist, accessmonitoringrules::v1 as rules, userloginstate::v1 as login,
-        users::v1 as users,
-    },
-    types, wrappers,
-};
+use crate::teleport::golden::{LINES, NEWER, OURS, files, folder};
+use crate::teleport::pb::teleport::accesslist::v1 as accesslist;
+use crate::teleport::pb::teleport::accessmonitoringrules::v1 as rules;
+use crate::teleport::pb::teleport::userloginstate::v1 as login;
+use crate::teleport::pb::teleport::users::v1 as users;
+use crate::teleport::pb::{proto, types, wrappers};
 
 /// One message, as Teleport's Go code marshalled it.
 #[derive(Deserialize)]

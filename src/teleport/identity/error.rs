@@ -1,6 +1,7 @@
 //! What can be wrong with a credential, said with its place and its remedy and never with its content.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 /// A credential that cannot be used.
 #[derive(Debug, thiserror::Error)]

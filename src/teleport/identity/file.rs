@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::error::Problem;
 use crate::encoded;
+use crate::teleport::identity::error::Problem;
 
 /// The pieces of an identity file, as text.
 #[derive(Default)]

@@ -1,14 +1,14 @@
 //! The SSH half of an identity: a user certificate to log in with, and the authorities of the hosts to trust.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rustls::sign::{CertifiedKey, SigningKey};
 
-use crate::teleport::ssh::{
-    certificate::{Certificate, Holder},
-    key::{self, PublicKey},
-};
+use crate::teleport::tunnel::certificate::{Certificate, Holder};
+use crate::teleport::tunnel::key::{self, PublicKey};
 
 /// What it takes to open an SSH tunnel through the Proxy.
 #[derive(Clone)]

@@ -1,8 +1,9 @@
 use std::fs;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
-use super::*;
+use crate::teleport::identity::*;
 use crate::teleport::testing::{Cluster, Issued, Validity};
 
 fn parse(text: &str) -> Result<Identity, IdentityError> {

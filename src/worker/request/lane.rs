@@ -5,14 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::send::Place;
-use crate::{
-    backoff::Backoff,
-    slack::{
-        error::{Class, Error},
-        turn::ChannelTurn,
-    },
-};
+use crate::backoff::Backoff;
+use crate::slack::error::{Class, Error};
+use crate::slack::turn::ChannelTurn;
+use crate::worker::request::send::Place;
 
 /// Slack shows a message in the history up to this long after it was posted.
 pub(super) const HISTORY_LAG: Duration = Duration::from_secs(2);

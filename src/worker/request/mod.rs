@@ -4,8 +4,6 @@
 //! recipients proceed independently of each other, each in a lane of its own. What must not be sent twice is claimed in
 //! Teleport's plugin data first (compare-and-swap), sent, and only then recorded.
 
-mod claims;
-mod fact;
 mod lane;
 mod outcome;
 mod render;
@@ -13,34 +11,28 @@ mod send;
 mod step;
 mod store;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use self::{
-    claims::ForeignClaims,
-    fact::Fact,
-    lane::{Lane, State},
-    render::Logins,
-    send::Outcome,
-};
-use super::{
-    context::Context,
-    decide::{Decision, Observation, Situation, Step, decide, resolution},
-    recipients::{Recipient, Selection},
-    record::{Claim, Record},
-};
-use crate::teleport::request::{RequestId, RequestState};
+use crate::access_request::{RequestId, RequestState};
+use crate::config::recipient::{Recipient, Selection};
+use crate::delivery::change::Fact;
+use crate::delivery::claims::ForeignClaims;
+use crate::delivery::decide::{Decision, Observation, Situation, Step, decide, resolution};
+use crate::delivery::record::{Claim, Record};
+use crate::worker::context::Context;
+use crate::worker::request::lane::{Lane, State};
+use crate::worker::request::render::Logins;
+use crate::worker::request::send::Outcome;
 
 /// What a task is told about its request.
 #[derive(Clone, Debug)]

@@ -3,22 +3,17 @@
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{
-    Task,
-    fact::Fact,
-    lane::{HISTORY_LAG, State},
-    send::{NotSearched, Outcome, Sending, may_pass},
-};
-use crate::{
-    metrics::{Operation, Outcome as Delivered},
-    slack::{
-        MessageRef,
-        client::Posted,
-        error::{Class, Error},
-        method,
-    },
-    worker::{board::Problem, decide::Decision, paced::Failure},
-};
+use crate::delivery::change::Fact;
+use crate::delivery::decide::Decision;
+use crate::metrics::{Operation, Outcome as Delivered};
+use crate::slack::api::Posted;
+use crate::slack::error::{Class, Error};
+use crate::slack::{MessageRef, method};
+use crate::worker::health::undelivered::Problem;
+use crate::worker::paced::Failure;
+use crate::worker::request::Task;
+use crate::worker::request::lane::{HISTORY_LAG, State};
+use crate::worker::request::send::{NotSearched, Outcome, Sending, may_pass};
 
 /// Searching the history is given up after so many failures while Slack took other calls; the message is then sent again.
 /// An outage does not count: whatever was sent just before it is found once it is over.

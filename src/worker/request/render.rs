@@ -1,16 +1,10 @@
 //! From what is known of a request to what Slack shows: pure.
 
-use crate::{
-    slack::message::{Notification, Review, RoleLogins, State},
-    teleport::{
-        client::Server,
-        request::{AccessRequest, RequestId, RequestState},
-    },
-    worker::{
-        decide::{Observation, was_deleted},
-        record::Record,
-    },
-};
+use crate::access_request::{AccessRequest, RequestId, RequestState};
+use crate::delivery::decide::{Observation, was_deleted};
+use crate::delivery::record::Record;
+use crate::slack::message::{Notification, Review, RoleLogins, State};
+use crate::teleport::client::Server;
 
 /// The logins of the requested roles, as far as known.
 pub(super) type Logins = Vec<(String, Option<Vec<String>>)>;
@@ -68,7 +62,7 @@ fn present(base: Notification, request: &AccessRequest, logins: &Logins) -> Noti
 }
 
 /// Describes one review.
-pub(super) fn review(review: &crate::teleport::request::Review) -> Review {
+pub(super) fn review(review: &crate::access_request::Review) -> Review {
     Review {
         author: review.author.clone(),
         proposed: state(review.proposed),
@@ -107,7 +101,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::{teleport::request::Review as TeleportReview, worker::decide::tests::request};
+    use crate::access_request::Review as TeleportReview;
+    use crate::delivery::decide::tests::request;
 
     fn server() -> Server {
         Server {

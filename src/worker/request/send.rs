@@ -1,24 +1,18 @@
 //! The calls to Slack that the steps of one recipient take. Each ends in an outcome; none decides what follows from it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{
-    slack::{
-        MessageRef,
-        client::{Post, Posted, UserId},
-        error::{Class, Error},
-        message::{Content, Metadata},
-        method,
-        turn::ChannelTurn,
-    },
-    worker::{
-        context::Context,
-        paced::{self, Failure, note_limit, unless_paused},
-        recipients::Recipient,
-    },
-};
+use crate::config::recipient::Recipient;
+use crate::slack::api::{Post, Posted, UserId};
+use crate::slack::error::{Class, Error};
+use crate::slack::message::{Content, Metadata};
+use crate::slack::turn::ChannelTurn;
+use crate::slack::{MessageRef, method};
+use crate::worker::context::Context;
+use crate::worker::paced::{self, Failure, note_limit, unless_paused};
 
 /// How far back from a claim to search: the clocks of its worker and of Slack may differ.
 const SEARCH_MARGIN: SignedDuration = SignedDuration::from_mins(5);

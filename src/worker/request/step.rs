@@ -1,34 +1,28 @@
 //! Beginning the steps that were decided, each in its recipient's lane.
 
-use std::{collections::BTreeSet, future::pending, panic::resume_unwind};
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::panic::resume_unwind;
 
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    Task,
-    claims::FRESH,
-    fact::Fact,
-    lane::State,
-    render,
-    send::{self, Outcome, Sending, Target},
-};
-use crate::{
-    slack::{
-        MessageRef,
-        message::{self, Content, Metadata},
-    },
-    teleport::request::AccessRequest,
-    worker::{
-        context::Teleport,
-        decide::{Decision, FOREIGN, Observation, Step, shown},
-        recipients::Recipient,
-        record::Record,
-        spelling,
-    },
-};
+use crate::access_request::AccessRequest;
+use crate::config::recipient::Recipient;
+use crate::delivery::change::Fact;
+use crate::delivery::claims::FRESH;
+use crate::delivery::decide::{Decision, FOREIGN, Observation, Step, shown};
+use crate::delivery::dedup;
+use crate::delivery::record::Record;
+use crate::slack::MessageRef;
+use crate::slack::message::{self, Content, Metadata};
+use crate::worker::context::Teleport;
+use crate::worker::request::lane::State;
+use crate::worker::request::send::{self, Outcome, Sending, Target};
+use crate::worker::request::{Task, render};
 
 /// What became of a step.
 enum Progress {
@@ -127,7 +121,7 @@ impl Task {
     ) -> Progress {
         let lane = self.lanes.entry(key.to_owned()).or_default();
         let State::Ready { turn, place } = std::mem::replace(&mut lane.state, State::Busy) else {
-            let may_be_another = spelling::are_mixed(self.wanted.values());
+            let may_be_another = dedup::are_mixed(self.wanted.values());
             self.waiting.push(labelled(key, send::acquire(self.context.clone(), target, may_be_another)));
             self.learn_logins(teleport).await;
             return Progress::Begun;

@@ -5,15 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{Stop, Task, fact::Fact};
-use crate::{
-    backoff::Backoff,
-    teleport::{
-        error::{CallError, Kind},
-        request::PluginData,
-    },
-    worker::{context::Teleport, record::Record},
-};
+use crate::access_request::PluginData;
+use crate::backoff::Backoff;
+use crate::delivery::change::Fact;
+use crate::delivery::record::Record;
+use crate::teleport::error::{CallError, Kind};
+use crate::worker::context::Teleport;
+use crate::worker::request::{Stop, Task};
 
 /// Between attempts to read or write the record.
 const STORE: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(30));

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::{
-    teleport::{
-        client::Client,
-        dial::{DialError, DialOptions, Refusal, Route, dial},
-        error::{CallError, Kind},
-        identity::Identity,
-        watch::Watch,
-    },
-    worker::{config::Config, context::Teleport},
-};
+use crate::config::Config;
+use crate::teleport::client::Client;
+use crate::teleport::dial::{DialError, DialOptions, Refusal, Route, dial};
+use crate::teleport::error::{CallError, Kind};
+use crate::teleport::identity::Identity;
+use crate::teleport::watch::Watch;
+use crate::worker::context::Teleport;
 
 /// A connection with an open watch.
 pub(super) struct Connection {
@@ -115,10 +112,8 @@ pub(super) async fn connect(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::teleport::{
-        dial::Address,
-        testing::{Cluster, Validity},
-    };
+    use crate::teleport::dial::Address;
+    use crate::teleport::testing::{Cluster, Validity};
 
     #[test]
     fn an_identity_whose_time_has_not_come_is_not_called_expired() {

@@ -1,22 +1,20 @@
 //! The connection to Teleport: made, made anew with another identity, lost.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::{
-    Session,
-    connect::{ConnectError, Connection, connect},
-    is_due,
-};
-use crate::{
-    backoff::Backoff,
-    metrics::Reload,
-    teleport::{error::CallError, identity::Identity},
-    worker::{Error, Gate, trouble},
-};
+use crate::backoff::Backoff;
+use crate::metrics::Reload;
+use crate::teleport::error::CallError;
+use crate::teleport::identity::Identity;
+use crate::worker::health::condition_reason;
+use crate::worker::session::connect::{ConnectError, Connection, connect};
+use crate::worker::session::{Session, is_due};
+use crate::worker::{Error, Gate};
 
 /// Between attempts to connect.
 const RECONNECT: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(10));
@@ -92,13 +90,13 @@ impl Session {
             } else {
                 debug!(%error, retry_in = ?delay, "The new identity does not work yet");
             }
-            self.shared.reporter.identity_trouble(trouble::of_connecting(error));
+            self.shared.reporter.identity_trouble(condition_reason::of_connecting(error));
             return;
         }
         error!(%error, retry_in = ?delay, "Cannot reach Teleport");
         self.shared.metrics.teleport_connected(false);
         self.shared.health.close(Gate::TELEPORT);
-        self.shared.reporter.teleport_trouble(trouble::of_connecting(error));
+        self.shared.reporter.teleport_trouble(condition_reason::of_connecting(error));
     }
 
     /// The watch is over, for whatever reason.
@@ -114,7 +112,7 @@ impl Session {
         }
         warn!(%error, "The watch ended: reconnecting");
         self.shared.metrics.teleport_connected(false);
-        self.shared.reporter.teleport_trouble(trouble::of_call(&error));
+        self.shared.reporter.teleport_trouble(condition_reason::of_call(&error));
         Ok(())
     }
 
@@ -141,7 +139,7 @@ impl Session {
                 } else {
                     error!(%error, "There is still no usable identity: waiting for one");
                 }
-                self.shared.reporter.identity_trouble(trouble::of_identity(&error));
+                self.shared.reporter.identity_trouble(condition_reason::of_identity(&error));
             }
         }
     }

@@ -7,20 +7,15 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Session, connect::ConnectError, is_due};
-use crate::{
-    teleport::{
-        client::Client,
-        error::{CallError, Kind},
-    },
-    worker::{
-        Error, Gate,
-        context::Teleport,
-        request::{Hint, needs_work},
-        resync::{self, Listed},
-        trouble,
-    },
-};
+use crate::delivery::listing::{self, Listed};
+use crate::teleport::client::Client;
+use crate::teleport::error::{CallError, Kind};
+use crate::worker::context::Teleport;
+use crate::worker::health::condition_reason;
+use crate::worker::request::{Hint, needs_work};
+use crate::worker::session::connect::ConnectError;
+use crate::worker::session::{Session, is_due};
+use crate::worker::{Error, Gate};
 
 /// Between attempts to list.
 const RELIST: Duration = Duration::from_secs(5);
@@ -48,7 +43,7 @@ impl Session {
             }
             Err(error) => {
                 warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_trouble(trouble::of_call(&error));
+                self.shared.reporter.teleport_trouble(condition_reason::of_call(&error));
                 self.relist_at = Some(Instant::now() + RELIST);
                 return Ok(());
             }
@@ -87,8 +82,8 @@ impl Session {
 }
 
 async fn list(client: Client, own_user: String) -> Result<(Vec<Listed>, usize), CallError> {
-    // In this order, see `resync::join`.
+    // In this order, see `listing::join`.
     let records = client.all_plugin_data().await?;
     let requests = client.access_requests().await?;
-    Ok(resync::join(requests, records, &own_user, Timestamp::now()))
+    Ok(listing::join(requests, records, &own_user, Timestamp::now()))
 }

@@ -6,16 +6,13 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::{
-    RETEST_LONGEST, Session, is_due,
-    token::{self, Tested},
-};
-use crate::{
-    backoff::Backoff,
-    metrics::Reload,
-    slack::{client::Account, token::Token},
-    worker::trouble,
-};
+use crate::backoff::Backoff;
+use crate::metrics::Reload;
+use crate::slack::api::Account;
+use crate::slack::token::Token;
+use crate::worker::health::condition_reason;
+use crate::worker::session::token::{self, Tested};
+use crate::worker::session::{RETEST_LONGEST, Session, is_due};
 
 /// Between tests of a token that does not work.
 const RETEST: Backoff = Backoff::doubling(Duration::from_secs(5), RETEST_LONGEST);
@@ -42,7 +39,7 @@ impl Session {
                 }
                 // That there is no token is said already; its file is watched.
                 if !self.context.slack.has_token(&Token::new("")) {
-                    self.shared.reporter.slack_trouble(trouble::of_slack(&error));
+                    self.shared.reporter.slack_trouble(condition_reason::of_slack(&error));
                 }
             }
             Tested::NewFails(error) => {
@@ -54,7 +51,7 @@ impl Session {
                         error!(%error, "The new Slack token does not work: staying with the old one");
                     }
                 }
-                self.shared.reporter.slack_trouble(trouble::of_token(&error));
+                self.shared.reporter.slack_trouble(condition_reason::of_token(&error));
             }
         }
     }

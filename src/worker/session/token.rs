@@ -4,20 +4,14 @@ use std::sync::Arc;
 
 use tracing::{error, warn};
 
-use crate::{
-    files::Watched,
-    slack::{
-        client::{Account, Client, Settings, SettingsError},
-        error::{Class, Error as SlackError},
-        method,
-        token::{Token, TokenError},
-    },
-    worker::{
-        Error, SLACK_BUNDLE, Shared,
-        config::{Config, TOKEN_FILE_LIMIT, TokenSource},
-        read_file, trouble,
-    },
-};
+use crate::config::{Config, TOKEN_FILE_LIMIT, TokenSource};
+use crate::file_watch::Watched;
+use crate::slack::api::{Account, Client, Settings, SettingsError};
+use crate::slack::error::{Class, Error as SlackError};
+use crate::slack::method;
+use crate::slack::token::{Token, TokenError};
+use crate::worker::health::condition_reason;
+use crate::worker::{Error, SLACK_BUNDLE, Shared, read_file};
 
 const KEY: &str = "slack.token";
 
@@ -35,7 +29,7 @@ pub(super) fn client(shared: &Shared, strict: bool) -> Result<Client, Error> {
         Err(error) if strict => Err(error),
         Err(error) => {
             error!(%error, "There is no Slack token: waiting for one");
-            shared.reporter.slack_trouble(trouble::of_token(&error));
+            shared.reporter.slack_trouble(condition_reason::of_token(&error));
             client_with(config, Token::new(""))
         }
     }

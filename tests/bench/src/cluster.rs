@@ -1,22 +1,16 @@
 //! The real Teleport, with the roles, users and identities that the figures need.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
 
 use simulators::teleport::pb::proto::auth_service_client::AuthServiceClient;
-use slack_access_operator::teleport::{
-    dial::{DialOptions, dial},
-    identity::Credentials,
-};
+use slack_access_operator::teleport::dial::{DialOptions, dial};
+use slack_access_operator::teleport::identity::Credentials;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 use tonic::transport::Channel;
 
 use crate::{Failure, slack};

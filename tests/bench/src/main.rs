@@ -15,16 +15,16 @@ mod requests;
 mod slack;
 mod table;
 
-use std::{
-    error::Error,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{figures::Figure, plugin::Side, table::Table};
+use crate::figures::Figure;
+use crate::plugin::Side;
+use crate::table::Table;
 
 /// A failure of the bench itself; what the plugins do wrong is a result.
 type Failure = Box<dyn Error + Send + Sync>;

@@ -1,26 +1,20 @@
 //! The process under measurement: ours or the official plugin, with the same configuration file.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use simulators::slack::BOT_TOKEN;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-    sync::oneshot,
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use crate::{
-    Failure,
-    cluster::{Cluster, role},
-    slack::{CHANNELS, Slack, channel},
-};
+use crate::Failure;
+use crate::cluster::{Cluster, role};
+use crate::slack::{CHANNELS, Slack, channel};
 
 /// Whose program it is.
 pub(crate) struct Side {

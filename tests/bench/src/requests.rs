@@ -1,22 +1,18 @@
 //! Access requests: creating many, and seeing their events as somebody who is not the plugin.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use simulators::teleport::pb::{
-    proto::{Event, Operation, Watch, event::Resource},
-    types::{AccessRequestSpecV3, AccessRequestV3, Metadata, RequestState, WatchKind},
-};
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use simulators::teleport::pb::proto::event::Resource;
+use simulators::teleport::pb::proto::{Event, Operation, Watch};
+use simulators::teleport::pb::types::{AccessRequestSpecV3, AccessRequestV3, Metadata, RequestState, WatchKind};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
-use crate::{
-    Failure,
-    cluster::{Auth, Cluster, REQUESTER, role},
-    slack::CHANNELS,
-};
+use crate::Failure;
+use crate::cluster::{Auth, Cluster, REQUESTER, role};
+use crate::slack::CHANNELS;
 
 /// Microseconds since the epoch, as the simulated Slack counts them.
 pub(crate) type Micros = u64;

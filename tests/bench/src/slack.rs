@@ -1,14 +1,14 @@
 //! The Slack end: a workspace with twenty channels, and what arrived there.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use simulators::slack::{App, BOT_TOKEN, BOT_USER, Channel, Limits, Server, Token, User, Workspace, scopes};
 use tokio::time::{Instant, sleep};
 
-use crate::{Failure, cluster::REQUESTER, requests::Micros};
+use crate::Failure;
+use crate::cluster::REQUESTER;
+use crate::requests::Micros;
 
 /// Channels that requests are spread over.
 pub(crate) const CHANNELS: usize = 20;

@@ -1,23 +1,24 @@
 //! A bare gRPC client with an identity: what Teleport says, in Teleport's own words.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-};
-use simulators::teleport::pb::{
-    proto::{Event, Watch, auth_service_client::AuthServiceClient},
-    types::{AccessRequestFilter, AccessRequestSpecV3, AccessRequestV3, Metadata, PluginDataUpdateParams, WatchKind},
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use simulators::teleport::pb::proto::auth_service_client::AuthServiceClient;
+use simulators::teleport::pb::proto::{Event, Watch};
+use simulators::teleport::pb::types::{
+    AccessRequestFilter, AccessRequestSpecV3, AccessRequestV3, Metadata, PluginDataUpdateParams, WatchKind,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tonic::{
-    Code, Request, Response, Status, Streaming,
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

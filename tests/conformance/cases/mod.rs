@@ -7,12 +7,9 @@ pub(crate) mod plugin_data;
 pub(crate) mod requests;
 pub(crate) mod watch;
 
-use simulators::teleport::{
-    Role, User,
-    pb::types::{AccessRequestV3, RequestState},
-};
-
 use client::{Auth, Pems, Wire};
+use simulators::teleport::pb::types::{AccessRequestV3, RequestState};
+use simulators::teleport::{Role, User};
 
 pub(crate) const ALICE: &str = "alice@conformance.example";
 pub(crate) const CAROL: &str = "carol@conformance.example";

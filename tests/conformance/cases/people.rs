@@ -1,19 +1,18 @@
 //! Who is there: the cluster itself, its roles and users; and which services this release has.
 
-use simulators::teleport::pb::{
-    proto::{GetRoleRequest, GetUserRequest, GetUsersRequest, ListResourcesRequest, PingRequest},
-    teleport::{
-        accesslist::v1::{ListAccessListsRequest, access_list_service_client::AccessListServiceClient},
-        accessmonitoringrules::v1::{
-            ListAccessMonitoringRulesRequest,
-            access_monitoring_rules_service_client::AccessMonitoringRulesServiceClient,
-        },
-        users::v1::{ListUsersRequest, users_service_client::UsersServiceClient},
-    },
+use simulators::teleport::pb::proto::{
+    GetRoleRequest, GetUserRequest, GetUsersRequest, ListResourcesRequest, PingRequest,
 };
+use simulators::teleport::pb::teleport::accesslist::v1::ListAccessListsRequest;
+use simulators::teleport::pb::teleport::accesslist::v1::access_list_service_client::AccessListServiceClient;
+use simulators::teleport::pb::teleport::accessmonitoringrules::v1::ListAccessMonitoringRulesRequest;
+use simulators::teleport::pb::teleport::accessmonitoringrules::v1::access_monitoring_rules_service_client::AccessMonitoringRulesServiceClient;
+use simulators::teleport::pb::teleport::users::v1::ListUsersRequest;
+use simulators::teleport::pb::teleport::users::v1::users_service_client::UsersServiceClient;
 use tonic::{Code, Status};
 
-use super::{ADMIN, ALICE, DBA, NOBODY, Teleport, client::refusal};
+use super::client::refusal;
+use super::{ADMIN, ALICE, DBA, NOBODY, Teleport};
 
 pub(crate) async fn ping_tells_name_and_version_to_anybody(teleport: &Teleport) {
     let answer = teleport.auth(NOBODY).await.ping(PingRequest {}).await.unwrap();

@@ -1,15 +1,11 @@
 //! What plugins remember beside a request.
 
-use simulators::teleport::pb::{
-    proto::RequestId,
-    types::{PluginDataFilter, PluginDataV3},
-};
+use simulators::teleport::pb::proto::RequestId;
+use simulators::teleport::pb::types::{PluginDataFilter, PluginDataV3};
 use tonic::Code;
 
-use super::{
-    ALICE, NOBODY, Teleport,
-    client::{Auth, refusal, update, uuid},
-};
+use super::client::{Auth, refusal, update, uuid};
+use super::{ALICE, NOBODY, Teleport};
 
 async fn read(client: &mut Auth, id: &str, plugin: &str) -> Vec<PluginDataV3> {
     client.get_plugin_data(filter(id, plugin)).await.unwrap().into_inner().plugin_data

@@ -3,17 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
-use simulators::teleport::pb::{
-    proto::{ListAccessRequestsRequest, RequestId, RequestStateSetter},
-    types::{AccessRequestV3, AccessReview, AccessReviewSubmission, Metadata, RequestState, ResourceId},
+use simulators::teleport::pb::proto::{ListAccessRequestsRequest, RequestId, RequestStateSetter};
+use simulators::teleport::pb::types::{
+    AccessRequestV3, AccessReview, AccessReviewSubmission, Metadata, RequestState, ResourceId,
 };
 use tonic::Code;
 
-use super::{
-    ADMIN, ALICE, CAROL, DBA, EDITOR, NOBODY, Teleport,
-    client::{Auth, id_of, list, refusal, request, uuid},
-    state,
-};
+use super::client::{Auth, id_of, list, refusal, request, uuid};
+use super::{ADMIN, ALICE, CAROL, DBA, EDITOR, NOBODY, Teleport, state};
 
 async fn set(client: &mut Auth, id: &str, state: RequestState, reason: &str) -> Result<(), (Code, String)> {
     let setter =

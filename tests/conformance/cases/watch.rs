@@ -1,16 +1,12 @@
 //! The stream of changes.
 
-use simulators::teleport::pb::{
-    proto::{Event, Operation, RequestId, RequestStateSetter, event::Resource},
-    types::RequestState,
-};
+use simulators::teleport::pb::proto::event::Resource;
+use simulators::teleport::pb::proto::{Event, Operation, RequestId, RequestStateSetter};
+use simulators::teleport::pb::types::RequestState;
 use tonic::{Code, Status};
 
-use super::{
-    ALICE, NOBODY, Teleport,
-    client::{Auth, id_of, next, watch},
-    state,
-};
+use super::client::{Auth, id_of, next, watch};
+use super::{ALICE, NOBODY, Teleport, state};
 
 /// The kinds that the first event names.
 async fn kinds(client: &mut Auth, kinds: &[&str], partial: bool) -> Result<Vec<String>, Status> {

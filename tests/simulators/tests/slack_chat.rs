@@ -5,8 +5,9 @@ mod slack_client;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulators::slack::text::Ping;
 use simulators::slack::{
-    BOT_TOKEN, Channel, Limits, LongText, OrphanReply, Posting, Token, User, default_workspace, scopes, text::Ping,
+    BOT_TOKEN, Channel, Limits, LongText, OrphanReply, Posting, Token, User, default_workspace, scopes,
 };
 use slack_client::{CHANNEL, error, start, start_with, start_workspace};
 

@@ -5,15 +5,11 @@ mod slack_client;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use simulators::{
-    faults::{Effect, Fault},
-    slack::{APP_TOKEN, App, Limits, Outcome, Settings, Token, TokenState, default_workspace, scopes},
-};
+use simulators::faults::{Effect, Fault};
+use simulators::slack::{APP_TOKEN, App, Limits, Outcome, Settings, Token, TokenState, default_workspace, scopes};
 use slack_client::{CHANNEL, WAIT, error, start, start_with, start_workspace};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn answers_are_json_with_slacks_headers_and_status_200_also_for_errors() {

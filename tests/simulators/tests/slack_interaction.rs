@@ -7,15 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulators::slack::{Envelope, Press, signature};
-use slack_client::{
-    CHANNEL, WAIT, error,
-    socket::{App, ask, connect},
-    start,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use slack_client::socket::{App, ask, connect};
+use slack_client::{CHANNEL, WAIT, error, start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn a_click_opens_a_modal_once_and_soon() {

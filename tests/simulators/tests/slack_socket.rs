@@ -7,15 +7,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::json;
-use simulators::{
-    faults::{Effect, Fault},
-    slack::{APP_TOKEN, ClickError, Limits, SOCKET},
-};
-use slack_client::{
-    CHANNEL, WAIT, error,
-    socket::{ask, connect, dial, ticket},
-    start, start_with,
-};
+use simulators::faults::{Effect, Fault};
+use simulators::slack::{APP_TOKEN, ClickError, Limits, SOCKET};
+use slack_client::socket::{ask, connect, dial, ticket};
+use slack_client::{CHANNEL, WAIT, error, start, start_with};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]

@@ -1,12 +1,14 @@
-use tonic::{Code, Status, client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
-use super::*;
+use crate::teleport::dial::*;
 use crate::teleport::testing::{Cluster, Issued, Validity};
 
 mod servers;
 
-use servers::{Server, Upgrades};
+use crate::teleport::dial::tests::servers::{Server, Upgrades};
 
 fn identity(cluster: &Cluster, validity: Validity) -> Arc<Identity> {
     let file = cluster.identity_file("slack", validity);

@@ -1,38 +1,33 @@
 //! Teleport as seen from outside, as far as dialing can tell: each server accepts on loopback until it is dropped.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures::{SinkExt, StreamExt};
 use http::{Request, Response};
 use http_body_util::Empty;
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ServerConfig, pki_types::CertificateDer};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, duplex},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinHandle,
-};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
-};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::teleport::{
-    dial::tls::Stream,
-    ssh::test_server::TestServer,
-    testing::{Cluster, web_server},
-};
+use crate::teleport::dial::tls::Stream;
+use crate::teleport::testing::{Cluster, web_server};
+use crate::teleport::tunnel::test_server::TestServer;
 
 /// Something that listens on loopback.
 pub(super) struct Server {

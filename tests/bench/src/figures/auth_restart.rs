@@ -1,14 +1,12 @@
 //! Teleport is restarted under a running plugin; nobody restarts the plugin.
 
 use super::losses;
-use crate::{
-    Failure,
-    cluster::Cluster,
-    plugin::{Plugin, Side},
-    requests::{self, Pace},
-    slack::{self, Slack},
-    table::Measured,
-};
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::plugin::{Plugin, Side};
+use crate::requests::{self, Pace};
+use crate::slack::{self, Slack};
+use crate::table::Measured;
 
 pub(super) async fn measure(side: &Side) -> Result<Vec<Measured>, Failure> {
     let mut cluster = Cluster::start().await?;

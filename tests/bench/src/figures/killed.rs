@@ -5,14 +5,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::losses;
-use crate::{
-    Failure,
-    cluster::Cluster,
-    plugin::{Plugin, Side},
-    requests::{self, Pace},
-    slack::{self, Slack},
-    table::Measured,
-};
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::plugin::{Plugin, Side};
+use crate::requests::{self, Pace};
+use crate::slack::{self, Slack};
+use crate::table::Measured;
 
 /// Messages that are there when the signal comes.
 const MIDDLE: u64 = 150;

@@ -14,13 +14,11 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::{
-    Failure,
-    plugin::Side,
-    requests::Watcher,
-    slack::{Outcome, Slack},
-    table::{Limit, Measured, Unit},
-};
+use crate::Failure;
+use crate::plugin::Side;
+use crate::requests::Watcher;
+use crate::slack::{Outcome, Slack};
+use crate::table::{Limit, Measured, Unit};
 
 /// Everything that can be measured.
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -5,14 +5,12 @@ use std::time::Duration;
 use simulators::faults::{Effect, Fault};
 
 use super::latencies;
-use crate::{
-    Failure,
-    cluster::Cluster,
-    plugin::{Plugin, Side},
-    requests::{self, Pace, Watcher},
-    slack::{self, Slack},
-    table::Measured,
-};
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::plugin::{Plugin, Side};
+use crate::requests::{self, Pace, Watcher};
+use crate::slack::{self, Slack};
+use crate::table::Measured;
 
 const REQUESTS: usize = 200;
 /// No event comes while an earlier one's message is on its way or being recorded: Teleport on sqlite hands events over every

@@ -2,11 +2,9 @@
 
 use std::fs;
 
-use crate::{
-    Failure,
-    plugin::Side,
-    table::{Limit, Measured, Unit},
-};
+use crate::Failure;
+use crate::plugin::Side;
+use crate::table::{Limit, Measured, Unit};
 
 pub(super) fn measure(side: &Side) -> Result<Vec<Measured>, Failure> {
     let kilobytes = u32::try_from(fs::metadata(&side.program)?.len() / 1_000)?;

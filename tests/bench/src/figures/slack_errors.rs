@@ -5,14 +5,12 @@ use std::time::Duration;
 use simulators::faults::{Effect, Fault};
 
 use super::losses;
-use crate::{
-    Failure,
-    cluster::Cluster,
-    plugin::{Plugin, Side},
-    requests::{self, Pace},
-    slack::{self, Slack},
-    table::Measured,
-};
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::plugin::{Plugin, Side};
+use crate::requests::{self, Pace};
+use crate::slack::{self, Slack};
+use crate::table::Measured;
 
 pub(super) async fn measure(side: &Side) -> Result<Vec<Measured>, Failure> {
     let cluster = Cluster::start().await?;

@@ -1,12 +1,10 @@
 //! From the start of the process to "Plugin is ready".
 
-use crate::{
-    Failure,
-    cluster::Cluster,
-    plugin::{Plugin, Side},
-    slack::{self, Slack},
-    table::{Limit, Measured, Unit},
-};
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::plugin::{Plugin, Side};
+use crate::slack::{self, Slack};
+use crate::table::{Limit, Measured, Unit};
 
 /// Starts; the median counts.
 const ROUNDS: usize = 9;

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use super::latencies;
-use crate::{
-    Failure,
-    cluster::Cluster,
-    plugin::{Plugin, Side},
-    requests::{self, Pace, Watcher},
-    slack::{self, Slack},
-    table::{Limit, Measured, Unit},
-};
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::plugin::{Plugin, Side};
+use crate::requests::{self, Pace, Watcher};
+use crate::slack::{self, Slack};
+use crate::table::{Limit, Measured, Unit};
 
 const REQUESTS: usize = 1_000;
 /// Slower than either plugin works. Teleport on sqlite hands events over every 100 ms, so that three or four come at once and the

@@ -1,11 +1,9 @@
 //! `simulators demo`: all of it, with a page to look at.
 
-use std::{
-    error::Error,
-    io::{self, Write as _},
-    net::SocketAddr,
-    path::PathBuf,
-};
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use simulators::demo::{Demo, Settings};
 

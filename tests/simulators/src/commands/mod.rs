@@ -4,12 +4,10 @@ mod demo;
 mod slack;
 mod teleport;
 
-use std::{
-    error::Error,
-    io::Write as _,
-    net::{SocketAddr, ToSocketAddrs as _},
-    process::ExitCode,
-};
+use std::error::Error;
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -1,6 +1,7 @@
 //! `simulators slack`: a Slack workspace on an address.
 
-use std::{error::Error, net::SocketAddr};
+use std::error::Error;
+use std::net::SocketAddr;
 
 use simulators::slack::{
     APP_TOKEN, BOT_TOKEN, BOT_USER, Channel, Limits, Server, Token, User, Workspace, default_workspace, scopes,

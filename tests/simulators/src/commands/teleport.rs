@@ -1,15 +1,12 @@
 //! `simulators teleport`: a cluster for manual work and for other people's plugins.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use simulators::teleport::{
-    Cluster, Config, Edition, KeyAlgorithm, ProxyConfig, Role, ServerVersion, User, cluster::StartError, control,
-};
+use simulators::teleport::cluster::StartError;
+use simulators::teleport::{Cluster, Config, Edition, KeyAlgorithm, ProxyConfig, Role, ServerVersion, User, control};
 use tokio::net::TcpListener;
 
 /// How the cluster is set up.

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    slack::{self, Outcome},
-    teleport::{Cluster, journal},
-};
+use crate::slack::{self, Outcome};
+use crate::teleport::{Cluster, journal};
 
 /// How a call ended, as far as a look at it tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

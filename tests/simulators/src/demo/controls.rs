@@ -10,17 +10,17 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    response::{IntoResponse as _, Response},
-    routing::{get, post},
-};
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Shared, files::ROUTES, worker::Order};
+use super::Shared;
+use super::files::ROUTES;
+use super::worker::Order;
 use crate::slack::BOT_USER;
 
 /// An outage longer than this is a mistake.

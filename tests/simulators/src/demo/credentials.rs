@@ -1,16 +1,12 @@
 //! The worker's credentials in their files: the Slack token, rotated and revoked, and all of them put right again.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{Files, VALID};
-use crate::{
-    slack::{BOT_TOKEN, Handle, Token, TokenState, scopes},
-    teleport::Cluster,
-};
+use crate::slack::{BOT_TOKEN, Handle, Token, TokenState, scopes};
+use crate::teleport::Cluster;
 
 /// The token and the identity that the worker uses. Clones are the same.
 #[derive(Clone)]

@@ -8,18 +8,19 @@
 //! | `log` | new lines of its log |
 //! | `calls` | new calls, and calls that were answered since |
 
-use std::{convert::Infallible, sync::atomic::Ordering, time::Duration};
+use std::convert::Infallible;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use axum::{
-    extract::State,
-    response::sse::{Event, KeepAlive, Sse},
-};
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Shared, calls::Reader};
+use super::Shared;
+use super::calls::Reader;
 use crate::faults::Faults;
 
 /// So that a burst of changes is one event.

@@ -1,14 +1,13 @@
 //! The worker's files on disk: configuration, identity and token, as somebody who installs it writes them.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{slack::BOT_TOKEN, teleport::Cluster};
+use crate::slack::BOT_TOKEN;
+use crate::teleport::Cluster;
 
 /// Who is told about which role.
 pub(super) const ROUTES: [(&str, &[&str]); 3] = [

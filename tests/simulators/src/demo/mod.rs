@@ -18,25 +18,23 @@ mod files;
 mod page;
 mod worker;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use self::{credentials::Credentials, files::Files, worker::Supervisor};
-use crate::{
-    slack::{self, Limits, default_workspace},
-    teleport::{Cluster, Config, ProxyConfig, Role, cluster::StartError},
-};
+use self::credentials::Credentials;
+use self::files::Files;
+use self::worker::Supervisor;
+use crate::slack::{self, Limits, default_workspace};
+use crate::teleport::cluster::StartError;
+use crate::teleport::{Cluster, Config, ProxyConfig, Role};
 
 /// What the demo is started with.
 #[derive(Clone, Debug)]

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use axum::{Router, routing::get};
-use http::{
-    HeaderName,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
-};
+use axum::Router;
+use axum::routing::get;
+use http::HeaderName;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use tokio::net::TcpListener;
 
-use super::{Shared, assets::ASSETS, controls, events::events};
+use super::assets::ASSETS;
+use super::events::events;
+use super::{Shared, controls};
 use crate::{slack, teleport};
 
 /// Nothing from anywhere else: the page works without internet, and what users write cannot become part of it.

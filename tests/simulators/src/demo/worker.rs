@@ -1,22 +1,18 @@
 //! The real worker as a child process: started, stopped, killed, and listened to.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
-    sync::{mpsc, watch},
-};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 /// Log lines that are kept for the page.

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
-use super::{multipart, refusal::Refusal};
+use super::multipart;
+use super::refusal::Refusal;
 
 /// How a body was encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{
-    args::Args,
-    limits::{Bucket, Verdict},
-    model::{App, Channel, ChannelKind, Token, TokenKind},
-    refusal::Refusal,
-    world::World,
-};
+use super::args::Args;
+use super::limits::{Bucket, Verdict};
+use super::model::{App, Channel, ChannelKind, Token, TokenKind};
+use super::refusal::Refusal;
+use super::world::World;
 
 /// Who calls.
 #[derive(Clone)]

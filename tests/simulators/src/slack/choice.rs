@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{blocks, clock::ts, interaction::Press, socket::ClickError};
+use super::blocks;
+use super::clock::ts;
+use super::interaction::Press;
+use super::socket::ClickError;
 
 /// Elements that hold something: what a payload calls it, and the property from which it starts.
 const HOLDERS: [(&str, &str, &str); 21] = [

@@ -26,31 +26,28 @@
 //!
 //! Errors are HTTP 400 with `{"error": text}`.
 
-use std::{convert::Infallible, fmt::Display, time::Duration};
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::time::Duration;
 
-use axum::{
-    Json, Router,
-    extract::{FromRequest, Path, Query, Request, State},
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
-    routing::{delete, get, post},
-};
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
 use futures::Stream;
 use http::StatusCode;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
-    emoji,
-    handle::Handle,
-    http::Context,
-    interaction::Press,
-    model::{Channel, TokenState},
-    server::Connection,
-    text::Effects,
-};
+use super::emoji;
+use super::handle::Handle;
+use super::http::Context;
+use super::interaction::Press;
+use super::model::{Channel, TokenState};
+use super::server::Connection;
+use super::text::Effects;
 use crate::faults::Fault;
 
 /// The control API alone, to be served from another address.

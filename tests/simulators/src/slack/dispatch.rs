@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 
-use super::{
-    args::{Args, Encoding},
-    call::{Call, Caller, missing_scope},
-    journal,
-    limits::{Bucket, Verdict},
-    methods::{self, Method, Takes},
-    model::{Token, TokenKind, TokenState},
-    refusal::{Answer, Refusal},
-    world::World,
-};
+use super::args::{Args, Encoding};
+use super::call::{Call, Caller, missing_scope};
+use super::journal;
+use super::limits::{Bucket, Verdict};
+use super::methods::{self, Method, Takes};
+use super::model::{Token, TokenKind, TokenState};
+use super::refusal::{Answer, Refusal};
+use super::world::World;
 
 /// A call as it arrived.
 pub(super) struct Incoming {

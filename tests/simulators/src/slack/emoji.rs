@@ -1,7 +1,9 @@
 //! Emoji names: all that every workspace has (Slack docs: emoji). Names and characters are those of the npm package `emoji-datasource`
 //! 16.0.0, which gathers its `short_names` from Slack.
 
-use std::{cmp::Reverse, collections::HashMap, sync::LazyLock};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Name and character, one a line, sorted. Where several names have one character, the first is the one that Slack stores, and the
 /// others follow it. A variation selector at the end is left out.

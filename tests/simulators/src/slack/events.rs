@@ -2,11 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    handle::{Handle, find_channel, find_user},
-    model::Message,
-    socket::ClickError,
-};
+use super::handle::{Handle, find_channel, find_user};
+use super::model::Message;
+use super::socket::ClickError;
 
 impl Handle {
     /// Sends an event of the Events API, such as `{"type": "app_mention", …}`, in the form that Slack gives it. Returns the first

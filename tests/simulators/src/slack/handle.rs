@@ -1,22 +1,18 @@
 //! In-process access to a running workspace, for tests and for the page.
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    journal::{Call, Violation},
-    model::{App, Channel, Message, Reaction, Token, TokenState, User},
-    settings::Settings,
-    text::Effects,
-    world::{Ephemeral, World},
-};
+use super::journal::{Call, Violation};
+use super::model::{App, Channel, Message, Reaction, Token, TokenState, User};
+use super::settings::Settings;
+use super::text::Effects;
+use super::world::{Ephemeral, World};
 use crate::faults::{Effect, Fault, Faults};
 
 pub(super) struct Shared {

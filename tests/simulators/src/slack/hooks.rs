@@ -2,21 +2,17 @@
 
 use std::collections::HashMap;
 
-use axum::{
-    body::Bytes,
-    extract::{Path, State},
-    response::{IntoResponse, Response},
-};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::Value;
 
-use super::{
-    clock::ts,
-    http::Context,
-    incoming::Content,
-    model::Message,
-    world::{Ephemeral, World},
-};
+use super::clock::ts;
+use super::http::Context;
+use super::incoming::Content;
+use super::model::Message;
+use super::world::{Ephemeral, World};
 
 /// Uses and life of a URL.
 const USES: u32 = 5;

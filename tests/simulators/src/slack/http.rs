@@ -2,29 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Path, State},
-    response::{IntoResponse, Response},
-    routing::{any, post},
-};
-use http::{
-    HeaderValue, Method, StatusCode, Uri,
-    header::{CONNECTION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
-};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use serde_json::Value;
 
-use super::{
-    control,
-    dispatch::{self, Incoming, Reply},
-    handle::Handle,
-    hooks, incoming,
-    journal::Outcome,
-    refusal::set,
-    server::Connection,
-    socket,
-};
+use super::dispatch::{self, Incoming, Reply};
+use super::handle::Handle;
+use super::journal::Outcome;
+use super::refusal::set;
+use super::server::Connection;
+use super::{control, hooks, incoming, socket};
 use crate::faults::Effect;
 
 /// What handlers share.

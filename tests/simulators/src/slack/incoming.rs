@@ -1,27 +1,21 @@
 //! Incoming webhooks: URLs that post into one channel (Slack docs: sending messages using incoming webhooks). They answer in plain
 //! text and with HTTP status codes.
 
-use axum::{
-    body::Bytes,
-    extract::{Path, State},
-    response::{IntoResponse, Response},
-};
-use http::{
-    StatusCode,
-    header::{CONTENT_TYPE, HeaderMap},
-};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 
-use super::{
-    args::decode,
-    attachments::{self, Unfit},
-    blocks::{self, Refused, Surface},
-    http::{Context, limited},
-    limits::{Bucket, Verdict},
-    methods::{generate_blocks, store_text},
-    model::Message,
-    world::World,
-};
+use super::args::decode;
+use super::attachments::{self, Unfit};
+use super::blocks::{self, Refused, Surface};
+use super::http::{Context, limited};
+use super::limits::{Bucket, Verdict};
+use super::methods::{generate_blocks, store_text};
+use super::model::Message;
+use super::world::World;
 
 /// Why nothing is posted.
 enum Refusal {

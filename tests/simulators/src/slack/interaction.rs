@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{
-    choice::{self, Scene},
-    handle::{Handle, find_channel, find_user},
-    model::{Channel, ChannelKind, Message, Reaction, User, UserKind},
-    refusal::set,
-    socket::ClickError,
-    webhook,
-    world::World,
-};
+use super::choice::{self, Scene};
+use super::handle::{Handle, find_channel, find_user};
+use super::model::{Channel, ChannelKind, Message, Reaction, User, UserKind};
+use super::refusal::set;
+use super::socket::ClickError;
+use super::webhook;
+use super::world::World;
 
 /// What a person does with an element.
 #[derive(Clone, Debug, Default, Deserialize)]

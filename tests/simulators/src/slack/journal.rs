@@ -1,6 +1,7 @@
 //! The record of every call, and of what real Slack would have held against it.
 
-use std::{collections::VecDeque, fmt};
+use std::collections::VecDeque;
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -61,19 +61,17 @@ mod webhook;
 mod workspace;
 mod world;
 
-pub use self::{
-    control::control_router,
-    handle::{Handle, SOCKET, TimedOut, UnfitFault},
-    interaction::Press,
-    journal::{Call, Outcome, Violation},
-    model::{
-        App, Channel, ChannelKind, Message, Posting, Reaction, Team, Token, TokenKind, TokenState, User, UserGroup,
-        UserKind,
-    },
-    server::Server,
-    settings::{Limits, LongText, OrphanReply, Settings, SocketSettings},
-    socket::{ClickError, Envelope},
-    webhook::signature,
-    workspace::{APP_TOKEN, BOT_TOKEN, BOT_USER, Workspace, default_workspace, scopes},
-    world::Ephemeral,
+pub use self::control::control_router;
+pub use self::handle::{Handle, SOCKET, TimedOut, UnfitFault};
+pub use self::interaction::Press;
+pub use self::journal::{Call, Outcome, Violation};
+pub use self::model::{
+    App, Channel, ChannelKind, Message, Posting, Reaction, Team, Token, TokenKind, TokenState, User, UserGroup,
+    UserKind,
 };
+pub use self::server::Server;
+pub use self::settings::{Limits, LongText, OrphanReply, Settings, SocketSettings};
+pub use self::socket::{ClickError, Envelope};
+pub use self::webhook::signature;
+pub use self::workspace::{APP_TOKEN, BOT_TOKEN, BOT_USER, Workspace, default_workspace, scopes};
+pub use self::world::Ephemeral;

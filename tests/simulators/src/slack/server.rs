@@ -1,25 +1,22 @@
 //! The listener. Connections are served by hand, so that one can be closed without an answer.
 
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::{handle::Handle, http, workspace::Workspace};
+use super::handle::Handle;
+use super::http;
+use super::workspace::Workspace;
 
 /// A running simulated Slack. Dropping it ends it.
 pub struct Server {

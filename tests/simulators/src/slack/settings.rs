@@ -1,6 +1,7 @@
 //! The switches of the simulation, each with the default that finds most mistakes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    blocks::{self, Problem, Refused, Surface},
-    refusal::Refusal,
-    world::World,
-};
+use super::blocks::{self, Problem, Refused, Surface};
+use super::refusal::Refusal;
+use super::world::World;
 
 /// A trigger works for so many microseconds, once.
 const TRIGGER_LIFE: u64 = 3_000_000;

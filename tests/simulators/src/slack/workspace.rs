@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{
-    model::{App, Channel, Team, Token, User, UserGroup, UserKind},
-    settings::{Limits, Settings},
-    world::World,
-};
+use super::model::{App, Channel, Team, Token, User, UserGroup, UserKind};
+use super::settings::{Limits, Settings};
+use super::world::World;
 
 /// A workspace that is not running yet. Things that name no team belong to the first one, tokens that name no app to the first app.
 #[derive(Default)]

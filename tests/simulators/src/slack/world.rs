@@ -1,22 +1,18 @@
 //! The whole state of the simulation, changed under one lock.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{
-    clock::{Clock, ts},
-    hooks::Hooks,
-    journal::{Journal, Violation},
-    limits::Limiter,
-    model::{App, Channel, ChannelKind, Message, Stored, Team, Token, User, UserGroup},
-    settings::Settings,
-    socket::Sockets,
-    views::Views,
-};
+use super::clock::{Clock, ts};
+use super::hooks::Hooks;
+use super::journal::{Journal, Violation};
+use super::limits::Limiter;
+use super::model::{App, Channel, ChannelKind, Message, Stored, Team, Token, User, UserGroup};
+use super::settings::Settings;
+use super::socket::Sockets;
+use super::views::Views;
 
 /// A message that only one person sees until they reload (Slack docs: `chat.postEphemeral`).
 #[derive(Clone, Debug, serde::Serialize)]

@@ -1,10 +1,8 @@
 //! Who calls, and what the caller may do.
 
-use super::{
-    error::Trace,
-    role::{Role, Rule},
-    state::State,
-};
+use super::error::Trace;
+use super::role::{Role, Rule};
+use super::state::State;
 
 /// The identity behind a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

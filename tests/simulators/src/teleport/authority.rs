@@ -1,22 +1,16 @@
 //! The cluster's certificate authorities: one for hosts, one for users, each for TLS and SSH.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    time::{Duration, SystemTime},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, SystemTime};
 
-use russh::keys::{
-    Certificate, PrivateKey,
-    key::safe_rng,
-    ssh_key::certificate::{Builder, CertType},
-};
+use russh::keys::key::safe_rng;
+use russh::keys::ssh_key::certificate::{Builder, CertType};
+use russh::keys::{Certificate, PrivateKey};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::{
-    clock::since_epoch,
-    keys::{Key, KeyAlgorithm, SigningError},
-    x509::{Contents, Issuer, Name, oid, sign},
-};
+use super::clock::since_epoch;
+use super::keys::{Key, KeyAlgorithm, SigningError};
+use super::x509::{Contents, Issuer, Name, oid, sign};
 
 /// Certificates start a minute in the past, as Teleport's do, so that clocks may differ a little.
 pub(crate) const BACKDATED: Duration = Duration::from_mins(1);

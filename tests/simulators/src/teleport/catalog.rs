@@ -1,29 +1,21 @@
 //! Access monitoring rules, access lists, login states and resources in a short form, and what a real server never
 //! leaves out of them.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use super::{
-    clock::timestamp,
-    pb::{
-        proto::PaginatedResource,
-        teleport::{
-            accesslist::v1::{
-                AccessList, AccessListAudit, AccessListGrants, AccessListOwner, AccessListSpec, Notifications,
-            },
-            accessmonitoringrules::v1::{AccessMonitoringRule, AccessMonitoringRuleSpec, Notification},
-            header::v1::{Metadata, ResourceHeader},
-            r#trait::v1::Trait,
-            userloginstate::v1::{Spec, UserLoginState},
-        },
-    },
-    resources,
+use super::clock::timestamp;
+use super::pb::proto::PaginatedResource;
+use super::pb::teleport::accesslist::v1::{
+    AccessList, AccessListAudit, AccessListGrants, AccessListOwner, AccessListSpec, Notifications,
 };
+use super::pb::teleport::accessmonitoringrules::v1::{AccessMonitoringRule, AccessMonitoringRuleSpec, Notification};
+use super::pb::teleport::header::v1::{Metadata, ResourceHeader};
+use super::pb::teleport::r#trait::v1::Trait;
+use super::pb::teleport::userloginstate::v1::{Spec, UserLoginState};
+use super::resources;
 
 /// Reminders of an access list's review start this long before it, unless its owners say otherwise.
 const TWO_WEEKS: Duration = Duration::from_hours(14 * 24);

@@ -1,13 +1,13 @@
 //! What kind of cluster is simulated.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    keys::KeyAlgorithm,
-    role::{Role, User},
-};
+use super::keys::KeyAlgorithm;
+use super::role::{Role, User};
 
 /// Teleport's editions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{clock::since_epoch, config::Config, journal::Journal, state::State};
+use super::clock::since_epoch;
+use super::config::Config;
+use super::journal::Journal;
+use super::state::State;
 use crate::faults::Faults;
 
 /// State, faults and journal. Clones share them.

@@ -1,22 +1,18 @@
 //! How a request comes to be: what is refused, and what the server fills in. Source: Teleport's behaviour in 14.2.3.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
-use super::{
-    access::{Caller, matches_any},
-    clock::{GO_ZERO, time, timestamp},
-    error::Trace,
-    pb::types::{
-        AccessRequestSpecV3, AccessRequestV3, AccessReviewThreshold, RequestState, ResourceId, ThresholdIndexSet,
-        ThresholdIndexSets,
-    },
-    requests::NewRequest,
-    role::{Role, Threshold, label_values, named},
-    state::{State, is_uuid, new_uuid},
+use super::access::{Caller, matches_any};
+use super::clock::{GO_ZERO, time, timestamp};
+use super::error::Trace;
+use super::pb::types::{
+    AccessRequestSpecV3, AccessRequestV3, AccessReviewThreshold, RequestState, ResourceId, ThresholdIndexSet,
+    ThresholdIndexSets,
 };
+use super::requests::NewRequest;
+use super::role::{Role, Threshold, label_values, named};
+use super::state::{State, is_uuid, new_uuid};
 
 /// The longest reason, in bytes.
 const LONGEST_REASON: usize = 4096;

@@ -1,21 +1,17 @@
 //! What `tctl auth sign` writes: identity files (`--format=file`) and separate TLS files (`--format=tls`).
 
-use std::{
-    fmt, fs, io,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use std::{fmt, fs, io};
 
 use russh::keys::ssh_key::certificate::CertType;
 use rustls::pki_types::CertificateDer;
 
-use super::{
-    authority::{Authorities, BACKDATED, SshContents},
-    keys::{Key, KeyAlgorithm, SigningError},
-    x509::{Name, oid, pem},
-};
+use super::authority::{Authorities, BACKDATED, SshContents};
+use super::keys::{Key, KeyAlgorithm, SigningError};
+use super::x509::{Name, oid, pem};
 
 /// When an identity is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! What was called, what was answered, and what a real Teleport would have held against the caller.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tonic::{Code, Status};

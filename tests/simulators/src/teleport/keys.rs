@@ -1,12 +1,10 @@
 //! Key pairs that serve TLS and SSH at once, as the one key in an identity file does.
 
 use rcgen::KeyPair;
-use russh::keys::{
-    PrivateKey, decode_secret_key,
-    key::safe_rng,
-    pkcs8::encode_pkcs8,
-    ssh_key::private::{KeypairData, RsaKeypair},
-};
+use russh::keys::key::safe_rng;
+use russh::keys::pkcs8::encode_pkcs8;
+use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
+use russh::keys::{PrivateKey, decode_secret_key};
 use serde::{Deserialize, Serialize};
 
 use super::x509::pem;

@@ -1,12 +1,12 @@
 //! A server that can go away and come back on the same address.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::Mutex,
-    task::JoinHandle,
-};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// One run of a server, from start to stop.

@@ -1,12 +1,10 @@
 //! Keepalive enforcement, as gRPC servers written in Go do it: too many pings in a row, closer together than allowed,
 //! end the connection. hyper and h2 answer pings silently, so they are counted on the decrypted bytes.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::{Duration, Instant},
-};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

@@ -1,17 +1,13 @@
 //! Plugin data: what a plugin stores beside a request, written by compare-and-swap. Pure; the rules are Teleport's.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, SystemTime},
-};
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use prost::Message;
 
-use super::{
-    clock::{time, timestamp},
-    error::{Kind, Trace},
-    pb::types::{Metadata, PluginDataEntry, PluginDataSpecV3, PluginDataUpdateParams, PluginDataV3},
-};
+use super::clock::{time, timestamp};
+use super::error::{Kind, Trace};
+use super::pb::types::{Metadata, PluginDataEntry, PluginDataSpecV3, PluginDataUpdateParams, PluginDataV3};
 
 /// The largest record, all plugins of a resource together.
 pub const MAX_RECORD: usize = 1_000_000;

@@ -1,25 +1,21 @@
 //! The life of an access request once it is there: seen, reviewed, resolved, promoted.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    access::{Caller, matches_any},
-    clock::time,
-    config::Edition,
-    creation::check_reason,
-    error::Trace,
-    pb::types::{
-        AccessRequestFilter, AccessRequestScope, AccessRequestV3, AccessReview, PromotedAccessList, RequestState,
-    },
-    review,
-    role::Threshold,
-    state::State,
+use super::access::{Caller, matches_any};
+use super::clock::time;
+use super::config::Edition;
+use super::creation::check_reason;
+use super::error::Trace;
+use super::pb::types::{
+    AccessRequestFilter, AccessRequestScope, AccessRequestV3, AccessReview, PromotedAccessList, RequestState,
 };
+use super::review;
+use super::role::Threshold;
+use super::state::State;
 
 /// A request to be created from inside, with none of the checks that a user meets.
 #[derive(Clone, Debug, Default, Deserialize)]

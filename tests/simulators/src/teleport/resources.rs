@@ -1,16 +1,13 @@
 //! Servers, applications and user groups, as far as their names are looked up.
 
-use super::{
-    access::Caller,
-    error::{Kind, Trace},
-    pb::{
-        proto::{ListResourcesRequest, ListResourcesResponse, PaginatedResource, paginated_resource::Resource},
-        types::{self, Metadata},
-    },
-    requests::contains_all,
-    role::named,
-    state::State,
-};
+use super::access::Caller;
+use super::error::{Kind, Trace};
+use super::pb::proto::paginated_resource::Resource;
+use super::pb::proto::{ListResourcesRequest, ListResourcesResponse, PaginatedResource};
+use super::pb::types::{self, Metadata};
+use super::requests::contains_all;
+use super::role::named;
+use super::state::State;
 
 /// Kinds of resources that are listed in pages; only those that [`PaginatedResource`] knows can be here.
 const PAGED: [&str; 8] = [

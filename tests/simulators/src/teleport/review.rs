@@ -1,12 +1,11 @@
 //! Reviews: which are accepted, and when they resolve a request. Pure. Source: Teleport's behaviour in 14.2.3.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::collections::BTreeSet;
+use std::time::SystemTime;
 
-use super::{
-    clock::timestamp,
-    error::{Kind, Trace},
-    pb::types::{AccessRequestSpecV3, AccessReview, RequestState},
-};
+use super::clock::timestamp;
+use super::error::{Kind, Trace};
+use super::pb::types::{AccessRequestSpecV3, AccessReview, RequestState};
 
 /// Adds a review to a request and returns whether it resolved it. On an error the request is left as it was.
 pub(crate) fn apply(

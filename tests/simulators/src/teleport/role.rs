@@ -1,6 +1,7 @@
 //! Roles and users of the simulated cluster, as far as access requests depend on them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,46 +1,40 @@
 //! The Auth server's side of a connection: mutual TLS, HTTP/2, and what Teleport checks before a service is reached.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    str::FromStr,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
-use rustls::{
-    RootCertStore, ServerConfig,
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Status, body::Body, codegen::Service, service::Routes};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::service::Routes;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{
-    access::Caller,
-    authority::{API_DOMAIN, Authorities, encoded_cluster_name},
-    config::ServerVersion,
-    connection::{Connection, Disguise, Note},
-    core::Core,
-    fitness::STREAMING,
-    keys::SigningError,
-    pings::Counted,
-    service,
-};
+use super::access::Caller;
+use super::authority::{API_DOMAIN, Authorities, encoded_cluster_name};
+use super::config::ServerVersion;
+use super::connection::{Connection, Disguise, Note};
+use super::core::Core;
+use super::fitness::STREAMING;
+use super::keys::SigningError;
+use super::pings::Counted;
+use super::service;
 
 /// A client that does not finish its handshake is let go after this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -5,15 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{
-    Cluster,
-    clock::time,
-    config::{Edition, ServerVersion},
-    pb::{
-        types::{AccessRequestV3, PluginDataV3, ResourceId},
-        wrappers::LabelValues,
-    },
-};
+use super::Cluster;
+use super::clock::time;
+use super::config::{Edition, ServerVersion};
+use super::pb::types::{AccessRequestV3, PluginDataV3, ResourceId};
+use super::pb::wrappers::LabelValues;
 
 /// Everything at one moment.
 #[derive(Clone, Debug, Serialize)]

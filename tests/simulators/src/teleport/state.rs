@@ -1,27 +1,21 @@
 //! Everything the cluster knows, and the one place where it changes: each write tells the watchers.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
-use super::{
-    clock::{Clock, time},
-    config::{Config, Edition, ServerVersion},
-    error::Trace,
-    pb::{
-        proto::{PaginatedResource, event::Resource},
-        teleport::{
-            accesslist::v1::AccessList, accessmonitoringrules::v1::AccessMonitoringRule,
-            userloginstate::v1::UserLoginState,
-        },
-        types::{AccessRequestV3, PluginDataUpdateParams, PluginDataV3},
-    },
-    plugin_data,
-    role::{Role, Rule, User},
-    table::Table,
-    watch::{Watchers, change, deletion},
-};
+use super::clock::{Clock, time};
+use super::config::{Config, Edition, ServerVersion};
+use super::error::Trace;
+use super::pb::proto::PaginatedResource;
+use super::pb::proto::event::Resource;
+use super::pb::teleport::accesslist::v1::AccessList;
+use super::pb::teleport::accessmonitoringrules::v1::AccessMonitoringRule;
+use super::pb::teleport::userloginstate::v1::UserLoginState;
+use super::pb::types::{AccessRequestV3, PluginDataUpdateParams, PluginDataV3};
+use super::plugin_data;
+use super::role::{Role, Rule, User};
+use super::table::Table;
+use super::watch::{Watchers, change, deletion};
 
 /// The cluster's state.
 pub(crate) struct State {

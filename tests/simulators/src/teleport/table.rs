@@ -1,10 +1,8 @@
 //! Rows that remember for a while what they were, so that a read can be answered from an older state.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How long former values are kept.
 const MEMORY: Duration = Duration::from_mins(1);

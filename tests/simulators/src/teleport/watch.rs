@@ -2,17 +2,15 @@
 
 use std::collections::HashMap;
 
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{
-    error::{Kind, Trace},
-    pb::{
-        proto::{Event, Operation, event::Resource},
-        types,
-    },
-};
+use super::error::{Kind, Trace};
+use super::pb::proto::event::Resource;
+use super::pb::proto::{Event, Operation};
+use super::pb::types;
 
 /// How a watcher ends.
 #[derive(Clone, Debug)]

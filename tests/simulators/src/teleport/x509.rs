@@ -1,20 +1,17 @@
 //! Writes X.509 certificates. A certificate of Teleport's names every role of its user in a subject attribute of its own;
 //! rcgen's distinguished names hold each attribute once, so the few lines of DER are written here.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, SystemTime},
-};
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use yasna::{
-    DERWriter, Tag,
-    models::ObjectIdentifier,
-    tags::{TAG_GENERALIZEDTIME, TAG_UTCTIME},
-};
+use yasna::models::ObjectIdentifier;
+use yasna::tags::{TAG_GENERALIZEDTIME, TAG_UTCTIME};
+use yasna::{DERWriter, Tag};
 
 /// Object identifiers, dotted.
 pub(crate) mod oid {
@@ -195,7 +192,8 @@ fn write_time(writer: DERWriter<'_>, time: SystemTime) {
 
 /// The text form of a DER object.
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     let body = STANDARD.encode(der);
     let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))

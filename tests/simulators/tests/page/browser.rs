@@ -1,14 +1,13 @@
 //! A headless browser, driven over the W3C protocol `WebDriver` through Debian's chromedriver.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 
 /// How long something may take to appear: the machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

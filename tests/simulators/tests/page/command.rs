@@ -3,10 +3,8 @@
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
-};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 /// However it is ended, by ctrl-C, by a service manager or with its terminal: its worker ends, and its directory is gone.
 #[tokio::test]

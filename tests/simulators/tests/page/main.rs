@@ -14,19 +14,15 @@ mod modal;
 #[path = "../slack_client/mod.rs"]
 mod slack_client;
 
-use std::{
-    io::Write as _,
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, resume_unwind},
-    path::{Path, PathBuf},
-};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::{Path, PathBuf};
 
 use futures::FutureExt as _;
 use serde_json::{Value, json};
-use simulators::{
-    demo::{Demo, Settings},
-    slack::BOT_TOKEN,
-};
+use simulators::demo::{Demo, Settings};
+use simulators::slack::BOT_TOKEN;
 
 use self::browser::{Browser, key};
 

@@ -3,12 +3,9 @@
 use serde_json::{Value, json};
 use simulators::slack::{APP_TOKEN, BOT_TOKEN};
 
-use super::{
-    browser::{Browser, key},
-    call, choose, post,
-    slack_client::socket::{App, dial},
-    slack_url, with_page,
-};
+use super::browser::{Browser, key};
+use super::slack_client::socket::{App, dial};
+use super::{call, choose, post, slack_url, with_page};
 
 async fn app(page: &Browser) -> App {
     let ticket = call(page, "apps.connections.open", APP_TOKEN, json!({})).await;

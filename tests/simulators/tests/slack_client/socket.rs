@@ -6,7 +6,8 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use simulators::slack::APP_TOKEN;
 use tokio::net::TcpStream;
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{Client, WAIT};
 

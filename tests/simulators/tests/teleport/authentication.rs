@@ -1,13 +1,12 @@
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use simulators::teleport::{
-    Cluster, Config, IdentityRequest, KeyAlgorithm, Rule, Validity,
-    pb::{
-        proto::{GetRoleRequest, ListAccessRequestsRequest, PingRequest, auth_service_client::AuthServiceClient},
-        types::PluginDataFilter,
-    },
-};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use simulators::teleport::pb::proto::auth_service_client::AuthServiceClient;
+use simulators::teleport::pb::proto::{GetRoleRequest, ListAccessRequestsRequest, PingRequest};
+use simulators::teleport::pb::types::PluginDataFilter;
+use simulators::teleport::{Cluster, Config, IdentityRequest, KeyAlgorithm, Rule, Validity};
 use tonic::{Code, Request};
 
 use crate::support::{Deadline, HOUR, SOON, channel, cluster, dba, endpoint, plugin, tls, try_auth};

@@ -1,10 +1,7 @@
-use simulators::teleport::{
-    NewReview,
-    pb::{
-        proto::{Operation, PingRequest, event::Resource},
-        types::{PluginDataFilter, RequestState},
-    },
-};
+use simulators::teleport::NewReview;
+use simulators::teleport::pb::proto::event::Resource;
+use simulators::teleport::pb::proto::{Operation, PingRequest};
+use simulators::teleport::pb::types::{PluginDataFilter, RequestState};
 use tonic::Code;
 
 use crate::support::{auth, cluster, dba, events, next, plugin, try_auth, update};

@@ -1,33 +1,29 @@
-use simulators::teleport::{
-    Cluster, Config, Role, User,
-    pb::{
-        proto::{
-            GetRoleRequest, GetUserRequest, GetUsersRequest, ListResourcesRequest, ListRolesRequest,
-            paginated_resource::Resource,
-        },
-        teleport::{
-            accesslist::v1::{
-                AccessList, AccessListOwner, AccessListSpec, GetAccessListOwnersRequest, GetAccessListRequest,
-                ListAccessListsRequest, access_list_service_client::AccessListServiceClient,
-            },
-            accessmonitoringrules::v1::{
-                AccessMonitoringRule, AccessMonitoringRuleSpec, GetAccessMonitoringRuleRequest,
-                ListAccessMonitoringRulesRequest, ListAccessMonitoringRulesWithFilterRequest, Notification,
-                access_monitoring_rules_service_client::AccessMonitoringRulesServiceClient,
-            },
-            header::v1::{Metadata, ResourceHeader},
-            userloginstate::v1::{
-                GetUserLoginStateRequest, Spec, UserLoginState,
-                user_login_state_service_client::UserLoginStateServiceClient,
-            },
-            users::v1::{ListUsersRequest, users_service_client::UsersServiceClient},
-        },
-        types::{RoleFilter, UserFilter},
-        wrappers::{LabelValues, StringValues},
-    },
-    resources::{node, okta_app},
+use simulators::teleport::pb::proto::paginated_resource::Resource;
+use simulators::teleport::pb::proto::{
+    GetRoleRequest, GetUserRequest, GetUsersRequest, ListResourcesRequest, ListRolesRequest,
 };
-use tonic::{Code, service::interceptor::InterceptedService, transport::Channel};
+use simulators::teleport::pb::teleport::accesslist::v1::access_list_service_client::AccessListServiceClient;
+use simulators::teleport::pb::teleport::accesslist::v1::{
+    AccessList, AccessListOwner, AccessListSpec, GetAccessListOwnersRequest, GetAccessListRequest,
+    ListAccessListsRequest,
+};
+use simulators::teleport::pb::teleport::accessmonitoringrules::v1::access_monitoring_rules_service_client::AccessMonitoringRulesServiceClient;
+use simulators::teleport::pb::teleport::accessmonitoringrules::v1::{
+    AccessMonitoringRule, AccessMonitoringRuleSpec, GetAccessMonitoringRuleRequest, ListAccessMonitoringRulesRequest,
+    ListAccessMonitoringRulesWithFilterRequest, Notification,
+};
+use simulators::teleport::pb::teleport::header::v1::{Metadata, ResourceHeader};
+use simulators::teleport::pb::teleport::userloginstate::v1::user_login_state_service_client::UserLoginStateServiceClient;
+use simulators::teleport::pb::teleport::userloginstate::v1::{GetUserLoginStateRequest, Spec, UserLoginState};
+use simulators::teleport::pb::teleport::users::v1::ListUsersRequest;
+use simulators::teleport::pb::teleport::users::v1::users_service_client::UsersServiceClient;
+use simulators::teleport::pb::types::{RoleFilter, UserFilter};
+use simulators::teleport::pb::wrappers::{LabelValues, StringValues};
+use simulators::teleport::resources::{node, okta_app};
+use simulators::teleport::{Cluster, Config, Role, User};
+use tonic::Code;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
 
 use crate::support::{Deadline, HOUR, auth, channel, cluster, endpoint, plugin, tls};
 

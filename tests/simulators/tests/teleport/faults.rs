@@ -1,15 +1,9 @@
 use std::time::{Duration, Instant};
 
-use simulators::{
-    faults::{Effect, Fault},
-    teleport::{
-        Cluster,
-        pb::{
-            proto::{Event, ListAccessRequestsRequest, PingRequest},
-            types::PluginDataFilter,
-        },
-    },
-};
+use simulators::faults::{Effect, Fault};
+use simulators::teleport::Cluster;
+use simulators::teleport::pb::proto::{Event, ListAccessRequestsRequest, PingRequest};
+use simulators::teleport::pb::types::PluginDataFilter;
 use tonic::{Code, Streaming};
 
 use crate::support::{cluster, dba, events, next, plugin, update};

@@ -1,14 +1,10 @@
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    http::{Request, StatusCode},
-};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use simulators::teleport::{
-    control,
-    pb::proto::{GetRoleRequest, ListResourcesRequest},
-};
+use simulators::teleport::control;
+use simulators::teleport::pb::proto::{GetRoleRequest, ListResourcesRequest};
 use tower::ServiceExt;
 
 use crate::support::{cluster, dba, plugin};

@@ -1,9 +1,7 @@
 use std::time::Duration;
 
-use simulators::teleport::{
-    Rule,
-    pb::types::{PluginDataFilter, PluginDataV3},
-};
+use simulators::teleport::Rule;
+use simulators::teleport::pb::types::{PluginDataFilter, PluginDataV3};
 use tonic::Code;
 
 use crate::support::{Auth, cluster, dba, plugin, update};

@@ -1,16 +1,15 @@
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
-use simulators::teleport::{
-    Cluster, Config, ProxyConfig,
-    authority::encoded_cluster_name,
-    pb::proto::{PingRequest, auth_service_client::AuthServiceClient},
-};
+use simulators::teleport::authority::encoded_cluster_name;
+use simulators::teleport::pb::proto::PingRequest;
+use simulators::teleport::pb::proto::auth_service_client::AuthServiceClient;
+use simulators::teleport::{Cluster, Config, ProxyConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, protocol::Role},
-};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::support::{Deadline, HOUR, channel, dial, endpoint, tls};
 

@@ -1,15 +1,11 @@
 use std::time::Duration;
 
-use simulators::teleport::{
-    Cluster, Config, NewRequest, NewReview,
-    pb::{
-        proto::{AccessRequestSort, ListAccessRequestsRequest, RequestId, RequestStateSetter},
-        types::{
-            AccessCapabilitiesRequest, AccessRequestFilter, AccessRequestScope, AccessRequestSpecV3, AccessRequestV3,
-            AccessReview, AccessReviewSubmission, Metadata, RequestState,
-        },
-    },
+use simulators::teleport::pb::proto::{AccessRequestSort, ListAccessRequestsRequest, RequestId, RequestStateSetter};
+use simulators::teleport::pb::types::{
+    AccessCapabilitiesRequest, AccessRequestFilter, AccessRequestScope, AccessRequestSpecV3, AccessRequestV3,
+    AccessReview, AccessReviewSubmission, Metadata, RequestState,
 };
+use simulators::teleport::{Cluster, Config, NewRequest, NewReview};
 use tonic::{Code, Status};
 
 use crate::support::{Auth, SOON, auth, cluster, dba, plugin};

@@ -1,9 +1,8 @@
 use std::time::Duration;
 
-use simulators::teleport::{
-    Cluster, Config,
-    pb::proto::{PingRequest, auth_service_client::AuthServiceClient},
-};
+use simulators::teleport::pb::proto::PingRequest;
+use simulators::teleport::pb::proto::auth_service_client::AuthServiceClient;
+use simulators::teleport::{Cluster, Config};
 use tonic::Code;
 
 use crate::support::{Deadline, HOUR, SOON, channel, cluster, dba, endpoint, events, next, plugin, tls, update};

@@ -1,26 +1,24 @@
 //! A small client: TLS by rustls, gRPC by tonic, a deadline on every unary call.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-};
-use simulators::teleport::{
-    Cluster, Config, Identity, NewRequest,
-    pb::{
-        proto::{Event, Watch, auth_service_client::AuthServiceClient},
-        types::{PluginDataUpdateParams, WatchKind},
-    },
-};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use simulators::teleport::pb::proto::auth_service_client::AuthServiceClient;
+use simulators::teleport::pb::proto::{Event, Watch};
+use simulators::teleport::pb::types::{PluginDataUpdateParams, WatchKind};
+use simulators::teleport::{Cluster, Config, Identity, NewRequest};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
-use tonic::{
-    Request, Status, Streaming,
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
 
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const HOUR: Duration = Duration::from_hours(1);

@@ -1,10 +1,8 @@
-use simulators::teleport::{
-    Cluster, Config, Rule,
-    pb::{
-        proto::{Event, Operation, event::Resource},
-        teleport::{accessmonitoringrules::v1::AccessMonitoringRule, header::v1::Metadata},
-    },
-};
+use simulators::teleport::pb::proto::event::Resource;
+use simulators::teleport::pb::proto::{Event, Operation};
+use simulators::teleport::pb::teleport::accessmonitoringrules::v1::AccessMonitoringRule;
+use simulators::teleport::pb::teleport::header::v1::Metadata;
+use simulators::teleport::{Cluster, Config, Rule};
 use tonic::Code;
 
 use crate::support::{SOON, auth, cluster, dba, events, next, plugin, watch};

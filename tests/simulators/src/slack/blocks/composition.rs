@@ -2,14 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    fill_text_defaults,
-    rule::{
-        Problem,
-        Rule::{Bool, Enum, Form, List, Object, Plain, Str, Text, Url},
-        Shape, may, need,
-    },
-};
+use super::fill_text_defaults;
+use super::rule::Rule::{Bool, Enum, Form, List, Object, Plain, Str, Text, Url};
+use super::rule::{Problem, Shape, may, need};
 
 /// Colours of buttons; the default has no name.
 pub(super) const STYLES: &[&str] = &["primary", "danger"];

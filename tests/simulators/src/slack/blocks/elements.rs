@@ -2,18 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    composition::{
-        CONFIRM, DISPATCH, FILTER, FORMATTED_OPTION, OPTION, OPTION_GROUP, OVERFLOW_OPTION, SLACK_FILE, STYLES,
-        exactly_one, initial_is_offered,
-    },
-    rich_text::RICH_TEXT,
-    rule::{
-        Field, Problem, Rule,
-        Rule::{Bool, Enum, Form, Int, List, Object, OneOf, Plain, Str, Url},
-        Shape, may, need,
-    },
+use super::composition::{
+    CONFIRM, DISPATCH, FILTER, FORMATTED_OPTION, OPTION, OPTION_GROUP, OVERFLOW_OPTION, SLACK_FILE, STYLES,
+    exactly_one, initial_is_offered,
 };
+use super::rich_text::RICH_TEXT;
+use super::rule::Rule::{Bool, Enum, Form, Int, List, Object, OneOf, Plain, Str, Url};
+use super::rule::{Field, Problem, Rule, Shape, may, need};
 
 const ACTION_ID: Field = may("action_id", Str(1, 255));
 const CONFIRM_FIELD: Field = may("confirm", Object(&CONFIRM));

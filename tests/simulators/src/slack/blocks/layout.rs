@@ -1,16 +1,11 @@
 //! The blocks themselves (Slack docs: blocks).
 
-use super::{
-    composition::{SLACK_FILE, exactly_one},
-    elements::{ACCESSORIES, ACTIONS, CONTEXT_ACTIONS, IMAGE as IMAGE_ELEMENT, INPUTS, is_multi_select},
-    newer::{ALERT, CARD, CAROUSEL, CONTAINER, DATA_TABLE, DATA_VISUALIZATION, PLAN, TASK_CARD},
-    rich_text::{CELLS, RICH_TEXT},
-    rule::{
-        Field, Problem,
-        Rule::{Bool, Enum, List, Object, OneOf, Plain, Str, Text, Url},
-        Shape, may, need,
-    },
-};
+use super::composition::{SLACK_FILE, exactly_one};
+use super::elements::{ACCESSORIES, ACTIONS, CONTEXT_ACTIONS, IMAGE as IMAGE_ELEMENT, INPUTS, is_multi_select};
+use super::newer::{ALERT, CARD, CAROUSEL, CONTAINER, DATA_TABLE, DATA_VISUALIZATION, PLAN, TASK_CARD};
+use super::rich_text::{CELLS, RICH_TEXT};
+use super::rule::Rule::{Bool, Enum, List, Object, OneOf, Plain, Str, Text, Url};
+use super::rule::{Field, Problem, Shape, may, need};
 
 pub(super) const BLOCK_ID: Field = may("block_id", Str(1, 255));
 

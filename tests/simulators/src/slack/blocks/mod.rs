@@ -11,11 +11,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
+use self::layout::{IN_HOMES, IN_MESSAGES, IN_MODALS};
+use self::rule::Rule;
+
 pub use self::rule::Problem;
-use self::{
-    layout::{IN_HOMES, IN_MESSAGES, IN_MODALS},
-    rule::Rule,
-};
 
 /// Where blocks are shown, which decides what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

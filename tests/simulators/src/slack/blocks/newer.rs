@@ -2,16 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    elements::{BUTTONS, IMAGE as IMAGE_ELEMENT},
-    layout::{BLOCK_ID, CHILDREN},
-    rich_text::{CELLS, RICH_TEXT},
-    rule::{
-        Problem,
-        Rule::{Bool, Enum, Int, List, Number, Object, OneOf, Plain, Str, Text, Url},
-        Shape, may, need,
-    },
-};
+use super::elements::{BUTTONS, IMAGE as IMAGE_ELEMENT};
+use super::layout::{BLOCK_ID, CHILDREN};
+use super::rich_text::{CELLS, RICH_TEXT};
+use super::rule::Rule::{Bool, Enum, Int, List, Number, Object, OneOf, Plain, Str, Text, Url};
+use super::rule::{Problem, Shape, may, need};
 
 /// Modals only.
 pub(super) static ALERT: Shape = Shape::of(

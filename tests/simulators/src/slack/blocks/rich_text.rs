@@ -1,9 +1,7 @@
 //! The `rich_text` block (Slack docs: rich text block).
 
-use super::rule::{
-    Rule::{Bool, Enum, Int, List, Number, Object, OneOf, Str, Url},
-    Shape, may, need,
-};
+use super::rule::Rule::{Bool, Enum, Int, List, Number, Object, OneOf, Str, Url};
+use super::rule::{Shape, may, need};
 
 static STYLE: Shape = Shape::of(
     "",

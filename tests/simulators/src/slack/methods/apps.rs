@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use crate::slack::{
-    call::Call,
-    refusal::{Answer, Refusal},
-};
+use crate::slack::call::Call;
+use crate::slack::refusal::{Answer, Refusal};
 
 pub(super) fn open(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let app = call.caller.token.app.clone();

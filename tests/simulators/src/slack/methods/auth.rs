@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use crate::slack::{
-    call::Call,
-    refusal::{Answer, Refusal},
-};
+use crate::slack::call::Call;
+use crate::slack::refusal::{Answer, Refusal};
 
 #[expect(clippy::unnecessary_wraps, reason = "has the shape of every method")]
 pub(super) fn test(call: &mut Call<'_>) -> Result<Answer, Refusal> {

@@ -3,15 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::content::{Content, Route, generate_blocks, store_text};
-use crate::slack::{
-    blocks,
-    call::Call,
-    clock::{parse_ts, ts},
-    model::{Channel, ChannelKind, Message, Posting, UserKind},
-    refusal::{Answer, Refusal},
-    settings::{LongText, OrphanReply},
-    world::Ephemeral,
-};
+use crate::slack::blocks;
+use crate::slack::call::Call;
+use crate::slack::clock::{parse_ts, ts};
+use crate::slack::model::{Channel, ChannelKind, Message, Posting, UserKind};
+use crate::slack::refusal::{Answer, Refusal};
+use crate::slack::settings::{LongText, OrphanReply};
+use crate::slack::world::Ephemeral;
 
 /// Finds the conversation of a post: an id, a user's id, or the name of a public channel.
 fn resolve(call: &mut Call<'_>) -> Result<String, Refusal> {

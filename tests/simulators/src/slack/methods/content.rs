@@ -2,15 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::slack::{
-    attachments::{self, Unfit},
-    blocks::{self, Surface},
-    call::Call,
-    emoji,
-    model::Message,
-    refusal::Refusal,
-    text,
-};
+use crate::slack::attachments::{self, Unfit};
+use crate::slack::blocks::{self, Surface};
+use crate::slack::call::Call;
+use crate::slack::model::Message;
+use crate::slack::refusal::Refusal;
+use crate::slack::{emoji, text};
 
 /// Longest text that is kept at all.
 const TEXT_HARD_LIMIT: usize = 40_000;

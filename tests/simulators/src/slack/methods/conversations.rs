@@ -2,12 +2,11 @@
 
 use serde_json::json;
 
-use super::{page::Page, users::need_team};
-use crate::slack::{
-    call::Call,
-    model::{Channel, ChannelKind, UserKind},
-    refusal::{Answer, Refusal, set},
-};
+use super::page::Page;
+use super::users::need_team;
+use crate::slack::call::Call;
+use crate::slack::model::{Channel, ChannelKind, UserKind};
+use crate::slack::refusal::{Answer, Refusal, set};
 
 pub(super) fn info(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let id = call.channel_argument()?;

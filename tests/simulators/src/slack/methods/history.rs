@@ -3,12 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::page::Page;
-use crate::slack::{
-    call::Call,
-    clock::{parse_bound, parse_ts},
-    model::{Message, Stored},
-    refusal::{Answer, Refusal, set},
-};
+use crate::slack::call::Call;
+use crate::slack::clock::{parse_bound, parse_ts};
+use crate::slack::model::{Message, Stored};
+use crate::slack::refusal::{Answer, Refusal, set};
 
 /// The range of time asked for, in microseconds, both ends open unless `inclusive`.
 struct Range {

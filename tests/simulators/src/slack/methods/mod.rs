@@ -15,16 +15,13 @@ mod usergroups;
 mod users;
 mod views;
 
-pub(super) use self::{
-    content::{generate_blocks, store_text},
-    retired::refuse as refuse_retired,
-    team::echo,
-};
-use super::{
-    call::Call,
-    limits::Tier::{self, Four, One, Special, Three, Two},
-    refusal::{Answer, Refusal},
-};
+use super::call::Call;
+use super::limits::Tier::{self, Four, One, Special, Three, Two};
+use super::refusal::{Answer, Refusal};
+
+pub(super) use self::content::{generate_blocks, store_text};
+pub(super) use self::retired::refuse as refuse_retired;
+pub(super) use self::team::echo;
 
 /// Which tokens a method takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! Cursor-based pages (Slack docs: pagination).
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
-use crate::slack::{call::Call, refusal::Refusal};
+use crate::slack::call::Call;
+use crate::slack::refusal::Refusal;
 
 /// Where a page starts and how long it is.
 pub(super) struct Page {

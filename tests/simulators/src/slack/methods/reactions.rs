@@ -3,13 +3,11 @@
 use serde_json::{Value, json};
 
 use super::page::Page;
-use crate::slack::{
-    call::Call,
-    clock::parse_ts,
-    emoji,
-    model::{Message, Reaction},
-    refusal::{Answer, Refusal},
-};
+use crate::slack::call::Call;
+use crate::slack::clock::parse_ts;
+use crate::slack::emoji;
+use crate::slack::model::{Message, Reaction};
+use crate::slack::refusal::{Answer, Refusal};
 
 struct Target {
     channel: String,

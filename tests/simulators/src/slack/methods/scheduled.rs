@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{chat, page::Page};
-use crate::slack::{
-    call::Call,
-    refusal::{Answer, Refusal},
-    world::Scheduled,
-};
+use super::chat;
+use super::page::Page;
+use crate::slack::call::Call;
+use crate::slack::refusal::{Answer, Refusal};
+use crate::slack::world::Scheduled;
 
 /// How far ahead a message may be, in seconds.
 const FARTHEST: u64 = 120 * 24 * 60 * 60;

@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::slack::{
-    args::Args,
-    call::Call,
-    clock::ts,
-    refusal::{Answer, Refusal},
-};
+use crate::slack::args::Args;
+use crate::slack::call::Call;
+use crate::slack::clock::ts;
+use crate::slack::refusal::{Answer, Refusal};
 
 /// `api.test` needs no token: it answers what it was asked, and fails with the argument `error` on demand.
 pub(in crate::slack) fn echo(args: &Args) -> Result<Answer, Refusal> {

@@ -3,10 +3,8 @@
 use serde_json::json;
 
 use super::users::need_team;
-use crate::slack::{
-    call::Call,
-    refusal::{Answer, Refusal, set},
-};
+use crate::slack::call::Call;
+use crate::slack::refusal::{Answer, Refusal, set};
 
 /// User groups are a paid feature.
 fn need_plan(call: &Call<'_>) -> Result<(), Refusal> {

@@ -3,11 +3,9 @@
 use serde_json::{Value, json};
 
 use super::page::Page;
-use crate::slack::{
-    call::Call,
-    model::{User, UserKind},
-    refusal::{Answer, Refusal},
-};
+use crate::slack::call::Call;
+use crate::slack::model::{User, UserKind};
+use crate::slack::refusal::{Answer, Refusal};
 
 fn object(call: &Call<'_>, user: &User) -> Value {
     user.object(call.has_scope("users:read.email"))

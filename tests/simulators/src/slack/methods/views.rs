@@ -2,10 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::slack::{
-    call::Call,
-    refusal::{Answer, Refusal},
-};
+use crate::slack::call::Call;
+use crate::slack::refusal::{Answer, Refusal};
 
 fn view(call: &Call<'_>) -> Result<Map<String, Value>, Refusal> {
     match call.args.structured("view") {

@@ -7,13 +7,12 @@ mod user;
 
 use serde::Serialize;
 
+pub use self::app::{App, Token, TokenKind, TokenState};
+pub use self::channel::{Channel, ChannelKind, Posting};
+pub use self::message::{Message, Reaction};
+pub use self::user::{User, UserKind};
+
 pub(in crate::slack) use self::message::Stored;
-pub use self::{
-    app::{App, Token, TokenKind, TokenState},
-    channel::{Channel, ChannelKind, Posting},
-    message::{Message, Reaction},
-    user::{User, UserKind},
-};
 
 /// A workspace (Slack says "team").
 #[derive(Clone, Debug, Serialize)]

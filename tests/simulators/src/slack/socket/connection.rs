@@ -2,28 +2,20 @@
 
 use std::time::Instant;
 
-use axum::{
-    body::Bytes,
-    extract::{
-        Query, State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket},
-    },
-    response::{IntoResponse, Response},
-};
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{Command, disconnect};
-use crate::{
-    faults::Effect,
-    slack::{
-        handle::{Handle, SOCKET},
-        http::Context,
-        settings::SocketSettings,
-    },
-};
+use crate::faults::Effect;
+use crate::slack::handle::{Handle, SOCKET};
+use crate::slack::http::Context;
+use crate::slack::settings::SocketSettings;
 
 #[derive(Deserialize)]
 pub(in crate::slack) struct Link {

@@ -8,8 +8,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::handle::Handle;
+use super::hooks;
+use super::refusal::Refusal;
+use super::world::World;
+
 pub(super) use self::connection::link;
-use super::{handle::Handle, hooks, refusal::Refusal, world::World};
 
 /// What a connection is told to do.
 #[derive(Clone, Debug)]

@@ -4,4 +4,5 @@ mod effects;
 mod scan;
 
 pub use self::effects::{Effects, Link, Ping};
+
 pub(super) use self::scan::{as_stored, rich_text_elements};

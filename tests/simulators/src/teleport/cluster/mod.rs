@@ -3,29 +3,25 @@
 mod proxy;
 mod resources;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::proxy::ProxyListeners;
-use super::{
-    authority::Authorities,
-    config::{Config, ServerVersion},
-    core::Core,
-    fitness::{self, Unfit},
-    identity::{Identity, IdentityRequest, Validity},
-    journal::{Call, Violation},
-    keys::SigningError,
-    listener::{Restartable, Start},
-    server::{self, TlsSetupError},
-    watch::{Ending, closed_by_server},
-};
+use super::authority::Authorities;
+use super::config::{Config, ServerVersion};
+use super::core::Core;
+use super::fitness::{self, Unfit};
+use super::identity::{Identity, IdentityRequest, Validity};
+use super::journal::{Call, Violation};
+use super::keys::SigningError;
+use super::listener::{Restartable, Start};
+use super::server::{self, TlsSetupError};
+use super::watch::{Ending, closed_by_server};
 use crate::faults::{Fault, Faults};
 
 /// Why a cluster did not start.

@@ -1,23 +1,19 @@
 //! Starts the Proxy of a cluster.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use russh::keys::ssh_key::certificate::CertType;
 
 use super::StartError;
-use crate::teleport::{
-    authority::{Authorities, BACKDATED, SshContents},
-    config::ProxyConfig,
-    core::Core,
-    keys::{Key, KeyAlgorithm, SigningError},
-    listener::{Restartable, Start},
-    proxy::{Proxy, host},
-    ssh::{Host, Tunnel},
-};
+use crate::teleport::authority::{Authorities, BACKDATED, SshContents};
+use crate::teleport::config::ProxyConfig;
+use crate::teleport::core::Core;
+use crate::teleport::keys::{Key, KeyAlgorithm, SigningError};
+use crate::teleport::listener::{Restartable, Start};
+use crate::teleport::proxy::{Proxy, host};
+use crate::teleport::ssh::{Host, Tunnel};
 
 /// The ports of the Proxy.
 #[derive(Clone)]

@@ -3,22 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::Cluster;
-use crate::teleport::{
-    catalog,
-    error::Trace,
-    pb::{
-        proto::{PaginatedResource, event::Resource},
-        teleport::{
-            accesslist::v1::AccessList, accessmonitoringrules::v1::AccessMonitoringRule,
-            userloginstate::v1::UserLoginState,
-        },
-        types::{AccessRequestV3, PluginDataUpdateParams, PluginDataV3, PromotedAccessList, RequestState},
-    },
-    plugin_data,
-    requests::{NewRequest, NewReview},
-    role::{Role, Rule, User},
-    watch::{change, deletion},
+use crate::teleport::error::Trace;
+use crate::teleport::pb::proto::PaginatedResource;
+use crate::teleport::pb::proto::event::Resource;
+use crate::teleport::pb::teleport::accesslist::v1::AccessList;
+use crate::teleport::pb::teleport::accessmonitoringrules::v1::AccessMonitoringRule;
+use crate::teleport::pb::teleport::userloginstate::v1::UserLoginState;
+use crate::teleport::pb::types::{
+    AccessRequestV3, PluginDataUpdateParams, PluginDataV3, PromotedAccessList, RequestState,
 };
+use crate::teleport::requests::{NewRequest, NewReview};
+use crate::teleport::role::{Role, Rule, User};
+use crate::teleport::watch::{change, deletion};
+use crate::teleport::{catalog, plugin_data};
 
 impl Cluster {
     // ---- access requests

@@ -1,18 +1,14 @@
 //! Roles, users, rules, lists and resources over HTTP: what an administrator would put in with `tctl create`.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    http::StatusCode,
-    routing::{delete, post},
-};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, post};
+use axum::{Json, Router};
 use serde_json::Value;
 
 use super::{Answer, Control, Refusal, Sent, done};
-use crate::teleport::{
-    catalog::{NewAccessList, NewLoginState, NewResource, NewRule},
-    role::{Role, Rule, User},
-};
+use crate::teleport::catalog::{NewAccessList, NewLoginState, NewResource, NewRule};
+use crate::teleport::role::{Role, Rule, User};
 
 pub(super) fn routes() -> Router<Control> {
     Router::new()

@@ -2,28 +2,25 @@
 
 mod catalog;
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use axum::{
-    Json, Router,
-    extract::{FromRequest, Path, Query, Request, State},
-    http::StatusCode,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
-    routing::{get, post},
-};
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use futures::{Stream, stream};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
-    Cluster, NewRequest, NewReview, Validity,
-    error::{Kind, Trace},
-    journal::{Call, Violation},
-    snapshot::Snapshot,
-};
+use super::error::{Kind, Trace};
+use super::journal::{Call, Violation};
+use super::snapshot::Snapshot;
+use super::{Cluster, NewRequest, NewReview, Validity};
 use crate::faults::Fault;
 
 /// A cluster and the identity file that its plugin uses.

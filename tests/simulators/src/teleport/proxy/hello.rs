@@ -1,10 +1,8 @@
 //! Looks at a TLS client's first words without answering them, so that the connection can still go anywhere.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use rustls::server::Acceptor;

@@ -10,30 +10,28 @@ mod hello;
 mod upgrade;
 mod web;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::hello::{Hello, Rewound};
-use super::{
-    authority::{Authorities, Authority, ServerCertificate, encoded_cluster_name},
-    config::ProxyConfig,
-    core::Core,
-    server::TlsSetupError,
-    ssh::Tunnel,
-};
+use super::authority::{Authorities, Authority, ServerCertificate, encoded_cluster_name};
+use super::config::ProxyConfig;
+use super::core::Core;
+use super::server::TlsSetupError;
+use super::ssh::Tunnel;
 
 const TUNNEL: &str = "teleport-reversetunnel";
 const TO_AUTH: &str = "teleport-auth@";

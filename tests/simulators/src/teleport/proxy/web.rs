@@ -1,12 +1,10 @@
 //! The Proxy's web API, as far as somebody who looks for the Auth server needs it.
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    http::StatusCode,
-    response::Response,
-    routing::get,
-};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 use super::{Proxy, upgrade};

@@ -3,30 +3,25 @@
 use futures::{StreamExt, stream};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{
-    Services,
-    call::{Answers, Call},
-    page::page,
+use super::Services;
+use super::call::{Answers, Call};
+use super::page::page;
+use crate::teleport::access::matches_any;
+use crate::teleport::config::Edition;
+use crate::teleport::error::{Kind, Trace};
+use crate::teleport::pb::proto::auth_service_server::AuthService;
+use crate::teleport::pb::proto::{
+    AccessRequestSort, AccessRequests, Event, Features, GetRoleRequest, GetRolesResponse, GetUserRequest,
+    GetUsersRequest, ListAccessRequestsRequest, ListAccessRequestsResponse, ListResourcesRequest,
+    ListResourcesResponse, ListRolesRequest, ListRolesResponse, PingRequest, PingResponse, PluginDataSeq, RequestId,
+    RequestStateSetter, Watch,
 };
-use crate::teleport::{
-    access::matches_any,
-    config::Edition,
-    error::{Kind, Trace},
-    pb::{
-        proto::{
-            AccessRequestSort, AccessRequests, Event, Features, GetRoleRequest, GetRolesResponse, GetUserRequest,
-            GetUsersRequest, ListAccessRequestsRequest, ListAccessRequestsResponse, ListResourcesRequest,
-            ListResourcesResponse, ListRolesRequest, ListRolesResponse, PingRequest, PingResponse, PluginDataSeq,
-            RequestId, RequestStateSetter, Watch, auth_service_server::AuthService,
-        },
-        types,
-    },
-    plugin_data,
-    requests::{check_decree, contains_all, created},
-    role::{Role, User},
-    state::State,
-    watch::{self, Ending, Subscription},
-};
+use crate::teleport::pb::types;
+use crate::teleport::plugin_data;
+use crate::teleport::requests::{check_decree, contains_all, created};
+use crate::teleport::role::{Role, User};
+use crate::teleport::state::State;
+use crate::teleport::watch::{self, Ending, Subscription};
 
 fn unimplemented(method: &str) -> Status {
     Status::unimplemented(format!("unknown method {method} for service proto.AuthService"))

@@ -1,24 +1,18 @@
 //! What happens around every call: who calls, which fault strikes, what the journal keeps.
 
-use std::{
-    fmt::Debug,
-    pin::Pin,
-    time::{Duration, Instant},
-};
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
 use tonic::{Code, Request, Response, Status};
 
 use super::Services;
-use crate::{
-    faults::Effect,
-    teleport::{
-        access::Caller,
-        connection::{Connection, Disguise, Note},
-        error::{Kind, Trace, code_named},
-    },
-};
+use crate::faults::Effect;
+use crate::teleport::access::Caller;
+use crate::teleport::connection::{Connection, Disguise, Note};
+use crate::teleport::error::{Kind, Trace, code_named};
 
 /// gRPC servers written in Go take no larger message unless told to.
 const LARGEST_MESSAGE: usize = 4 * 1024 * 1024;

@@ -2,17 +2,18 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Services, auth::unknown_service, call::Call, page::page};
-use crate::teleport::{
-    config::Edition,
-    error::Trace,
-    pb::teleport::accesslist::v1::{
-        AccessList, GetAccessListOwnersRequest, GetAccessListOwnersResponse, GetAccessListRequest,
-        GetAccessListsRequest, GetAccessListsResponse, ListAccessListsRequest, ListAccessListsResponse,
-        access_list_service_server::AccessListService,
-    },
-    state::State,
+use super::Services;
+use super::auth::unknown_service;
+use super::call::Call;
+use super::page::page;
+use crate::teleport::config::Edition;
+use crate::teleport::error::Trace;
+use crate::teleport::pb::teleport::accesslist::v1::access_list_service_server::AccessListService;
+use crate::teleport::pb::teleport::accesslist::v1::{
+    AccessList, GetAccessListOwnersRequest, GetAccessListOwnersResponse, GetAccessListRequest, GetAccessListsRequest,
+    GetAccessListsResponse, ListAccessListsRequest, ListAccessListsResponse,
 };
+use crate::teleport::state::State;
 
 /// Nested lists, and with them the question for all owners, came with this major version.
 const OWNERS_SINCE: u32 = 17;

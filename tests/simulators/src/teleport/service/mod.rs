@@ -9,18 +9,12 @@ mod users;
 
 use tonic::service::Routes;
 
-use super::{
-    core::Core,
-    pb::{
-        proto::auth_service_server::AuthServiceServer,
-        teleport::{
-            accesslist::v1::access_list_service_server::AccessListServiceServer,
-            accessmonitoringrules::v1::access_monitoring_rules_service_server::AccessMonitoringRulesServiceServer,
-            userloginstate::v1::user_login_state_service_server::UserLoginStateServiceServer,
-            users::v1::users_service_server::UsersServiceServer,
-        },
-    },
-};
+use super::core::Core;
+use super::pb::proto::auth_service_server::AuthServiceServer;
+use super::pb::teleport::accesslist::v1::access_list_service_server::AccessListServiceServer;
+use super::pb::teleport::accessmonitoringrules::v1::access_monitoring_rules_service_server::AccessMonitoringRulesServiceServer;
+use super::pb::teleport::userloginstate::v1::user_login_state_service_server::UserLoginStateServiceServer;
+use super::pb::teleport::users::v1::users_service_server::UsersServiceServer;
 
 /// Messages of any size are taken by the decoder: the limit is Teleport's own, checked in [`call`].
 const UNLIMITED: usize = usize::MAX;

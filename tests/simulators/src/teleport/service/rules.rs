@@ -2,17 +2,18 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Services, auth::unknown_service, call::Call, page::page};
-use crate::teleport::{
-    error::Trace,
-    pb::teleport::accessmonitoringrules::v1::{
-        AccessMonitoringRule, GetAccessMonitoringRuleRequest, ListAccessMonitoringRulesRequest,
-        ListAccessMonitoringRulesResponse, ListAccessMonitoringRulesWithFilterRequest,
-        ListAccessMonitoringRulesWithFilterResponse,
-        access_monitoring_rules_service_server::AccessMonitoringRulesService,
-    },
-    state::State,
+use super::Services;
+use super::auth::unknown_service;
+use super::call::Call;
+use super::page::page;
+use crate::teleport::error::Trace;
+use crate::teleport::pb::teleport::accessmonitoringrules::v1::access_monitoring_rules_service_server::AccessMonitoringRulesService;
+use crate::teleport::pb::teleport::accessmonitoringrules::v1::{
+    AccessMonitoringRule, GetAccessMonitoringRuleRequest, ListAccessMonitoringRulesRequest,
+    ListAccessMonitoringRulesResponse, ListAccessMonitoringRulesWithFilterRequest,
+    ListAccessMonitoringRulesWithFilterResponse,
 };
+use crate::teleport::state::State;
 
 const SERVICE: &str = "teleport.accessmonitoringrules.v1.AccessMonitoringRulesService";
 

@@ -2,28 +2,17 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{
-    Services,
-    auth::{check_secrets, unknown_service},
-    page::page,
-};
-use crate::teleport::{
-    error::Trace,
-    pb::{
-        teleport::{
-            userloginstate::v1::{
-                GetUserLoginStateRequest, UserLoginState, user_login_state_service_server::UserLoginStateService,
-            },
-            users::v1::{
-                GetUserRequest, GetUserResponse, ListUsersRequest, ListUsersResponse,
-                users_service_server::UsersService,
-            },
-        },
-        types::UserFilter,
-    },
-    requests::contains_all,
-    role::User,
-};
+use super::Services;
+use super::auth::{check_secrets, unknown_service};
+use super::page::page;
+use crate::teleport::error::Trace;
+use crate::teleport::pb::teleport::userloginstate::v1::user_login_state_service_server::UserLoginStateService;
+use crate::teleport::pb::teleport::userloginstate::v1::{GetUserLoginStateRequest, UserLoginState};
+use crate::teleport::pb::teleport::users::v1::users_service_server::UsersService;
+use crate::teleport::pb::teleport::users::v1::{GetUserRequest, GetUserResponse, ListUsersRequest, ListUsersResponse};
+use crate::teleport::pb::types::UserFilter;
+use crate::teleport::requests::contains_all;
+use crate::teleport::role::User;
 
 const SERVICE: &str = "teleport.users.v1.UsersService";
 

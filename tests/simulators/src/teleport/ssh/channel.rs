@@ -1,21 +1,16 @@
 //! The one channel of a tunnel: `teleport-transport`, connected to Auth by `teleport-transport-dial`.
 
-use std::{io, net::SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::mpsc,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
 
-use super::{
-    handshake::{DEBUG, DISCONNECT, IGNORE, broken},
-    packet::{Incoming, Outgoing},
-    wire::{Reader, TooShort, Writer},
-};
+use super::handshake::{DEBUG, DISCONNECT, IGNORE, broken};
+use super::packet::{Incoming, Outgoing};
+use super::wire::{Reader, TooShort, Writer};
 
 const GLOBAL_REQUEST: u8 = 80;
 const REQUEST_FAILURE: u8 = 82;

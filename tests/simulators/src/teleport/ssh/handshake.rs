@@ -1,24 +1,19 @@
 //! The beginning of an SSH connection: versions, one key exchange, login with a certificate.
 
-use std::{io, time::SystemTime};
+use std::io;
+use std::time::SystemTime;
 
-use ring::{
-    agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral},
-    digest::{SHA256, digest},
-    rand::SystemRandom,
-};
-use russh::keys::{
-    Certificate, PrivateKey,
-    signature::{Signer, Verifier},
-    ssh_encoding::Encode,
-    ssh_key::Signature,
-};
+use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use russh::keys::signature::{Signer, Verifier};
+use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::Signature;
+use russh::keys::{Certificate, PrivateKey};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{
-    packet::{Cipher, Incoming, Outgoing},
-    wire::{Reader, Writer},
-};
+use super::packet::{Cipher, Incoming, Outgoing};
+use super::wire::{Reader, Writer};
 use crate::teleport::authority::Authority;
 
 pub(super) const DISCONNECT: u8 = 1;

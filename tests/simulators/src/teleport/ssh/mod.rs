@@ -10,14 +10,18 @@ mod packet;
 mod tests;
 mod wire;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 
 use self::packet::{Incoming, Outgoing};
-pub(crate) use handshake::Host;
+use super::authority::Authorities;
+use super::core::Core;
 
-use super::{authority::Authorities, core::Core};
+pub(crate) use handshake::Host;
 
 /// A client that does not log in is let go after this long.
 const LOGIN: Duration = Duration::from_secs(10);

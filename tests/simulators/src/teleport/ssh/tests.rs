@@ -2,32 +2,23 @@
 
 use std::time::SystemTime;
 
-use ring::{
-    agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral},
-    digest::{SHA256, digest},
-    rand::SystemRandom,
-};
-use russh::keys::{
-    Certificate,
-    signature::{Signer, Verifier},
-    ssh_encoding::Encode,
-    ssh_key::{Signature, certificate::CertType},
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
-    net::TcpListener,
-};
+use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use russh::keys::Certificate;
+use russh::keys::signature::{Signer, Verifier};
+use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::Signature;
+use russh::keys::ssh_key::certificate::CertType;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::net::TcpListener;
 
-use super::{
-    packet::Cipher,
-    wire::{Reader, Writer},
-    *,
-};
-use crate::teleport::{
-    authority::{Authority, BACKDATED, SshContents},
-    config::Config,
-    keys::{Key, KeyAlgorithm},
-};
+use super::packet::Cipher;
+use super::wire::{Reader, Writer};
+use super::*;
+use crate::teleport::authority::{Authority, BACKDATED, SshContents};
+use crate::teleport::config::Config;
+use crate::teleport::keys::{Key, KeyAlgorithm};
 
 fn issue(authority: &Authority, key: &Key, kind: CertType, principal: &str) -> Certificate {
     let now = SystemTime::now();

@@ -1,0 +1,208 @@
+//! The worker's configuration file: the official plugin's TOML format with a few keys of our own.
+//!
+//! One struct, [`Config`], is parsed by the worker and rendered by the controller. Every problem is one line which says
+//! where, what, and what to do.
+
+mod environment;
+mod file;
+pub mod paths;
+pub mod recipient;
+mod render;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod toml_source;
+mod validate;
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use serde::Serialize;
+
+use crate::config::recipient::RoleToRecipients;
+use crate::file_watch;
+use crate::telemetry::{Log, Severity};
+use crate::teleport::identity::Credentials;
+
+pub use crate::config::environment::{Environment, OVERRIDES, Override};
+pub use crate::config::toml_source::{Place, Problem};
+
+/// Where the official plugin keeps its file.
+pub const DEFAULT_PATH: &str = "/etc/teleport-slack.toml";
+/// The name under which plugin data is stored and notification rules name us; the official plugin's.
+pub const DEFAULT_PLUGIN_NAME: &str = "slack";
+/// Slack's Web API.
+pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
+/// The official plugin's default for `teleport.addr`: an Auth Service on the same machine.
+pub const DEFAULT_ADDR: &str = "localhost:3025";
+/// How much of a token file is read, in bytes; the official plugin's limit.
+pub const TOKEN_FILE_LIMIT: usize = 2000;
+
+/// What `configure` prints: every key with its meaning.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// Everything the worker has to know, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "file::File")]
+pub struct Config {
+    /// `[teleport]`.
+    pub teleport: Teleport,
+    /// `[slack]`.
+    pub slack: Slack,
+    /// `[role_to_recipients]`.
+    pub role_to_recipients: RoleToRecipients,
+    /// `[log]`.
+    pub log: Log,
+    /// `[diag] addr`: `HOST:PORT` of `/livez`, `/readyz` and `/metrics`; not served when absent.
+    pub diag_addr: Option<String>,
+    /// `[kubernetes]`: the object whose status this worker writes, if there is one.
+    pub kubernetes: Option<StatusObject>,
+}
+
+/// How to reach Teleport, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Teleport {
+    /// `HOST:PORT` of an Auth or Proxy Service; which of the two is found out.
+    pub addr: String,
+    /// The files that hold the identity.
+    pub credentials: Credentials,
+    /// PEM file of authorities to trust for the Proxy's web certificate, beside the system's.
+    pub ca_bundle: Option<PathBuf>,
+    /// The name under which plugin data is stored.
+    pub plugin_name: String,
+}
+
+/// How to reach Slack, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slack {
+    /// The bot token.
+    pub token: TokenSource,
+    /// Base of the Web API, ending with `/`.
+    pub api_url: String,
+    /// PEM file of authorities to trust beside the system's, for instance those of an inspecting proxy.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// A bot token, or the file that holds it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The token itself.
+    Inline(String),
+    /// An absolute path. The file's first [`TOKEN_FILE_LIMIT`] bytes, trimmed, are the token.
+    File(PathBuf),
+}
+
+/// Shows where the token is, never the token.
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(_) => f.write_str("Inline(redacted)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+/// The `SlackAccessPlugin` object whose status this worker writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusObject {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID, so that an object deleted and created anew is not taken for the old one.
+    pub uid: Option<String>,
+}
+
+/// Whether `role_to_recipients."*"` may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wildcard {
+    /// As the official plugin demands.
+    Required,
+    /// Requests for roles without an entry reach their suggested reviewers only.
+    Optional,
+}
+
+/// Where a configuration comes from, so that it can be read again on `kill -HUP`. It may hold a token: no `Debug`.
+#[derive(Clone)]
+pub struct Origin {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether `role_to_recipients."*"` may be left out.
+    pub wildcard: Wildcard,
+    /// What takes the place of the file's settings.
+    pub environment: Environment,
+    /// `--debug`: takes the place of `log.severity`.
+    pub debug: bool,
+    /// `--diag-addr`: takes the place of `diag.addr`.
+    pub diag_addr: Option<String>,
+}
+
+impl Origin {
+    /// Reads and checks the configuration as it is now.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        let mut loaded = Config::load(&self.path, self.wildcard, &self.environment)?;
+        if self.debug {
+            loaded.config.log.severity = Severity::Debug;
+        }
+        if self.diag_addr.is_some() {
+            loaded.config.diag_addr.clone_from(&self.diag_addr);
+        }
+        Ok(loaded)
+    }
+}
+
+/// A configuration that can be used, and what should be said about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Unknown, deprecated and ineffective settings; to be logged.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("cannot read configuration file {}: {source}; {}", path.display(), unreadable_remedy(source))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file was read but cannot be used.
+    #[error("{0}")]
+    Invalid(Problem),
+}
+
+fn unreadable_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "write one with the `configure` command, or name another with --config",
+        io::ErrorKind::PermissionDenied => "let the user that runs this process read it",
+        _ => "name a readable TOML file with --config",
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path, wildcard: Wildcard, environment: &Environment) -> Result<Loaded, Error> {
+        let bytes =
+            file_watch::read_once(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        let file = path.display().to_string();
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(&file, text, wildcard, environment),
+            Err(error) => Err(Error::Invalid(Problem::not_text(&file, &bytes, &error))),
+        }
+    }
+
+    /// Checks a file's text; `file` is its name in messages.
+    pub fn parse(file: &str, text: &str, wildcard: Wildcard, environment: &Environment) -> Result<Loaded, Error> {
+        validate::parse(file, text, wildcard, environment).map_err(Error::Invalid)
+    }
+
+    /// The file's text that [`Config::parse`] reads back as this configuration.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}

@@ -1,0 +1,60 @@
+//! From the checked configuration back to the file's sections.
+
+use std::path::Path;
+
+use crate::config::{Config, TokenSource, file};
+use crate::teleport::identity::Credentials;
+
+impl From<Config> for file::File {
+    fn from(config: Config) -> Self {
+        let Config { teleport, slack, role_to_recipients, log, diag_addr, kubernetes } = config;
+        let mut file = Self {
+            teleport: file::Teleport {
+                addr: Some(teleport.addr),
+                ca_bundle: teleport.ca_bundle.as_deref().map(text),
+                plugin_name: Some(teleport.plugin_name),
+                ..file::Teleport::default()
+            },
+            slack: file::Slack {
+                token: Some(match slack.token {
+                    TokenSource::Inline(token) => token,
+                    TokenSource::File(path) => text(&path),
+                }),
+                recipients: None,
+                api_url: Some(slack.api_url),
+                ca_bundle: slack.ca_bundle.as_deref().map(text),
+            },
+            role_to_recipients: role_to_recipients
+                .iter()
+                .map(|(role, recipients)| {
+                    (role.to_owned(), file::OneOrMany(recipients.iter().map(ToString::to_string).collect()))
+                })
+                .collect(),
+            log: file::Log {
+                output: Some(log.output.to_string()),
+                severity: Some(log.severity.to_string()),
+                format: Some(log.format.to_string()),
+            },
+            diag: file::Diag { addr: diag_addr },
+            kubernetes: kubernetes.map(|object| file::Kubernetes {
+                namespace: Some(object.namespace),
+                name: Some(object.name),
+                uid: object.uid,
+            }),
+        };
+        match teleport.credentials {
+            Credentials::IdentityFile(path) => file.teleport.identity = Some(text(&path)),
+            Credentials::TlsFiles { certificate, key, cas } => {
+                file.teleport.client_crt = Some(text(&certificate));
+                file.teleport.client_key = Some(text(&key));
+                file.teleport.root_cas = Some(text(&cas));
+            }
+        }
+        file
+    }
+}
+
+// A path that came out of a TOML file is UTF-8.
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,346 @@
+//! Pure: what the controller says of an object, from what it did, what its pods do, and what its worker reports.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt as _;
+use serde::Serialize;
+
+use crate::controller::error::Error;
+use crate::controller::object_state::Pulse;
+use crate::controller::resources::{Applied, Resources};
+use crate::controller::rollout::{self, Problem, Rollout};
+use crate::crd::SlackAccessPluginStatus;
+use crate::crd::reason::{controller as reason, worker};
+use crate::crd::status::{
+    IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
+    WorkerStatus, WorkloadStatus,
+};
+
+/// The worker's conditions, in the order in which one makes the next possible.
+const PARTS: [&str; 4] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED];
+
+/// Longer messages are cut: a table has to stay readable.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Everything that the decision depends on.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The generation of the spec that was worked on.
+    pub generation: Option<i64>,
+    /// The status as it is.
+    pub previous: &'a SlackAccessPluginStatus,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// The Secret of the Teleport identity.
+    pub identity_secret: &'a str,
+    /// The Secret of the Slack token.
+    pub token_secret: &'a str,
+    /// What became of the spec.
+    pub outcome: Result<&'a Resources<Applied>, &'a Error>,
+    /// The pods that are there.
+    pub pods: &'a [Pod],
+    /// Whether the worker still reports.
+    pub pulse: Pulse,
+    /// The time of the decision.
+    pub now: Time,
+}
+
+/// The controller's part of the status.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Controlled {
+    /// See [`SlackAccessPluginStatus::observed_generation`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Reconciling`, `Stalled`.
+    pub conditions: Vec<Condition>,
+    /// See [`SlackAccessPluginStatus::workload`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadStatus>,
+}
+
+/// What the controller finds, before it becomes conditions.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Verdict {
+    ready: &'static str,
+    reason: String,
+    message: String,
+    phase: Phase,
+}
+
+/// Where an object stands for those who wait for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Phase {
+    /// At its end.
+    Settled,
+    /// On its way, and why.
+    Moving(Option<(&'static str, String)>),
+    /// Somebody has to do something.
+    Stuck,
+}
+
+/// Decides what to say.
+pub fn decide(facts: &Facts<'_>) -> Controlled {
+    let Verdict { ready, reason: why, message, phase } = verdict(facts);
+    let none = || (reason::NONE.to_owned(), String::new());
+    let (reconciling, stalled) = match phase {
+        Phase::Settled => (("False", none()), ("False", none())),
+        Phase::Moving(None) => (("True", (why.clone(), message.clone())), ("False", none())),
+        Phase::Moving(Some((why, message))) => (("True", (why.to_owned(), message)), ("False", none())),
+        Phase::Stuck => (("False", none()), ("True", (why.clone(), message.clone()))),
+    };
+    let condition = |type_: &str, status: &str, (why, message): (String, String)| {
+        let before = facts.previous.condition(type_).filter(|before| before.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: why,
+            message: shortened(&message),
+            observed_generation: facts.generation,
+            last_transition_time: before
+                .map_or_else(|| facts.now.clone(), |before| before.last_transition_time.clone()),
+        }
+    };
+    Controlled {
+        observed_generation: facts.generation,
+        conditions: vec![
+            condition(READY, ready, (why, message)),
+            condition(RECONCILING, reconciling.0, reconciling.1),
+            condition(STALLED, stalled.0, stalled.1),
+        ],
+        workload: match facts.outcome {
+            Ok(resources) => Some(WorkloadStatus {
+                deployment: resources.deployment.name_any(),
+                config_hash: resources.revision.clone(),
+            }),
+            Err(_) => facts.previous.workload.clone(),
+        },
+    }
+}
+
+impl Controlled {
+    /// The status as it is once this has been said.
+    pub fn overlay(self, status: &mut SlackAccessPluginStatus) {
+        let Self { observed_generation, conditions, workload } = self;
+        status.observed_generation = observed_generation;
+        status.workload = workload;
+        status.conditions.retain(|old| conditions.iter().all(|new| new.type_ != old.type_));
+        status.conditions.extend(conditions);
+    }
+}
+
+/// Whether the status already says this.
+pub fn is_said(controlled: &Controlled, status: &SlackAccessPluginStatus) -> bool {
+    controlled.observed_generation == status.observed_generation
+        && controlled.workload == status.workload
+        && controlled.conditions.iter().all(|condition| status.condition(&condition.type_) == Some(condition))
+}
+
+fn verdict(facts: &Facts<'_>) -> Verdict {
+    let resources = match facts.outcome {
+        Ok(resources) => resources,
+        Err(error) => {
+            let phase = if error.needs_person() { Phase::Stuck } else { Phase::Moving(None) };
+            return Verdict { ready: "False", reason: error.reason().to_owned(), message: error.to_string(), phase };
+        }
+    };
+    if facts.suspended {
+        return suspended(facts.pods);
+    }
+    let problem = rollout::diagnose(&resources.deployment, facts.pods, &resources.revision);
+    let revision = resources.revision.as_str();
+    let report = report_of(facts.previous, revision);
+    // What is written in the status stays there when its writer is gone.
+    let is_heard = report.is_some_and(|report| rollout::is_heard(facts.pods, revision, report));
+    let has_predecessor = rollout::has_predecessor(facts.pods, revision);
+    match (is_heard, facts.pulse) {
+        (true, Pulse::Alive(_)) => reported_verdict(facts, rollout(resources, problem), has_predecessor),
+        (_, _) if problem.is_some() => hindered(problem, &resources.deployment, has_predecessor),
+        (true, _) => silent(&resources.deployment),
+        (false, Pulse::Silent) if owes_first_report(facts.previous, facts.pods, revision) => {
+            silent(&resources.deployment)
+        }
+        (false, _) if has_predecessor => Verdict {
+            ready: "Unknown",
+            reason: reason::ROLLING_OUT.to_owned(),
+            message: "a worker with this configuration is being started; the one before works until then".to_owned(),
+            phase: Phase::Moving(None),
+        },
+        (false, _) => Verdict {
+            ready: "Unknown",
+            reason: reason::STARTING.to_owned(),
+            message: "the worker is being started".to_owned(),
+            phase: Phase::Moving(None),
+        },
+    }
+}
+
+/// What a worker of this revision reported last.
+fn report_of<'a>(status: &'a SlackAccessPluginStatus, revision: &str) -> Option<&'a WorkerStatus> {
+    status.worker.as_ref().filter(|worker| worker.config_hash == revision)
+}
+
+/// Whether a worker of this revision is ready, and none has reported yet: it does so within moments, or it cannot.
+pub fn owes_first_report(status: &SlackAccessPluginStatus, pods: &[Pod], revision: &str) -> bool {
+    report_of(status, revision).is_none() && rollout::has_ready(pods, revision)
+}
+
+/// Whether the status says that the worker is silent.
+pub fn says_silent(status: &SlackAccessPluginStatus) -> bool {
+    status.condition(READY).is_some_and(|ready| ready.reason == reason::WORKER_SILENT)
+}
+
+fn silent(deployment: &Deployment) -> Verdict {
+    Verdict {
+        ready: "Unknown",
+        reason: reason::WORKER_SILENT.to_owned(),
+        message: format!(
+            "the worker runs but has not reported for minutes: it may be unable to reach the Kubernetes API; see: kubectl logs deployment/{}",
+            deployment.name_any()
+        ),
+        phase: Phase::Moving(None),
+    }
+}
+
+fn suspended(pods: &[Pod]) -> Verdict {
+    let (message, phase) = if pods.is_empty() {
+        ("spec.suspend is set: no request is announced until it is false again", Phase::Settled)
+    } else {
+        ("spec.suspend is set: the worker is being stopped", Phase::Moving(None))
+    };
+    Verdict { ready: "False", reason: reason::SUSPENDED.to_owned(), message: message.to_owned(), phase }
+}
+
+/// No worker of this revision runs, and it is known why.
+fn hindered(problem: Option<Problem>, deployment: &Deployment, has_predecessor: bool) -> Verdict {
+    let (why, mut message) =
+        problem.map_or((reason::STARTING, String::new()), |problem| (problem.reason, problem.message));
+    if has_predecessor {
+        message.push_str(" (the worker of the earlier configuration goes on until then)");
+    }
+    let is_stuck = why == reason::DEPLOYMENT_PAUSED || rollout::is_past_deadline(deployment);
+    let phase = if is_stuck { Phase::Stuck } else { Phase::Moving(None) };
+    Verdict { ready: "False", reason: why.to_owned(), message, phase }
+}
+
+/// A worker of this revision reports.
+fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>, has_predecessor: bool) -> Verdict {
+    let status = facts.previous;
+    let parts = PARTS.map(|part| status.condition(part));
+    // What is known to be broken comes before what is not known yet.
+    let broken = |wanted: &str| parts.iter().flatten().find(|condition| condition.status == wanted);
+    if let Some(condition) = broken("False").or_else(|| broken("Unknown")) {
+        let failed = condition.status == "False";
+        return Verdict {
+            ready: if failed { "False" } else { "Unknown" },
+            reason: condition.reason.clone(),
+            message: with_secret(condition, facts),
+            phase: if failed && needs_person(&condition.reason) { Phase::Stuck } else { Phase::Moving(None) },
+        };
+    }
+    if parts.iter().any(Option::is_none) {
+        return Verdict {
+            ready: "Unknown",
+            reason: reason::STARTING.to_owned(),
+            message: "the worker has not tried everything yet".to_owned(),
+            phase: Phase::Moving(None),
+        };
+    }
+    if has_predecessor {
+        // It would still tell its own recipients.
+        let (why, message) = rollout.unwrap_or_else(|| (reason::ROLLING_OUT, ENDING.to_owned()));
+        return Verdict { ready: "Unknown", reason: why.to_owned(), message, phase: Phase::Moving(None) };
+    }
+    Verdict {
+        ready: "True",
+        reason: reason::WORKING.to_owned(),
+        message: working(status),
+        phase: rollout.map_or(Phase::Settled, |rollout| Phase::Moving(Some(rollout))),
+    }
+}
+
+/// What the worker says, with the Secret that has to be changed: the worker knows credentials, not where they come from.
+fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
+    let secret = match condition.reason.as_str() {
+        worker::IDENTITY_MALFORMED | worker::IDENTITY_EXPIRED | worker::IDENTITY_REFUSED => facts.identity_secret,
+        worker::TOKEN_MALFORMED | worker::TOKEN_REFUSED => facts.token_secret,
+        _ => return condition.message.clone(),
+    };
+    let message = &condition.message;
+    // In backticks, as the worker writes names: a Secret may be named like a word of the message (`token`).
+    let name = format!("`{secret}`");
+    if message.contains(&name) { message.clone() } else { format!("{message} (Secret {name})") }
+}
+
+fn working(status: &SlackAccessPluginStatus) -> String {
+    let cluster = status.teleport.as_ref().and_then(|teleport| teleport.cluster.as_deref());
+    let team = status.slack.as_ref().and_then(|slack| slack.team.as_deref());
+    match (cluster, team) {
+        (Some(cluster), Some(team)) => format!("announcing access requests of {cluster} in {team}"),
+        _ => "announcing access requests".to_owned(),
+    }
+}
+
+/// While the last of an earlier configuration is not gone.
+const ENDING: &str = "the new configuration works; a worker of the earlier one is ending";
+
+/// Whether the Deployment is still on its way although one worker already works.
+fn rollout(resources: &Resources<Applied>, problem: Option<Problem>) -> Option<(&'static str, String)> {
+    let Rollout { wanted, updated, available, all } = rollout::rollout(&resources.deployment)?;
+    if rollout::is_rolled_out(&resources.deployment, &resources.revision) {
+        return None;
+    }
+    Some(match problem {
+        Some(problem) => (problem.reason, problem.message),
+        None if all > updated && updated >= wanted => (reason::ROLLING_OUT, ENDING.to_owned()),
+        None => (reason::ROLLING_OUT, format!("{available} of {wanted} workers are ready")),
+    })
+}
+
+/// Whether waiting cannot heal what the worker reports.
+fn needs_person(reason: &str) -> bool {
+    matches!(
+        reason,
+        worker::IDENTITY_MALFORMED
+            | worker::IDENTITY_EXPIRED
+            | worker::IDENTITY_REFUSED
+            | worker::TELEPORT_UNTRUSTED
+            | worker::CA_BUNDLE_MALFORMED
+            | worker::PERMISSION_MISSING
+            | worker::TOKEN_MALFORMED
+            | worker::TOKEN_REFUSED
+            | worker::SCOPE_MISSING
+            | worker::RECIPIENT_FAILED
+    )
+}
+
+/// Whether a changed Secret or ConfigMap would heal what the worker reports: then its node should look for one soon.
+pub fn waits_for_secret(status: &SlackAccessPluginStatus) -> bool {
+    status.conditions.iter().any(|condition| {
+        condition.status == "False"
+            && matches!(
+                condition.reason.as_str(),
+                worker::IDENTITY_MISSING
+                    | worker::IDENTITY_MALFORMED
+                    | worker::IDENTITY_EXPIRED
+                    | worker::IDENTITY_REFUSED
+                    | worker::TELEPORT_UNTRUSTED
+                    | worker::CA_BUNDLE_MISSING
+                    | worker::CA_BUNDLE_MALFORMED
+                    | worker::TOKEN_MISSING
+                    | worker::TOKEN_MALFORMED
+                    | worker::TOKEN_REFUSED
+            )
+    })
+}
+
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! What an error means for the person who reads the object's status: pure.
+
+use std::io::ErrorKind;
+
+use crate::config::paths;
+use crate::crd::reason::worker as reason;
+use crate::slack::api::SettingsError;
+use crate::slack::error::{Class, Error as SlackError};
+use crate::teleport::dial::{DialError, Refusal, StepError};
+use crate::teleport::error::{CallError, Kind};
+use crate::teleport::identity::IdentityError;
+use crate::worker::health::report::Trouble;
+use crate::worker::session::ConnectError;
+use crate::worker::{Error, SLACK_BUNDLE, TELEPORT_BUNDLE};
+
+/// An identity that cannot be loaded. A managed worker names the Secret, not the file it is mounted at.
+pub(crate) fn of_identity(error: &IdentityError) -> Trouble {
+    match error {
+        IdentityError::Read { path, source } if source.kind() == ErrorKind::NotFound => {
+            let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
+            Trouble::new(reason::IDENTITY_MISSING, message)
+        }
+        error => Trouble::new(reason::IDENTITY_MALFORMED, error.to_string()),
+    }
+}
+
+/// A token that cannot be loaded, or that was refused.
+pub(crate) fn of_token(error: &Error) -> Trouble {
+    match error {
+        Error::File { path, source, .. } if source.kind() == ErrorKind::NotFound => {
+            let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
+            Trouble::new(reason::TOKEN_MISSING, message)
+        }
+        Error::Slack { error } => of_slack(error),
+        error => Trouble::new(reason::TOKEN_MALFORMED, error.to_string()),
+    }
+}
+
+/// A CA bundle that cannot be used, and the setting that names it; `None` if it is something else that cannot be used.
+pub(crate) fn of_ca_bundle(error: &Error) -> Option<(&'static str, Trouble)> {
+    let trouble = |reason| Trouble::new(reason, error.to_string());
+    match error {
+        Error::File { key: key @ (TELEPORT_BUNDLE | SLACK_BUNDLE), path, source }
+            if source.kind() == ErrorKind::NotFound =>
+        {
+            let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
+            Some((key, Trouble::new(reason::CA_BUNDLE_MISSING, message)))
+        }
+        Error::File { key: key @ (TELEPORT_BUNDLE | SLACK_BUNDLE), .. }
+        | Error::Unusable { key: key @ TELEPORT_BUNDLE, .. } => Some((key, trouble(reason::CA_BUNDLE_MALFORMED))),
+        Error::SlackSettings(SettingsError::CaBundle { .. }) => {
+            Some((SLACK_BUNDLE, trouble(reason::CA_BUNDLE_MALFORMED)))
+        }
+        _ => None,
+    }
+}
+
+/// A call that Slack refused, or that did not get through.
+pub(crate) fn of_slack(error: &SlackError) -> Trouble {
+    let reason = match error.class {
+        Class::Auth if error.code == "missing_scope" => reason::SCOPE_MISSING,
+        Class::Auth => reason::TOKEN_REFUSED,
+        _ => reason::SLACK_UNREACHABLE,
+    };
+    Trouble::new(reason, format!("{error}; {}", error.remedy()))
+}
+
+/// A failed attempt to connect.
+pub(crate) fn of_connecting(error: &ConnectError) -> Trouble {
+    let reason = match error {
+        ConnectError::Dial(DialError::Refused { refusal: Refusal::Expired, .. }) | ConnectError::Expired { .. } => {
+            reason::IDENTITY_EXPIRED
+        }
+        ConnectError::Dial(DialError::Refused { .. }) | ConnectError::TooEarly { .. } => reason::IDENTITY_REFUSED,
+        ConnectError::Dial(DialError::Unreachable { failures, .. })
+            if failures.iter().any(|failure| is_distrust(&failure.error)) =>
+        {
+            reason::TELEPORT_UNTRUSTED
+        }
+        ConnectError::Refused { .. } => reason::PERMISSION_MISSING,
+        ConnectError::Call(error) => return of_call(error),
+        ConnectError::Dial(_) => reason::TELEPORT_UNREACHABLE,
+    };
+    Trouble::new(reason, error.to_string())
+}
+
+fn is_distrust(error: &StepError) -> bool {
+    matches!(error, StepError::ForeignServer(_) | StepError::WebCertificate(_))
+}
+
+/// A failed call on a connection that stood.
+pub(crate) fn of_call(error: &CallError) -> Trouble {
+    match error.kind {
+        Kind::AccessDenied => Trouble::new(
+            reason::PERMISSION_MISSING,
+            format!(
+                "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
+            ),
+        ),
+        _ => Trouble::new(reason::TELEPORT_UNREACHABLE, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use crate::worker::health::condition_reason::*;
+
+    #[test]
+    fn a_missing_mount_is_told_as_the_secret_that_it_stands_for() {
+        let path = paths::Source::Secret("slack-bot-token".to_owned()).folder().join("token");
+        let error = Error::File { key: "slack.token", path, source: io::Error::from(ErrorKind::NotFound) };
+        let trouble = of_token(&error);
+        assert_eq!(trouble.reason, reason::TOKEN_MISSING);
+        assert!(trouble.message.contains("Secret `slack-bot-token` does not exist or has no key `token`"));
+    }
+
+    #[test]
+    fn a_missing_file_elsewhere_is_told_by_its_path() {
+        let path = PathBuf::from("/etc/token");
+        let error = Error::File { key: "slack.token", path, source: io::Error::from(ErrorKind::NotFound) };
+        assert!(of_token(&error).message.contains("/etc/token"));
+    }
+
+    #[test]
+    fn a_ca_bundle_is_told_with_the_part_that_it_is_for() {
+        let path = paths::Source::ConfigMap("company-ca".to_owned()).folder().join("ca.crt");
+        let missing = Error::File { key: TELEPORT_BUNDLE, path, source: io::Error::from(ErrorKind::NotFound) };
+        let (key, trouble) = of_ca_bundle(&missing).unwrap();
+        assert_eq!((key, trouble.reason), (TELEPORT_BUNDLE, reason::CA_BUNDLE_MISSING));
+        assert!(trouble.message.contains("ConfigMap `company-ca` does not exist or has no key `ca.crt`"));
+        let broken = Error::SlackSettings(SettingsError::CaBundle { reason: "no PEM".to_owned() });
+        assert_eq!(of_ca_bundle(&broken).unwrap().1.reason, reason::CA_BUNDLE_MALFORMED);
+        let token = Error::File { key: "slack.token", path: "/t".into(), source: io::Error::from(ErrorKind::NotFound) };
+        assert!(of_ca_bundle(&token).is_none());
+    }
+
+    #[test]
+    fn slack_errors_are_told_with_their_remedy() {
+        let revoked = of_slack(&SlackError::new("auth.test", "token_revoked", None));
+        assert_eq!(revoked.reason, reason::TOKEN_REFUSED);
+        assert!(revoked.message.contains("reinstall the app"), "{}", revoked.message);
+        let down = of_slack(&SlackError::new("auth.test", "connect_failed", None));
+        assert_eq!(down.reason, reason::SLACK_UNREACHABLE);
+    }
+}

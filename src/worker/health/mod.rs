@@ -1,0 +1,6 @@
+//! The worker's health: facts about its parts, and the status that they make.
+
+pub mod condition_reason;
+pub mod report;
+pub mod status;
+pub mod undelivered;

@@ -1,0 +1,156 @@
+//! The worker's own view of its health, in one place: what its object's status tells people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::slack::api::Account;
+use crate::teleport::client::Server;
+use crate::teleport::dial::Route;
+use crate::teleport::identity::Identity;
+use crate::worker::health::undelivered::Summary;
+use crate::worker::recipient_check::Reach;
+
+/// How it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The identity in use.
+    pub identity: Option<IdentityReport>,
+    /// There is no identity, or a newer one cannot be used.
+    pub identity_trouble: Option<Trouble>,
+    /// The cluster, while connected.
+    pub teleport: Option<TeleportReport>,
+    /// Why there is no connection, or why nothing can be listed.
+    pub teleport_trouble: Option<Trouble>,
+    /// The workspace, once the token has worked.
+    pub slack: Option<Account>,
+    /// What stands between the token and Slack.
+    pub slack_trouble: Option<Trouble>,
+    /// Whether the configured recipients can be reached; none before they were looked for.
+    pub recipients: Option<BTreeMap<String, Reach>>,
+    /// Deliveries.
+    pub delivery: Summary,
+    /// Requests that wait for a decision.
+    pub open_requests: usize,
+}
+
+/// Something that does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The reason of the condition, one of `crd::reason::worker`.
+    pub reason: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Trouble {
+    /// Something that does not work.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// The identity in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityReport {
+    /// Teleport user name.
+    pub user: String,
+    /// Begin of validity.
+    pub valid_from: Timestamp,
+    /// End of validity.
+    pub expires: Timestamp,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeleportReport {
+    /// Cluster name.
+    pub cluster: String,
+    /// Release.
+    pub version: String,
+    /// How it is reached, for people.
+    pub route: String,
+}
+
+/// Collects the report. Clones share it.
+#[derive(Clone)]
+pub struct Reporter(Arc<watch::Sender<Report>>);
+
+impl Default for Reporter {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Report::default())))
+    }
+}
+
+impl Reporter {
+    /// Tells when the report changes.
+    pub fn subscribe(&self) -> watch::Receiver<Report> {
+        self.0.subscribe()
+    }
+
+    /// Changes the report; nobody is told of a change that changes nothing.
+    pub fn change(&self, change: impl FnOnce(&mut Report)) {
+        self.0.send_if_modified(|report| {
+            let before = report.clone();
+            change(report);
+            *report != before
+        });
+    }
+
+    /// An identity is in use.
+    pub fn identity(&self, identity: &Identity) {
+        let identity = IdentityReport {
+            user: identity.user().to_owned(),
+            valid_from: identity.not_before(),
+            expires: identity.not_after(),
+        };
+        self.change(|report| {
+            report.identity = Some(identity);
+            report.identity_trouble = None;
+        });
+    }
+
+    /// There is no identity, or a new one that cannot be used.
+    pub fn identity_trouble(&self, trouble: Trouble) {
+        self.change(|report| report.identity_trouble = Some(trouble));
+    }
+
+    /// Teleport answers.
+    pub fn teleport_connected(&self, server: &Server, route: &Route) {
+        let teleport = TeleportReport {
+            cluster: server.cluster.clone(),
+            version: server.version.clone(),
+            route: route.to_string(),
+        };
+        self.change(|report| {
+            report.teleport = Some(teleport);
+            report.teleport_trouble = None;
+        });
+    }
+
+    /// Teleport does not answer, or not what is needed.
+    pub fn teleport_trouble(&self, trouble: Trouble) {
+        self.change(|report| report.teleport_trouble = Some(trouble));
+    }
+
+    /// Everything was listed.
+    pub fn listed(&self) {
+        self.change(|report| report.teleport_trouble = None);
+    }
+
+    /// The token works.
+    pub fn slack_connected(&self, account: &Account) {
+        let account = account.clone();
+        self.change(|report| {
+            report.slack = Some(account);
+            report.slack_trouble = None;
+        });
+    }
+
+    /// There is no token, it does not work, or Slack cannot be reached.
+    pub fn slack_trouble(&self, trouble: Trouble) {
+        self.change(|report| report.slack_trouble = Some(trouble));
+    }
+}
