@@ -38,6 +38,7 @@ use crate::teleport::watch::Change;
 use crate::worker::context::{Context, Parts, Teleport};
 use crate::worker::dispatcher::Dispatcher;
 use crate::worker::health::condition_reason;
+use crate::worker::health::report::Delayed;
 use crate::worker::request::Hint;
 use crate::worker::session::connect::{Connection, connect};
 use crate::worker::session::token::Tested;
@@ -126,7 +127,7 @@ impl Session {
             Err(error) if strict => return Err(error.into()),
             Err(error) => {
                 error!(%error, "There is no usable identity: waiting for one");
-                shared.reporter.identity_trouble(condition_reason::of_identity(&error));
+                shared.reporter.identity_problem(condition_reason::of_identity(&error));
                 None
             }
         };
@@ -341,7 +342,11 @@ impl Session {
         if refused && !tested_lately && self.testing.is_none() && self.test_failures == 0 {
             self.test_at = Some(Instant::now());
         }
-        self.shared.reporter.change(|report| report.delivery = summary);
+        let delayed = Delayed::find(&summary, Timestamp::now());
+        self.shared.reporter.change(|report| {
+            report.delivery = summary;
+            report.delayed = delayed;
+        });
     }
 
     fn beat(&mut self) {
