@@ -14,6 +14,8 @@ pub mod controller {
     pub const WORKER_SILENT: &str = "WorkerSilent";
     /// The spec cannot work as it is.
     pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The spec asks for something that the operator's policy does not allow.
+    pub const POLICY_REFUSED: &str = "PolicyRefused";
     /// An object in the way belongs to somebody else.
     pub const NAME_TAKEN: &str = "NameTaken";
     /// The Kubernetes API refused or failed.

@@ -162,7 +162,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     };
     if let Some(object) = shared.config.kubernetes.clone() {
         let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
-        tokio::spawn(health::status::run(Access::Environment, object, me, reports, health::status::view, stop.clone()));
+        tokio::spawn(health::status::run(Access::InCluster, object, me, reports, health::status::view, stop.clone()));
     }
     let Some(mut session) = first_session(&shared, options.strict, &mut signals).await? else {
         shut_down(&stop);

@@ -13,6 +13,10 @@ async fn refusal(room: &Room, plugin: &Value) -> String {
     }
 }
 
+fn variable(variable: Value) -> Value {
+    with("/spec/workload", json!({"env": [variable]}))
+}
+
 #[tokio::test]
 async fn the_least_that_is_needed_is_accepted_and_completed() {
     let room = Room::new().await;
@@ -65,16 +69,27 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/roleToRecipients", json!({"dba": "x"})), "spec.roleToRecipients.dba"),
         (with("/spec/workload", json!({"replicas": 0})), "spec.workload.replicas"),
         (with("/spec/workload", json!({"replicas": 11})), "spec.workload.replicas"),
-        (with("/spec/workload", json!({"env": [{"name": "A"}, {"name": "A"}]})), "duplicate entries"),
-        (with("/spec/workload", json!({"env": [{"name": "SLACK_ACCESS_OPERATOR_POD"}]})), "are the operator's"),
-        (with("/spec/workload", json!({"env": [{"name": "A B"}]})), "spec.workload.env[0].name"),
+        (with("/spec/workload", json!({"env": [{"name": "TZ"}, {"name": "TZ"}]})), "duplicate entries"),
         (with("/spec/workload", json!({"env": [{"name": ""}]})), "spec.workload.env[0].name"),
+        (variable(json!({"name": "SLACK_ACCESS_OPERATOR_POD", "value": "x"})), "a worker takes these variables only"),
         (
-            with(
-                "/spec/workload",
-                json!({"env": [{"name": "A", "value": "a", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
-            ),
-            "either a value or valueFrom",
+            variable(json!({"name": "TELEPORT_SLACK_SLACK_API_URL", "value": "x"})),
+            "a worker takes these variables only",
+        ),
+        (variable(json!({"name": "LD_PRELOAD", "value": "/x.so"})), "a worker takes these variables only"),
+        (variable(json!({"name": "KUBECONFIG", "value": "/x"})), "a worker takes these variables only"),
+        (
+            variable(json!({"name": "TZ", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
+            "a worker's variables have literal values",
+        ),
+        (variable(json!({"name": "HTTPS_PROXY", "value": "http://$(PW):x@p"})), "have literal values"),
+        (
+            variable(json!({"name": "SSL_CERT_FILE", "value": "/var/run/slack-access-operator/configmaps/c/ca.crt"})),
+            "must be a file of the image",
+        ),
+        (
+            variable(json!({"name": "SSL_CERT_FILE", "value": "/usr/../proc/self/environ"})),
+            "must be a file of the image",
         ),
         (
             with("/spec/workload", json!({"tolerations": [{"key": "k", "operator": "Exist"}]})),
@@ -132,7 +147,8 @@ async fn what_works_is_not_refused() {
                 "nodeSelector": {"kubernetes.io/arch": "arm64"},
                 "env": [
                     {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
-                    {"name": "the.password-1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                    {"name": "no_proxy", "value": "10.0.0.0/8,.svc"},
+                    {"name": "SSL_CERT_FILE", "value": "/etc/ssl/certs/company.pem"},
                 ],
                 "tolerations": [{"operator": "Exists"}, {"key": "k", "value": "v", "effect": "NoSchedule"}],
             }),

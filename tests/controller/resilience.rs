@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slack_access_operator::controller::Settings;
+use slack_access_operator::controller::policy::Policy;
 use slack_access_operator::crd::SlackAccessPlugin;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -218,6 +219,7 @@ async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_
         Settings {
             namespaces: vec![room.namespace.clone(), gone.namespace.clone()],
             worker_image: "example.com/slack-access-operator:1.0.0".into(),
+            policy: Policy::single_team(),
             diag_addr: Some(free.clone()),
             instance: user,
         },

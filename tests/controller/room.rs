@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use slack_access_operator::controller::policy::Policy;
 use slack_access_operator::controller::{self, Settings};
 use slack_access_operator::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
 use tokio::task::JoinHandle;
@@ -85,6 +86,7 @@ impl Room {
         let settings = Settings {
             namespaces: vec![self.namespace.clone()],
             worker_image: "example.com/slack-access-operator:1.0.0".into(),
+            policy: Policy::single_team(),
             diag_addr: None,
             instance: user,
         };

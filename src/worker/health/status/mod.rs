@@ -129,7 +129,7 @@ impl Me {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("no way to the Kubernetes API is known: {0}")]
-    Config(#[from] kube::config::InferConfigError),
+    Config(#[from] kube::config::InClusterError),
     #[error("the Kubernetes API refused or failed: {}", of_kube(.0))]
     Kube(#[from] kube::Error),
     #[error("the Kubernetes API did not answer in time")]
@@ -148,8 +148,9 @@ impl Error {
 /// How the Kubernetes API is reached.
 #[derive(Clone)]
 pub enum Access {
-    /// As the environment says: a pod's service account, or a kubeconfig. Nothing is connected before the first report.
-    Environment,
+    /// As this pod's service account, and in no other way: a kubeconfig can name a program to run. Nothing is connected before the
+    /// first report.
+    InCluster,
     /// Through this client.
     Client(Client),
 }
@@ -269,8 +270,8 @@ impl Writer {
         }
         let client = match &self.access {
             Access::Client(client) => client.clone(),
-            Access::Environment => {
-                let mut config = kube::Config::infer().await?;
+            Access::InCluster => {
+                let mut config = kube::Config::incluster()?;
                 config.connect_timeout = Some(DEADLINE);
                 config.read_timeout = Some(DEADLINE);
                 config.write_timeout = Some(DEADLINE);
