@@ -86,7 +86,7 @@ pub fn without_managers<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
 }
 
-/// Leaves what tells why a worker does not run.
+/// Leaves what tells why a worker does not run, and what others put into its pod.
 pub fn pod_essence(pod: &mut k8s_openapi::api::core::v1::Pod) {
     let metadata = std::mem::take(&mut pod.metadata);
     let mut annotations = metadata.annotations;
@@ -101,7 +101,7 @@ pub fn pod_essence(pod: &mut k8s_openapi::api::core::v1::Pod) {
         annotations,
         ..ObjectMeta::default()
     };
-    pod.spec = None;
+    pod.spec = pod.spec.take().map(super::foreign::essence);
 }
 
 fn boxed(text: Option<&str>) -> Box<str> {

@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
+mod foreign;
 pub mod object_state;
 pub mod policy;
 pub mod reconcile;

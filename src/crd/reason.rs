@@ -22,7 +22,7 @@ pub mod controller {
     pub const APPLY_FAILED: &str = "ApplyFailed";
     /// The worker's image cannot be pulled.
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
-    /// A container cannot be made from the pod's settings, such as a missing Secret of `workload.env`.
+    /// A container cannot be made from the pod's settings.
     pub const CONTAINER_CONFIG_ERROR: &str = "ContainerConfigError";
     /// No node takes the pod.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
@@ -38,6 +38,8 @@ pub mod controller {
     pub const DEFINITION_OUTDATED: &str = "DefinitionOutdated";
     /// Requests came in that reach nobody; of events only.
     pub const UNROUTED: &str = "Unrouted";
+    /// Others put something into the worker's pods; of `WorkloadModified` only.
+    pub const FOREIGN_SETTINGS: &str = "ForeignSettings";
     /// Nothing is under way, or nothing stands in the way; of `Reconciling=False` and `Stalled=False`.
     pub const NONE: &str = "None";
 }

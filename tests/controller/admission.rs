@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::room::{Room, minimal, with};
+use crate::room::{Room, minimal, with, with_variable};
 
 /// What the API server says when it refuses.
 async fn refusal(room: &Room, plugin: &Value) -> String {
@@ -11,10 +11,6 @@ async fn refusal(room: &Room, plugin: &Value) -> String {
         Err(error) => panic!("not an answer: {error}"),
         Ok(_) => panic!("accepted: {plugin}"),
     }
-}
-
-fn variable(variable: Value) -> Value {
-    with("/spec/workload", json!({"env": [variable]}))
 }
 
 #[tokio::test]
@@ -71,24 +67,29 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/workload", json!({"replicas": 11})), "spec.workload.replicas"),
         (with("/spec/workload", json!({"env": [{"name": "TZ"}, {"name": "TZ"}]})), "duplicate entries"),
         (with("/spec/workload", json!({"env": [{"name": ""}]})), "spec.workload.env[0].name"),
-        (variable(json!({"name": "SLACK_ACCESS_OPERATOR_POD", "value": "x"})), "a worker takes these variables only"),
         (
-            variable(json!({"name": "TELEPORT_SLACK_SLACK_API_URL", "value": "x"})),
+            with_variable(json!({"name": "SLACK_ACCESS_OPERATOR_POD", "value": "x"})),
             "a worker takes these variables only",
         ),
-        (variable(json!({"name": "LD_PRELOAD", "value": "/x.so"})), "a worker takes these variables only"),
-        (variable(json!({"name": "KUBECONFIG", "value": "/x"})), "a worker takes these variables only"),
         (
-            variable(json!({"name": "TZ", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
+            with_variable(json!({"name": "TELEPORT_SLACK_SLACK_API_URL", "value": "x"})),
+            "a worker takes these variables only",
+        ),
+        (with_variable(json!({"name": "LD_PRELOAD", "value": "/x.so"})), "a worker takes these variables only"),
+        (with_variable(json!({"name": "KUBECONFIG", "value": "/x"})), "a worker takes these variables only"),
+        (
+            with_variable(json!({"name": "TZ", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
             "a worker's variables have literal values",
         ),
-        (variable(json!({"name": "HTTPS_PROXY", "value": "http://$(PW):x@p"})), "have literal values"),
+        (with_variable(json!({"name": "HTTPS_PROXY", "value": "http://$(PW):x@p"})), "have literal values"),
         (
-            variable(json!({"name": "SSL_CERT_FILE", "value": "/var/run/slack-access-operator/configmaps/c/ca.crt"})),
+            with_variable(
+                json!({"name": "SSL_CERT_FILE", "value": "/var/run/slack-access-operator/configmaps/c/ca.crt"}),
+            ),
             "must be a file of the image",
         ),
         (
-            variable(json!({"name": "SSL_CERT_FILE", "value": "/usr/../proc/self/environ"})),
+            with_variable(json!({"name": "SSL_CERT_FILE", "value": "/usr/../proc/self/environ"})),
             "must be a file of the image",
         ),
         (

@@ -2,7 +2,7 @@
 //!
 //! An author may be anyone with the right to write this one kind. Without a policy the kind would give away its namespace: a worker
 //! mounts Secrets, speaks to the hosts that the spec names, and runs the image that the spec names. The chart renders this policy
-//! and, from the same values, the ValidatingAdmissionPolicy that refuses an object when it is written
+//! and, from the same values, the `ValidatingAdmissionPolicy` that refuses an object when it is written
 //! (`charts/slack-access-operator/templates/admission-authors.yaml`); `docs/security.md` describes both.
 
 mod pattern;
@@ -258,23 +258,24 @@ fn bundle_is_allowed(bundle: Option<&CaBundle>, allowed: &[Pattern], part: &str,
 fn scheme_and_host(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "https" | "http"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_path = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte));
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) => {
-            let is_address = address.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
-            (is_address.then_some(address)?, port)
-        }
-        None => {
-            let (host, port) = authority.find(':').map_or((authority, ""), |colon| authority.split_at(colon));
-            let is_name =
-                host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte));
-            (is_name.then_some(host)?, port)
-        }
+    let is_path = of(path, |byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte));
+    let (host, port) = if let Some((address, port)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+    {
+        (Some(address).filter(|address| of(address, |byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)))?, port)
+    } else {
+        let (host, port) = authority.find(':').map_or((authority, ""), |colon| authority.split_at(colon));
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        (Some(host).filter(|host| of(host, is_plain))?, port)
     };
-    let port = port.strip_prefix(':').map_or(port.is_empty(), |port| {
-        (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let port = port
+        .strip_prefix(':')
+        .map_or(port.is_empty(), |port| (1..=5).contains(&port.len()) && of(port, |byte| byte.is_ascii_digit()));
     (is_path && port && !host.is_empty()).then_some((scheme, host))
+}
+
+/// Whether a text is made of such bytes only.
+fn of(text: &str, is_plain: impl Fn(u8) -> bool) -> bool {
+    text.bytes().all(is_plain)
 }
 
 fn listed(patterns: &[Pattern]) -> String {

@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use crate::controller::error::Error;
+use crate::controller::foreign;
 use crate::controller::object_state::Pulse;
 use crate::controller::resources::{Applied, Resources};
 use crate::controller::rollout::{self, Problem, Rollout};
@@ -14,7 +15,7 @@ use crate::crd::SlackAccessPluginStatus;
 use crate::crd::reason::{controller as reason, worker};
 use crate::crd::status::{
     IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
-    WorkerStatus, WorkloadStatus,
+    WORKLOAD_MODIFIED, WorkerStatus, WorkloadStatus,
 };
 
 /// The worker's conditions, in the order in which one makes the next possible.
@@ -53,7 +54,7 @@ pub struct Controlled {
     /// See [`SlackAccessPluginStatus::observed_generation`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling`, `Stalled`.
+    /// `Ready`, `Reconciling`, `Stalled`, `WorkloadModified`.
     pub conditions: Vec<Condition>,
     /// See [`SlackAccessPluginStatus::workload`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +91,13 @@ pub fn decide(facts: &Facts<'_>) -> Controlled {
         Phase::Moving(Some((why, message))) => (("True", (why.to_owned(), message)), ("False", none())),
         Phase::Stuck => (("False", none()), ("True", (why.clone(), message.clone()))),
     };
+    let foreign: Vec<_> = foreign::found(facts.pods).into_iter().collect();
+    let modified = if foreign.is_empty() {
+        ("False", none())
+    } else {
+        let message = format!("the worker's pods have what the operator did not put there: {}", foreign.join(", "));
+        ("True", (reason::FOREIGN_SETTINGS.to_owned(), message))
+    };
     let condition = |type_: &str, status: &str, (why, message): (String, String)| {
         let before = facts.previous.condition(type_).filter(|before| before.status == status);
         Condition {
@@ -108,6 +116,7 @@ pub fn decide(facts: &Facts<'_>) -> Controlled {
             condition(READY, ready, (why, message)),
             condition(RECONCILING, reconciling.0, reconciling.1),
             condition(STALLED, stalled.0, stalled.1),
+            condition(WORKLOAD_MODIFIED, modified.0, modified.1),
         ],
         workload: match facts.outcome {
             Ok(resources) => Some(WorkloadStatus {

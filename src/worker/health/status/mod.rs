@@ -235,7 +235,7 @@ impl Writer {
             return Ok(Turn::Mine);
         }
         let resource = ApiResource::erase::<SlackAccessPlugin>(&());
-        let client = self.client().await?;
+        let client = self.client()?;
         let api: Api<DynamicObject> = Api::namespaced_with(client, &self.object.namespace, &resource);
         let Some(found) = api.get_opt(&self.object.name).await? else { return Ok(Turn::Others) };
         if self.object.uid.is_some() && self.object.uid != found.metadata.uid {
@@ -264,7 +264,7 @@ impl Writer {
         Ok(turn)
     }
 
-    async fn client(&mut self) -> Result<Client, Error> {
+    fn client(&mut self) -> Result<Client, Error> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
