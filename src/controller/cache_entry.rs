@@ -220,13 +220,14 @@ mod tests {
                 "name": "p", "namespace": "teleport", "uid": "u", "labels": {PLUGIN_LABEL: "slack"},
                 "annotations": {"slackaccess.dev/revision": "r", "other": "o"},
             },
-            "spec": {"containers": [{"name": "worker"}]},
+            "spec": {"containers": [{"name": "worker", "image": "x", "command": ["sh"]}], "nodeName": "node"},
             "status": {"phase": "Pending"},
         });
         let kept = Kept::<Pod>::new(serde_json::from_value(pod).unwrap(), pod_essence);
         assert!(kept.is_labelled_for(&owner()));
         let expected = json!({
             "metadata": {"name": "p", "namespace": "teleport", "uid": "u", "annotations": {"slackaccess.dev/revision": "r"}},
+            "spec": {"containers": [{"name": "worker", "command": ["sh"]}]},
             "status": {"phase": "Pending"},
         });
         assert_eq!(kept.parse().unwrap(), serde_json::from_value(expected).unwrap());
