@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Health};
 use crate::controller::cache::{Caches, Scope};
 use crate::controller::reconcile::Context;
+use crate::controller::resources::WorkerPods;
 use crate::crd::status::READY;
 use crate::metrics::controller::ControllerMetrics;
 
@@ -66,8 +67,12 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// The image of workers whose object names none.
     pub worker_image: String,
+    /// What the installation asks of every worker's pod.
+    pub worker_pods: WorkerPods,
     /// `HOST:PORT` of `/livez`, `/readyz` and `/metrics`; not served when absent.
     pub diag_addr: Option<String>,
+    /// Who may read `/metrics`.
+    pub metrics: admin::access::Settings,
     /// The name of this instance in events.
     pub instance: String,
 }
@@ -83,7 +88,7 @@ pub enum Error {
     Client(#[from] kube::Error),
     /// The endpoints cannot be served.
     #[error(transparent)]
-    Bind(#[from] admin::BindError),
+    Endpoints(#[from] admin::Error),
     /// The system refused something that every process may do.
     #[error("cannot listen for signals: {0}; restart the process")]
     Signals(#[source] std::io::Error),
@@ -119,15 +124,11 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
 
 /// Runs with a client until told to stop; what is being reconciled then is finished.
 pub async fn run_with(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
-    let Settings { namespaces, worker_image, diag_addr, instance } = settings;
+    let Settings { namespaces, worker_image, worker_pods, diag_addr, metrics: readers, instance } = settings;
     let health = Health::with_gates([DEFINITION_GATE, CACHES_GATE]);
     let metrics = ControllerMetrics::default();
     let server = match &diag_addr {
-        Some(address) => {
-            let listener = admin::Listener::bind(address).await?;
-            let router = admin::router(health.clone(), metrics.clone());
-            Some(tokio::spawn(listener.serve(router, stop.clone().cancelled_owned())))
-        }
+        Some(address) => Some(admin::serve(address, &readers, health.clone(), metrics.clone(), stop.clone()).await?),
         None => None,
     };
     let scopes = scopes(namespaces);
@@ -149,6 +150,7 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
                     events: events::Publisher::new(client.clone(), instance.clone()),
                     metrics: metrics.clone(),
                     worker_image: worker_image.clone(),
+                    worker_pods: worker_pods.clone(),
                 });
                 (context, queue)
             })
@@ -162,8 +164,7 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
         }
     }
     if let Some(server) = server {
-        // It ends with the token.
-        let _ = server.await;
+        server.ended().await;
     }
     tracing::info!("The controller has ended");
     Ok(())

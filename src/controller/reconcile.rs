@@ -18,7 +18,7 @@ use crate::controller::cache::{Caches, Observed, Plugin, Scope};
 use crate::controller::error::Error;
 use crate::controller::events::{self, Publisher};
 use crate::controller::object_state::{Memory, Pulse, Signs};
-use crate::controller::resources::{self, Applied, Resources};
+use crate::controller::resources::{self, Applied, Resources, WorkerPods};
 use crate::controller::status::{self, Controlled, Facts};
 use crate::controller::validate::{self, Owner};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus, Teleport};
@@ -52,6 +52,8 @@ pub struct Context {
     pub metrics: ControllerMetrics,
     /// The image of workers whose object names none.
     pub worker_image: String,
+    /// What the installation asks of every worker's pod.
+    pub worker_pods: WorkerPods,
 }
 
 /// Reconciles one object.
@@ -153,7 +155,7 @@ async fn converge(
     observed: &Observed,
 ) -> Result<Resources<Applied>, Error> {
     let validated = validate::validate(plugin)?;
-    let wanted = resources::build(&validated, &context.worker_image)?;
+    let wanted = resources::build(&validated, &context.worker_image, &context.worker_pods)?;
     Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
 }
 

@@ -8,7 +8,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use slack_access_operator::admin::access;
 use slack_access_operator::controller::Settings;
+use slack_access_operator::controller::resources::WorkerPods;
 use slack_access_operator::crd::SlackAccessPlugin;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -218,7 +220,9 @@ async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_
         Settings {
             namespaces: vec![room.namespace.clone(), gone.namespace.clone()],
             worker_image: "example.com/slack-access-operator:1.0.0".into(),
+            worker_pods: WorkerPods::default(),
             diag_addr: Some(free.clone()),
+            metrics: access::Settings::default(),
             instance: user,
         },
     );

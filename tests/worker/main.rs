@@ -13,8 +13,10 @@
 
 mod announce;
 mod burst;
+mod endpoints;
 mod handover;
 mod lifecycle;
+mod log;
 mod outage;
 mod proxy;
 mod reload;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
+use zeroize::Zeroizing;
 
 use crate::file_watch;
 
@@ -58,7 +59,11 @@ impl Credentials {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                     Err(source) => return Err(IdentityError::Read { path: beside, source }),
                 };
-                Identity::parse_file(&content, ssh_certificate.as_deref(), &path.display().to_string())
+                Identity::parse_file(
+                    &content,
+                    ssh_certificate.as_ref().map(|content| content.as_slice()),
+                    &path.display().to_string(),
+                )
             }
             Self::TlsFiles { certificate, key, cas } => {
                 let (certificate_pem, key_pem, cas_pem) = (read(certificate)?, read(key)?, read(cas)?);
@@ -377,6 +382,6 @@ fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
     if roots.is_empty() { Err(problem) } else { Ok(roots) }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     file_watch::read(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })
 }
