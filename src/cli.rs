@@ -110,8 +110,8 @@ struct Common {
 #[derive(Debug, Args)]
 struct Diag {
     /// Serve /livez, /readyz and /metrics there
-    #[arg(long, value_name = "HOST:PORT")]
-    diag_addr: Option<String>,
+    #[arg(long = "diag-addr", value_name = "HOST:PORT")]
+    address: Option<String>,
     /// What a reader of /metrics has to show: none, or kubernetes (a token of this cluster, of a user who may get the path /metrics).
     /// The controller asks it of its workers too
     #[arg(long, value_name = "KIND", default_value = "none", hide_possible_values = true)]
@@ -127,10 +127,10 @@ struct Diag {
 impl Diag {
     /// The address, and who may read `/metrics`.
     fn into_settings(self) -> (Option<String>, access::Settings) {
-        let Self { diag_addr, metrics_auth, metrics_tls_cert, metrics_tls_key } = self;
+        let Self { address, metrics_auth, metrics_tls_cert, metrics_tls_key } = self;
         let certificate =
             metrics_tls_cert.zip(metrics_tls_key).map(|(certificate, key)| CertificateFiles { certificate, key });
-        (diag_addr, access::Settings { authentication: metrics_auth, certificate })
+        (address, access::Settings { authentication: metrics_auth, certificate })
     }
 }
 
@@ -196,6 +196,7 @@ fn run_worker((path, wildcard, common): (PathBuf, Wildcard, Common), strict: boo
     let loaded = origin.load()?;
     let logging = Logging::start(&loaded.config.log)?;
     hardening::apply();
+    hardening::forbid_programs();
     info!("Starting Teleport Access Slack Plugin {}", env!("CARGO_PKG_VERSION"));
     for warning in &loaded.warnings {
         warn!("Configuration: {warning}");
@@ -227,6 +228,10 @@ fn run_controller(arguments: Controller) -> Result<(), Fatal> {
     };
     Logging::start(&telemetry::Log { output: telemetry::Output::Stdout, severity: log_severity, format: log_format })?;
     hardening::apply();
+    // A kubeconfig, which comes first, may name a program that logs in.
+    if std::env::var_os("KUBECONFIG").is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        hardening::forbid_programs();
+    }
     // `--watch-namespace=` of a template without a value means none.
     let namespaces = watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect();
     block_on(controller::run(controller::Settings {

@@ -1,33 +1,34 @@
-//! File descriptors kept back for the endpoints: a process that has no others left still answers its probes.
+//! File descriptors: all that the system allows, and some of them for the endpoints alone, so that a process whose work has used up
+//! the others still answers its probes.
+//!
+//! The work lives under a limit that is a little lower than the system's. A descriptor that is opened and kept for later would do
+//! too, but the work could take it in the moment between its closing and its use, and not give it back.
 
-use std::fs::File;
 use std::io;
 
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More than one, since the work's thread may take what has just been released.
-const COUNT: usize = 4;
+/// For the endpoints alone: kubelet asks for two at a time.
+const RESERVED: u64 = 8;
+/// With fewer than this nothing is kept back: the process would not even start.
+const FEWEST: u64 = 32;
 
-/// Descriptors that are open for nothing but to be closed when another one is needed.
-#[derive(Debug, Default)]
-pub(crate) struct Reserve {
-    kept: Vec<File>,
+/// Raises the limit as far as the system allows, but for the reserve.
+pub(crate) fn limit() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = maximum.map(|maximum| if maximum < FEWEST { maximum } else { maximum - RESERVED });
+    Ok(setrlimit(Resource::Nofile, Rlimit { current, maximum })?)
 }
 
-impl Reserve {
-    /// Opens what is missing, as far as descriptors are left.
-    pub(crate) fn refill(&mut self) {
-        while self.kept.len() < COUNT
-            && let Ok(file) = File::open("/dev/null")
-        {
-            self.kept.push(file);
-        }
-    }
-
-    /// Closes one; false if there is none.
-    pub(crate) fn release(&mut self) -> bool {
-        self.kept.pop().is_some()
-    }
+/// Makes a call that may use the reserve. Other threads may, too, while it lasts: it must not wait.
+pub(crate) fn with_reserve<T>(call: impl FnOnce() -> T) -> T {
+    let limit = getrlimit(Resource::Nofile);
+    // Where the limit cannot be changed, the call does without.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let result = call();
+    let _ = setrlimit(Resource::Nofile, limit);
+    result
 }
 
 /// Whether the process, or the system, has no descriptor left.

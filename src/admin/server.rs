@@ -3,6 +3,7 @@
 //! It has a thread of its own: `/livez` answers, and says what is stuck, while the work's thread does not come round.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
@@ -25,7 +26,7 @@ use tower::ServiceExt as _;
 use crate::admin::access::Channel;
 use crate::admin::connections::{Connections, Id};
 use crate::admin::tls::Certificates;
-use crate::descriptors::{self, Reserve};
+use crate::descriptors;
 
 /// Open connections at a time: kubelet and Prometheus need a handful.
 const CONNECTIONS: usize = 64;
@@ -150,7 +151,6 @@ struct Open {
     connections: Connections,
     tasks: JoinSet<Id>,
     handles: HashMap<Id, AbortHandle>,
-    reserve: Reserve,
 }
 
 impl Open {
@@ -175,14 +175,10 @@ impl Open {
     fn ended(&mut self, id: Id) {
         self.connections.ended(id);
         self.handles.remove(&id);
-        self.reserve.refill();
     }
 
     /// Frees a descriptor for the connection that waits to be accepted; false if there is none to free.
     fn free_descriptor(&mut self) -> bool {
-        if self.reserve.release() {
-            return true;
-        }
         let evicted = self.connections.evict();
         if let Some(id) = evicted {
             self.close(id);
@@ -192,14 +188,9 @@ impl Open {
 }
 
 async fn accept(listener: TcpListener, service: Service, stop: CancellationToken) {
-    let mut open = Open {
-        connections: Connections::up_to(CONNECTIONS),
-        tasks: JoinSet::new(),
-        handles: HashMap::new(),
-        reserve: Reserve::default(),
-    };
+    let mut open =
+        Open { connections: Connections::up_to(CONNECTIONS), tasks: JoinSet::new(), handles: HashMap::new() };
     loop {
-        open.reserve.refill();
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = open.tasks.join_next() => {
@@ -209,7 +200,7 @@ async fn accept(listener: TcpListener, service: Service, stop: CancellationToken
                 }
                 continue;
             }
-            accepted = accept_one(&listener, &mut open.reserve) => accepted,
+            accepted = accept_one(&listener) => accepted,
         };
         match accepted {
             Ok((stream, address)) => open.admit(stream, address, service.clone()),
@@ -223,14 +214,13 @@ async fn accept(listener: TcpListener, service: Service, stop: CancellationToken
     let _ = timeout(FAREWELL, async { while open.tasks.join_next().await.is_some() {} }).await;
 }
 
-/// Accepts a connection, with a reserved descriptor if there is no other.
-async fn accept_one(listener: &TcpListener, reserve: &mut Reserve) -> io::Result<(TcpStream, SocketAddr)> {
-    loop {
-        match listener.accept().await {
-            // Nothing else of this thread may come in between: the work's thread takes what is free.
-            Err(error) if descriptors::are_exhausted(&error) && reserve.release() => {}
-            accepted => return accepted,
+/// Accepts a connection, with a descriptor of the reserve if there is no other.
+async fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener.accept().await {
+        Err(error) if descriptors::are_exhausted(&error) => {
+            poll_fn(|context| descriptors::with_reserve(|| listener.poll_accept(context))).await
         }
+        accepted => accepted,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Asks the Kubernetes API whose token it is that a reader of `/metrics` sent, and whether that user may read them.
 //!
-//! The same two questions as kube-rbac-proxy and controller-runtime ask: a TokenReview, then a SubjectAccessReview for `get` on the
+//! The same two questions as kube-rbac-proxy and controller-runtime ask: a `TokenReview`, then a `SubjectAccessReview` for `get` on the
 //! path `/metrics`. Answers are remembered for a short time, by the token's digest.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Why a reconciliation did not reach its end.
 
+use std::time::Duration;
+
 use kube::runtime::watcher;
 
 use crate::cause::of_kube;
@@ -42,6 +44,9 @@ pub enum Error {
         version = env!("CARGO_PKG_VERSION")
     )]
     DefinitionOutdated(String),
+    /// The calls on behalf of one object took too long.
+    #[error("the Kubernetes API did not answer within {} s", .0.as_secs())]
+    Unanswered(Duration),
     /// The Kubernetes API refused or failed.
     #[error("failed to {action} {kind} `{name}`: {}", of_kube(source))]
     Kube {
@@ -65,7 +70,9 @@ impl Error {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => reason::controller::INVALID_SPEC,
             Self::NameTaken { .. } => reason::controller::NAME_TAKEN,
             Self::DefinitionOutdated(_) => reason::controller::DEFINITION_OUTDATED,
-            Self::PredecessorRemains { .. } | Self::Kube { .. } => reason::controller::APPLY_FAILED,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) | Self::Kube { .. } => {
+                reason::controller::APPLY_FAILED
+            }
         }
     }
 
@@ -78,7 +85,7 @@ impl Error {
             | Self::Build(_)
             | Self::NameTaken { .. }
             | Self::DefinitionOutdated(_) => true,
-            Self::PredecessorRemains { .. } => false,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) => false,
             Self::Kube { source, .. } => is_refusal(source),
         }
     }

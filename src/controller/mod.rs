@@ -22,6 +22,7 @@ pub mod rollout;
 pub mod status;
 pub mod validate;
 mod wait_for_crd;
+mod watch_pace;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -53,6 +54,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(15);
 const FILLING: Duration = Duration::from_millis(100);
 /// The loop is stuck if it has not come round in this time.
 const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
+
+/// For a connection to the API server, with its TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a scope without a name is called.
 const EVERYWHERE: &str = "all namespaces";
@@ -94,10 +98,16 @@ pub enum Error {
     Signals(#[source] std::io::Error),
 }
 
+/// A client that gives up a connection which does not come about, so that the next attempt finds an API server that is back.
+pub fn client(mut config: kube::Config) -> Result<Client, kube::Error> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Client::try_from(config)
+}
+
 /// Runs with the cluster that the environment names, until asked to end (`SIGTERM`, `SIGINT`).
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let config = kube::Config::infer().await?;
-    let client = Client::try_from(config)?;
+    let client = client(config)?;
     let stop = CancellationToken::new();
     let signals = signals(stop.clone())?;
     tokio::select! {

@@ -12,6 +12,7 @@
 mod support;
 
 mod admission;
+mod front;
 mod resilience;
 mod room;
 mod status;

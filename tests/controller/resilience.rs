@@ -1,6 +1,7 @@
 //! What must not do harm: bad objects, a second controller, an API server that goes away, nothing to do, few rights.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -9,12 +10,13 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slack_access_operator::admin::access;
-use slack_access_operator::controller::Settings;
 use slack_access_operator::controller::resources::WorkerPods;
+use slack_access_operator::controller::{self, Settings};
 use slack_access_operator::crd::SlackAccessPlugin;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::front::Front;
 use crate::room::{CHILD, Room, minimal, with};
 use crate::support::{Cluster, eventually};
 
@@ -139,6 +141,37 @@ async fn an_api_server_that_goes_away_and_comes_back_is_survived() {
     room.apply(&named("another")).await.unwrap();
     room.until::<Deployment>("slack-access-another", "a Deployment made after it", |_| true).await;
     controller.stop().await;
+}
+
+/// Long enough for every wait between attempts to have reached its longest.
+const OUTAGE: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn a_change_is_taken_up_soon_after_an_outage_in_which_connections_led_nowhere() {
+    let room = Room::new().await;
+    let front = Front::before(room.cluster.port()).await;
+    let user = format!("outage-{}", room.namespace);
+    let client = controller::client(room.cluster.config_at(front.address, &user)).unwrap();
+    let running = room.start_controller_with(client, user);
+    room.apply(&minimal()).await.unwrap();
+    room.until_ready_is("Unknown", "Starting").await;
+    front.close();
+    tokio::time::sleep(OUTAGE).await;
+    room.change(json!({"workload": {"replicas": 2}})).await;
+    front.open();
+    let back = Instant::now();
+    room.until::<Deployment>(CHILD, "the change in the Deployment", |deployment| {
+        deployment.spec.as_ref().is_some_and(|spec| spec.replicas == Some(2))
+    })
+    .await;
+    assert!(back.elapsed() < Duration::from_secs(15), "taken up after {:?}", back.elapsed());
+    eventually("the status of the change", async || {
+        let plugin = room.plugins().get("slack").await.unwrap();
+        (plugin.status?.observed_generation == plugin.metadata.generation).then_some(())
+    })
+    .await;
+    assert!(back.elapsed() < Duration::from_secs(20), "said after {:?}", back.elapsed());
+    running.stop().await;
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ async fn probes_are_answered_while_the_work_has_used_up_all_files() {
     world
         .until("the worker has used up its files", |_| {
             assert_ready(address);
-            std::fs::read_dir(&files).unwrap().count() >= 38
+            std::fs::read_dir(&files).unwrap().count() >= 31
         })
         .await;
     for _ in 0..20 {

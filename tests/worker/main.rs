@@ -18,6 +18,7 @@ mod handover;
 mod lifecycle;
 mod log;
 mod outage;
+mod process;
 mod proxy;
 mod reload;
 mod slack_faults;

@@ -18,6 +18,7 @@ use crate::admin::access::Authentication;
 use crate::config::paths::{CONFIG_DIR, CONFIG_FILE, DIAG_PORT, POD_NAME_VARIABLE, REVISION_VARIABLE, Source};
 use crate::controller::resources::{REVISION_ANNOTATION, WorkerPods, child_name, digest, labels, metadata, selector};
 use crate::controller::validate::{MountedKey, Owner, Pods, Validated};
+use crate::crd::quantity::Amount;
 use crate::crd::{self, ImagePullPolicy};
 
 /// The container's name: what `kubectl logs -c` takes.
@@ -235,13 +236,9 @@ fn default_resources() -> ResourceRequirements {
 }
 
 fn resources(written: &crd::Resources) -> ResourceRequirements {
-    let quantities = |amounts: &BTreeMap<String, IntOrString>| {
-        let amount = |amount: &IntOrString| match amount {
-            IntOrString::Int(number) => Quantity(number.to_string()),
-            IntOrString::String(text) => Quantity(text.clone()),
-        };
-        Some(amounts.iter().map(|(name, value)| (name.clone(), amount(value))).collect())
-            .filter(|amounts: &BTreeMap<_, _>| !amounts.is_empty())
+    let quantities = |amounts: &BTreeMap<String, Amount>| {
+        Some(amounts.iter().map(|(name, amount)| (name.clone(), amount.into())).collect())
+            .filter(|amounts: &BTreeMap<String, Quantity>| !amounts.is_empty())
     };
     ResourceRequirements { requests: quantities(&written.requests), limits: quantities(&written.limits), claims: None }
 }
