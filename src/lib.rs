@@ -27,6 +27,7 @@ pub mod file_watch;
 pub mod hardening;
 pub mod metrics;
 pub mod probe;
+pub mod review;
 pub mod slack;
 pub mod telemetry;
 pub mod teleport;
