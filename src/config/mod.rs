@@ -203,7 +203,11 @@ impl Origin {
             Credentials::IdentityFile(path) => ("teleport.identity", path.clone()),
             Credentials::TlsFiles { key, .. } => ("teleport.client_key", key.clone()),
         };
-        vec![token, key]
+        let app_token = config.review.as_ref().and_then(|review| match &review.app_token {
+            TokenSource::File(path) => Some(("review.app_token", path.clone())),
+            TokenSource::Inline(_) => None,
+        });
+        [token, key].into_iter().chain(app_token).collect()
     }
 }
 

@@ -12,8 +12,10 @@
 mod support;
 
 mod admission;
+mod clusters;
 mod front;
 mod resilience;
 mod room;
 mod status;
+mod webhook;
 mod workload;

@@ -30,7 +30,7 @@ async fn cluster_of_its_own() -> &'static Cluster {
 }
 
 /// Waits until nothing was written for a while, but not for ever, and returns what was.
-async fn writes_until_quiet(room: &Room, user: &str) -> Vec<String> {
+pub(crate) async fn writes_until_quiet(room: &Room, user: &str) -> Vec<String> {
     let mut before = room.cluster.writes_of(user);
     for _ in 0..15 {
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;

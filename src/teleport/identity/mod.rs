@@ -148,7 +148,7 @@ impl Identity {
         };
         let is_certificate = first(key, "CERTIFICATE", Problem::NoPrivateKey).is_ok();
         let no_key = if is_certificate { Problem::KeyIsCertificate } else { Problem::NoPrivateKey };
-        let key_pem = first(key, "PRIVATE KEY", no_key)?;
+        let key_pem = Zeroizing::new(first(key, "PRIVATE KEY", no_key)?);
         let certificate_pem = first(certificate, "CERTIFICATE", Problem::NoCertificate)?;
         let authorities = file::blocks(cas.content).map_err(|problem| problem.at(cas.origin))?;
         if authorities.is_empty() {
