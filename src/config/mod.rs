@@ -191,6 +191,24 @@ impl Origin {
         }
         Ok(loaded)
     }
+
+    /// The files that hold secrets, each with the setting that names it.
+    #[must_use]
+    pub fn secret_files(&self, config: &Config) -> Vec<(&'static str, PathBuf)> {
+        let token = match &config.slack.token {
+            TokenSource::File(path) => ("slack.token", path.clone()),
+            TokenSource::Inline(_) => ("slack.token in the configuration file", self.path.clone()),
+        };
+        let key = match &config.teleport.credentials {
+            Credentials::IdentityFile(path) => ("teleport.identity", path.clone()),
+            Credentials::TlsFiles { key, .. } => ("teleport.client_key", key.clone()),
+        };
+        let app_token = config.review.as_ref().and_then(|review| match &review.app_token {
+            TokenSource::File(path) => Some(("review.app_token", path.clone())),
+            TokenSource::Inline(_) => None,
+        });
+        [token, key].into_iter().chain(app_token).collect()
+    }
 }
 
 /// A configuration that can be used, and what should be said about it.

@@ -278,6 +278,7 @@ impl Judge<'_> {
             Err(TokenError::WrongKind(kind)) => format!("slack.token holds the wrong kind of token: {kind}"),
             Err(TokenError::Quoted) => "slack.token has quotes around it that are not part of it".to_owned(),
             Err(TokenError::Encoded) => "slack.token is encoded in base64".to_owned(),
+            Err(TokenError::Prefixed) => "slack.token has something before the token that is not part of it".to_owned(),
             Err(TokenError::Empty | TokenError::Malformed) => {
                 "slack.token has spaces or other characters that no token has".to_owned()
             }

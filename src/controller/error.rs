@@ -1,5 +1,7 @@
 //! Why a reconciliation did not reach its end.
 
+use std::time::Duration;
+
 use kube::runtime::watcher;
 
 use crate::cause::of_kube;
@@ -45,6 +47,9 @@ pub enum Error {
         version = env!("CARGO_PKG_VERSION")
     )]
     DefinitionOutdated(String),
+    /// The calls on behalf of one object took too long.
+    #[error("the Kubernetes API did not answer within {} s", .0.as_secs())]
+    Unanswered(Duration),
     /// The Kubernetes API refused or failed.
     #[error("failed to {action} {kind} `{name}`: {}", of_kube(source))]
     Kube {
@@ -69,7 +74,7 @@ impl Error {
             Self::Forbidden(_) => Reason::PolicyRefused,
             Self::NameTaken { .. } => Reason::NameTaken,
             Self::DefinitionOutdated(_) => Reason::DefinitionOutdated,
-            Self::PredecessorRemains { .. } | Self::Kube { .. } => Reason::ApplyFailed,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) | Self::Kube { .. } => Reason::ApplyFailed,
         }
     }
 
@@ -83,7 +88,7 @@ impl Error {
             | Self::Build(_)
             | Self::NameTaken { .. }
             | Self::DefinitionOutdated(_) => true,
-            Self::PredecessorRemains { .. } => false,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) => false,
             Self::Kube { source, .. } => is_refusal(source),
         }
     }

@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
 use crate::controller::apply::{self, FIELD_MANAGER};
@@ -19,7 +19,7 @@ use crate::controller::error::Error;
 use crate::controller::events::{self, Publisher};
 use crate::controller::object_state::{Memory, Pulse, Signs};
 use crate::controller::policy::Policy;
-use crate::controller::resources::{self, Applied, Resources};
+use crate::controller::resources::{self, Applied, Resources, WorkerPods};
 use crate::controller::status::{self, Controlled, Facts};
 use crate::controller::validate::{self, Owner};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus, Teleport};
@@ -29,6 +29,10 @@ use crate::metrics::controller::ControllerMetrics;
 const RESYNC: Duration = Duration::from_mins(30);
 /// How long an object waits after failures in a row.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_mins(5));
+/// For all calls on behalf of one object, each of which takes milliseconds: an API server that was stopped never answers some.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long an object waits after it, at most: the API server may be back.
+const AFTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an object waits while the caches are being filled.
 const UNTIL_FILLED: Duration = Duration::from_millis(250);
 /// The annotation that makes a node look for changed Secrets: any change of a pod does.
@@ -55,6 +59,8 @@ pub struct Context {
     pub worker_image: String,
     /// What the authors of objects may do.
     pub policy: Policy,
+    /// What the installation asks of every worker's pod.
+    pub worker_pods: WorkerPods,
 }
 
 /// Reconciles one object.
@@ -67,7 +73,9 @@ pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Act
     }
     let started = Instant::now();
     let result = match &plugin.0 {
-        Ok(plugin) => Box::pin(of_readable(plugin, &context)).await,
+        Ok(plugin) => {
+            timeout(TIMEOUT, Box::pin(of_readable(plugin, &context))).await.unwrap_or(Err(Error::Unanswered(TIMEOUT)))
+        }
         Err(invalid) => Err(Error::Unreadable(invalid.error.clone())),
     };
     if let (Err(error), Err(invalid)) = (&result, &plugin.0) {
@@ -91,6 +99,9 @@ pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Act
 pub fn after_failure(plugin: &Plugin, error: &Error, context: &Context) -> Action {
     if error.is_final() {
         return Action::await_change();
+    }
+    if matches!(error, Error::Unanswered(_)) {
+        return Action::requeue(AFTER_TIMEOUT);
     }
     let failures = context.memory.note_failure(&plugin.uid().unwrap_or_default());
     Action::requeue(BACKOFF.delay(failures, rand::random()))
@@ -161,7 +172,7 @@ async fn converge(
         apply::stop(&context.client, &context.memory, &validated.owner, &fingerprint, observed).await?;
         return Err(refusal.into());
     }
-    let wanted = resources::build(&validated, &context.worker_image, &fingerprint)?;
+    let wanted = resources::build(&validated, &context.worker_image, &context.worker_pods, &fingerprint)?;
     Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
 }
 

@@ -299,6 +299,9 @@ fn pods(workload: &Workload) -> Result<Pods, Rejection> {
             "is reserved: the operator finds its pods by labels of this prefix",
         ));
     }
+    if let Some(resources) = &workload.resources {
+        check_resources(resources)?;
+    }
     Ok(Pods {
         affinity: workload.affinity.as_ref().map(|value| strictly(value, "spec.workload.affinity")).transpose()?,
         spread: workload
@@ -309,6 +312,38 @@ fn pods(workload: &Workload) -> Result<Pods, Rejection> {
             .collect::<Result<_, _>>()?,
         written: workload.clone(),
     })
+}
+
+/// What the API server would refuse in the Deployment, in words that speak of its template.
+fn check_resources(resources: &crd::Resources) -> Result<(), Rejection> {
+    let crd::Resources { requests, limits } = resources;
+    for (kind, amounts) in [("requests", requests), ("limits", limits)] {
+        for (name, amount) in amounts {
+            let field = || format!("spec.workload.resources.{kind}.{name}");
+            match amount.value() {
+                None => {
+                    return Err(Rejection::new(field(), format!("'{amount}' is no quantity; write 0.5, 500m or 64Mi")));
+                }
+                Some(value) if value < 0.0 => {
+                    return Err(Rejection::new(
+                        field(),
+                        format!("'{amount}' is negative; give what the worker may use"),
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for (name, request) in requests {
+        let limit = limits.get(name).filter(|limit| request.value() > limit.value());
+        if let Some(limit) = limit {
+            return Err(Rejection::new(
+                format!("spec.workload.resources.requests.{name}"),
+                format!("'{request}' is more than the limit, '{limit}'; lower the one or raise the other"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a free-form part as the API server would with strict validation: an unknown field is an error, not a silent loss.
@@ -441,6 +476,25 @@ mod tests {
         );
         let wrong = rejection(&format!("{spec}workload: {{topologySpreadConstraints: [{{maxSkew: one}}]}}"));
         assert!(wrong.starts_with("spec.workload.topologySpreadConstraints[0]: "), "{wrong}");
+    }
+
+    #[test]
+    fn resources_that_no_container_can_have_are_named_by_their_place_in_the_spec() {
+        let spec = "teleport: {address: 'a:1', identity: {secretRef: {name: id}}}\n\
+                    slack: {token: {secretRef: {name: t}}}\nroleToRecipients: {'*': [x]}\n";
+        let with = |resources: &str| format!("{spec}workload: {{resources: {{{resources}}}}}");
+        for (resources, said) in [
+            ("limits: {cpu: -1}", "spec.workload.resources.limits.cpu: '-1' is negative"),
+            ("requests: {memory: much}", "spec.workload.resources.requests.memory: 'much' is no quantity"),
+            (
+                "requests: {cpu: 2}, limits: {cpu: 500m}",
+                "spec.workload.resources.requests.cpu: '2' is more than the limit",
+            ),
+        ] {
+            let told = rejection(&with(resources));
+            assert!(told.starts_with(said), "{told}");
+        }
+        assert!(validate(&plugin(&with("requests: {cpu: 0.5}, limits: {cpu: 500m, memory: 1Gi}"))).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! known later is said in [`status`], with the words of [`reason`].
 
 pub mod condition;
+pub mod quantity;
 pub mod reason;
 mod recipient;
 mod reference;

@@ -13,9 +13,12 @@
 
 mod announce;
 mod burst;
+mod endpoints;
 mod handover;
 mod lifecycle;
+mod log;
 mod outage;
+mod process;
 mod proxy;
 mod reload;
 mod slack_faults;

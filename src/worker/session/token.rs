@@ -39,7 +39,7 @@ fn client_with(config: &Config, token: Token) -> Result<Client, Error> {
     let mut settings = Settings::new(token);
     settings.api_url.clone_from(&config.slack.api_url);
     if let Some(path) = &config.slack.ca_bundle {
-        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?);
+        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?.to_vec());
     }
     Client::new(&settings).map_err(|error| match (error, &config.slack.ca_bundle) {
         (error @ SettingsError::CaBundle { .. }, Some(path)) => {
