@@ -9,6 +9,7 @@ pub mod error;
 pub mod message;
 pub mod method;
 pub mod pacing;
+pub mod rate_limit;
 pub mod text;
 pub mod token;
 pub mod turn;
