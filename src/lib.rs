@@ -28,4 +28,5 @@ pub mod probe;
 pub mod slack;
 pub mod telemetry;
 pub mod teleport;
+pub mod ttl_cache;
 pub mod worker;

@@ -3,6 +3,7 @@
 //! `message` and `text` render, `pacing` plans, `error` classifies: all pure. `client` is the only place that makes a call,
 //! and it makes each call once: whether to try again is the caller's decision, from the error's [`error::Class`].
 
+pub mod address_book;
 pub mod api;
 pub mod directory;
 pub mod error;
