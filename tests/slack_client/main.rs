@@ -315,7 +315,7 @@ async fn what_is_already_done_is_a_success() {
 }
 
 #[tokio::test]
-async fn our_own_message_is_found_by_its_metadata_on_any_page() {
+async fn our_own_messages_are_found_by_their_metadata_on_all_pages() {
     let ours =
         json!({"event_type": "teleport_access_request", "event_payload": {"request_id": "id-1", "recipient": "dba"}});
     let other =
@@ -325,7 +325,7 @@ async fn our_own_message_is_found_by_its_metadata_on_any_page() {
     };
     let server = Server::new([
         Reply::json(&json!({"ok": true, "user_id": "U1", "bot_id": "B1"})),
-        page(json!([{"ts": "9.000000", "bot_id": "B2", "metadata": ours}, {"ts": "8.000000", "user": "U2"}]), "abc="),
+        page(json!([{"ts": "9.000000", "bot_id": "B2", "metadata": ours}, {"ts": "8.000000", "bot_id": "B1", "metadata": ours}]), "abc="),
         page(json!([]), "def="),
         page(json!([{"ts": "7.000000", "bot_id": "B1", "metadata": other}, {"ts": "6.000000", "bot_id": "B1", "metadata": ours}]), ""),
         page(json!([]), ""),
@@ -334,13 +334,14 @@ async fn our_own_message_is_found_by_its_metadata_on_any_page() {
     let client = client(&server);
     let since = "2023-11-14T22:13:20Z".parse().unwrap();
     let wanted = Metadata::of_request("id-1", "dba");
-    let found = client.find_posted("C1", since, &wanted).await.unwrap().unwrap();
-    assert_eq!((&*found.channel, &*found.ts), ("C1", "6.000000"));
+    let found = client.find_posted("C1", since, &wanted).await.unwrap();
+    let found: Vec<_> = found.iter().map(|message| (&*message.channel, &*message.ts)).collect();
+    assert_eq!(found, [("C1", "6.000000"), ("C1", "8.000000")], "all of them, the oldest first");
     let targets: Vec<_> = server.received().into_iter().map(|request| request.target).collect();
     let first = "/api/conversations.history?channel=C1&oldest=1700000000.000000&inclusive=true&limit=200&include_all_metadata=true";
     assert_eq!(targets[1..], [first.to_owned(), format!("{first}&cursor=abc%3D"), format!("{first}&cursor=def%3D")]);
 
-    assert_eq!(client.find_reply(&message(), &Metadata::of_review("id-1", 0)).await.unwrap(), None);
+    assert_eq!(client.find_replies(&message(), &Metadata::of_review("id-1", 0)).await.unwrap(), []);
     assert!(server.received()[4].target.starts_with("/api/conversations.replies?channel=C1&ts=1700000000.000100&"));
 }
 
@@ -433,4 +434,19 @@ async fn run_behind(test: &'static str, proxy: &str, variable: (&'static str, St
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_history_that_does_not_end_is_an_error_and_not_an_empty_one() {
+    let page = |number: usize| {
+        let next = format!("page-{number}");
+        Reply::json(&json!({"ok": true, "messages": [], "response_metadata": {"next_cursor": next}}))
+    };
+    let whose = Reply::json(&json!({"ok": true, "user_id": "U1", "bot_id": "B1"}));
+    let server = Server::new([whose].into_iter().chain((0..100).map(page))).await;
+    let wanted = Metadata::of_request("id-1", "dba");
+    let before_1970 = "0001-01-01T00:00:00Z".parse().unwrap();
+    let error = client(&server).find_posted("C1", before_1970, &wanted).await.unwrap_err();
+    assert_eq!((&*error.code, error.class), (code::ANSWER_TOO_LARGE, Class::Transient));
+    assert!(server.received()[1].target.contains("oldest=0.000000"));
 }

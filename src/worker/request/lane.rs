@@ -112,7 +112,7 @@ fn delay(error: &Error, failures: u32, jitter: f64) -> Duration {
         Class::Transient => TRANSIENT.delay(failures, jitter),
         Class::Auth => AUTH.delay(failures, jitter),
         Class::Config | Class::Recipient => REST.delay(failures, jitter),
-        Class::Payload | Class::AlreadyDone | Class::Forgotten => SLOW,
+        Class::Payload | Class::AlreadyDone | Class::Forgotten | Class::AnotherApp => SLOW,
     }
 }
 

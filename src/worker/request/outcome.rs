@@ -69,7 +69,7 @@ impl Task {
             // The claim stays: the history tells whether it was sent.
             (Class::Ambiguous, _) => self.failed(key, error),
             // Whether the message itself is gone shows when it is updated.
-            (Class::Forgotten | Class::Payload, Sending::Reply(index)) => {
+            (Class::Forgotten | Class::AnotherApp | Class::Payload, Sending::Reply(index)) => {
                 info!(request_id = %self.id, recipient = key, review = index, %error, "Slack takes no reply: leaving it out");
                 self.count_failure(&error);
                 self.fact(key, Fact::Replied(index + 1));
@@ -140,7 +140,7 @@ impl Task {
                 }
             }
             Some((_, Err(Failure::Postponed(until)))) => return self.postponed(key, until),
-            Some((_, Err(Failure::Refused(error)))) if error.class == Class::Forgotten => {
+            Some((_, Err(Failure::Refused(error)))) if matches!(error.class, Class::Forgotten | Class::AnotherApp) => {
                 info!(request_id = %self.id, recipient = key, %error, "The message can no longer be updated: not following it");
                 self.fact(key, Fact::Lost);
             }

@@ -184,7 +184,9 @@ pub(super) async fn look_back(
     wanted: Metadata,
 ) -> Outcome {
     let found = match &thread {
-        Some(parent) => unless_paused(&context, method::REPLIES, context.slack.find_reply(parent, &wanted)).await,
+        Some(parent) => unless_paused(&context, method::REPLIES, context.slack.find_replies(parent, &wanted))
+            .await
+            .map(|found| found.into_iter().next()),
         None => find_posted(&context, target, since - SEARCH_MARGIN, &wanted).await,
     };
     Outcome::LookedBack(match found {
@@ -209,7 +211,8 @@ async fn find_posted(
     };
     match channel {
         Some(channel) => {
-            unless_paused(context, method::HISTORY, context.slack.find_posted(&channel, since, wanted)).await
+            let found = context.slack.find_posted(&channel, since, wanted);
+            Ok(unless_paused(context, method::HISTORY, found).await?.into_iter().next())
         }
         None => Ok(None),
     }
