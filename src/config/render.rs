@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use crate::config::suggested_reviewers::DEFAULT_MAX;
 use crate::config::{Config, TokenSource, file};
 use crate::teleport::identity::Credentials;
 
 impl From<Config> for file::File {
     fn from(config: Config) -> Self {
-        let Config { teleport, slack, role_to_recipients, log, diag_addr, kubernetes } = config;
+        let Config { teleport, slack, role_to_recipients, suggested_reviewers, log, diag_addr, kubernetes } = config;
         let mut file = Self {
             teleport: file::Teleport {
                 addr: Some(teleport.addr),
@@ -30,6 +31,12 @@ impl From<Config> for file::File {
                     (role.to_owned(), file::OneOrMany(recipients.iter().map(ToString::to_string).collect()))
                 })
                 .collect(),
+            suggested_reviewers: file::SuggestedReviewers {
+                max: (suggested_reviewers.max != DEFAULT_MAX).then_some(suggested_reviewers.max),
+                allowed_domains: Some(suggested_reviewers.allowed_domains)
+                    .filter(|domains| !domains.is_empty())
+                    .map(file::OneOrMany),
+            },
             log: file::Log {
                 output: Some(log.output.to_string()),
                 severity: Some(log.severity.to_string()),

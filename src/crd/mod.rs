@@ -16,7 +16,9 @@ pub use crate::crd::recipient::{Recipient, Recipients};
 pub use crate::crd::reference::{
     CaBundle, ConfigMapKey, Identity, IdentityKey, SecretKey, SlackToken, TlsFiles, TlsSecret, TokenKey,
 };
-pub use crate::crd::spec::{Log, LogFormat, LogSeverity, Slack, SlackAccessPlugin, SlackAccessPluginSpec, Teleport};
+pub use crate::crd::spec::{
+    Log, LogFormat, LogSeverity, Slack, SlackAccessPlugin, SlackAccessPluginSpec, SuggestedReviewers, Teleport,
+};
 pub use crate::crd::status::SlackAccessPluginStatus;
 pub use crate::crd::workload::{ImagePullPolicy, PullSecret, Resources, ServiceAccountSettings, Workload};
 
