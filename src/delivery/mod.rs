@@ -8,3 +8,4 @@ mod gojson;
 pub mod listing;
 pub mod official_format;
 pub mod record;
+pub mod sweep;
