@@ -16,10 +16,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use server::{Received, Reply, Server};
 use slack_access_operator::slack::MessageRef;
+use slack_access_operator::slack::address_book::AddressBook;
 use slack_access_operator::slack::api::{Client, Post, Settings, UserId};
-use slack_access_operator::slack::directory::Directory;
 use slack_access_operator::slack::error::{Class, Error, code};
 use slack_access_operator::slack::message::{Content, Metadata};
+use slack_access_operator::slack::rate_limit::RateLimiter;
 use slack_access_operator::slack::token::Token;
 
 const TOKEN: &str = "xoxb-1-very-secret";
@@ -290,9 +291,9 @@ async fn whom_to_invite_is_named_as_slack_names_the_bot() {
 async fn an_address_is_looked_up_by_get_with_its_plus_intact_and_once() {
     let found = json!({"ok": true, "user": {"id": "U7", "profile": {}}, "surprise": 1});
     let server = Server::new([Reply::json(&found)]).await;
-    let (client, directory) = (client(&server), Directory::default());
+    let book = AddressBook::new(client(&server), RateLimiter::default());
     for _ in 0..2 {
-        assert_eq!(directory.lookup(&client, "Al+ops@example.com").await.unwrap(), UserId::new("U7"));
+        assert_eq!(book.user("request", "Al+ops@example.com").await.unwrap(), UserId::new("U7"));
     }
     let [request] = server.received().try_into().unwrap();
     assert_eq!(request.verb, "GET");

@@ -3,7 +3,7 @@
 mod fair_queue;
 mod pins;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,14 +77,17 @@ struct Inner {
     queue: Mutex<Queue>,
 }
 
-type Reading = Shared<BoxFuture<'static, Result<(), Error>>>;
+/// Ends with the number of pages that were read.
+type Reading = Shared<BoxFuture<'static, Result<u32, Error>>>;
 
 #[derive(Debug)]
 struct Known {
     /// Users by address in lower case.
     users: TtlCache<String, Result<UserId, Error>>,
-    /// Direct messages by user; none where Slack does not say.
+    /// Direct messages by user, or by address where the user is not known yet; none where Slack does not say.
     direct_messages: TtlCache<String, Option<String>>,
+    /// Channels as the latest readings of the list showed them, by name.
+    listed: TtlCache<String, ChannelInfo>,
     pins: Pins,
     /// Names that the list of channels does not show.
     unlisted: TtlCache<String, ()>,
@@ -115,6 +118,7 @@ impl AddressBook {
         let known = Known {
             users: TtlCache::new(MOST),
             direct_messages: TtlCache::new(MOST),
+            listed: TtlCache::new(MOST),
             pins: Pins::default(),
             unlisted: TtlCache::new(MOST),
             sought: BTreeSet::new(),
@@ -130,9 +134,9 @@ impl AddressBook {
     pub async fn resolve(&self, owner: &str, address: &Address) -> Resolved {
         match address {
             Address::Channel(id) | Address::DirectMessage(id) => Resolved::Place(vec![id.clone()]),
-            Address::User(id) => Resolved::Place(self.person(id).await),
+            Address::User(id) => Resolved::Place(self.person(id, None).await),
             Address::Email(email) => match self.user(owner, email).await {
-                Ok(user) => Resolved::Place(self.person(user.as_str()).await),
+                Ok(user) => Resolved::Place(self.person(user.as_str(), Some(email)).await),
                 Err(error) => Resolved::Failed(error),
             },
             Address::ChannelName(name) => self.channel(name).await,
@@ -144,7 +148,7 @@ impl AddressBook {
         let known = self.lock();
         let now = now();
         let person = |user: &str| {
-            let conversation = known.direct_messages.get(user, now).cloned().flatten();
+            let conversation = known.direct_message(user, None, now).flatten();
             [user.to_owned()].into_iter().chain(conversation).collect()
         };
         match address {
@@ -152,7 +156,7 @@ impl AddressBook {
             Address::User(id) => person(id),
             Address::Email(email) => match known.users.get(&email.to_lowercase(), now) {
                 Some(Ok(user)) => person(user.as_str()),
-                _ => Vec::new(),
+                _ => known.direct_messages.get(&email.to_lowercase(), now).cloned().flatten().into_iter().collect(),
             },
             Address::ChannelName(name) => known.pins.id(name).map(str::to_owned).into_iter().collect(),
         }
@@ -166,7 +170,7 @@ impl AddressBook {
             Address::User(user) => user.clone(),
             Address::Email(email) => match known.users.get(&email.to_lowercase(), now) {
                 Some(Ok(user)) => user.to_string(),
-                _ => return,
+                _ => email.to_lowercase(),
             },
             Address::ChannelName(name) => {
                 known.unlisted.remove(name);
@@ -178,6 +182,40 @@ impl AddressBook {
             known.direct_messages.insert(user.clone(), Some(id.to_owned()), TTL, now);
             self.0.limiter.merge([user.as_str(), id]);
         }
+    }
+
+    /// Reads the list of channels until all of these names are found, or to its end; with the number of pages that it took.
+    pub async fn list(&self, names: &BTreeSet<String>) -> (Result<BTreeMap<String, ChannelInfo>, Error>, u32) {
+        let reading = {
+            let mut known = self.lock();
+            known.sought.extend(names.iter().cloned());
+            for name in names {
+                known.listed.remove(name);
+                known.unlisted.remove(name);
+            }
+            self.reading(&mut known)
+        };
+        match reading.await {
+            Ok(pages) => {
+                let known = self.lock();
+                let found = |name: &String| Some((name.clone(), known.listed.get(name, now())?.clone()));
+                (Ok(names.iter().filter_map(found).collect()), pages)
+            }
+            Err(error) => (Err(error), 0),
+        }
+    }
+
+    /// The id of the direct message with a user; takes the scope `im:write` where no post has shown it. `Err` with a time
+    /// when Slack may be asked again.
+    pub async fn direct_message(&self, user: &str) -> Result<Result<String, Error>, Instant> {
+        if let Some(known) = self.lock().direct_message(user, None, now()).flatten() {
+            return Ok(Ok(known));
+        }
+        let opened = self.0.limiter.try_call(method::OPEN, self.0.client.open_dm(&UserId::new(user))).await?;
+        if let Ok(conversation) = &opened {
+            self.learn(&Address::User(user.to_owned()), conversation);
+        }
+        Ok(opened)
     }
 
     /// The channel `info` exists under its present name. Returns whether that shows a move that was not known, or ends one.
@@ -252,8 +290,8 @@ impl AddressBook {
     }
 
     /// The ids of a person: the user's and, where Slack says it at once, that of the direct message.
-    async fn person(&self, user: &str) -> Vec<String> {
-        let known = self.lock().direct_messages.get(user, now()).cloned();
+    async fn person(&self, user: &str, email: Option<&str>) -> Vec<String> {
+        let known = self.lock().direct_message(user, email, now());
         let conversation = match known {
             Some(known) => known,
             None => timeout(OPEN_TIMEOUT, self.open(user)).await.ok().flatten(),
@@ -297,6 +335,7 @@ impl AddressBook {
         };
         match timeout(LIST_TIMEOUT, reading).await {
             Ok(Err(error)) if error.code != "missing_scope" && !error.is_rate_limit() => Resolved::Failed(error),
+            // The list is long, cannot be read, or does not show it.
             _ => match self.lock().pins.id(name) {
                 Some(id) => Resolved::Place(vec![id.to_owned()]),
                 None => Resolved::Unknowable,
@@ -316,16 +355,13 @@ impl AddressBook {
     }
 
     /// Reads the list of channels until all names that are sought were found, or to its end.
-    async fn read_list(self, edition: u64) -> Result<(), Error> {
+    async fn read_list(self, edition: u64) -> Result<u32, Error> {
         let mut list = ChannelList::default();
-        let mut limits = 0;
+        let (mut limits, mut pages) = (0, 0);
         // A name that is asked for in the middle of the list may stand on a page that was read before.
         let mut from_the_start = self.lock().sought.clone();
         loop {
-            self.0.limiter.permitted(method::LIST).await;
-            let page = list.next_page(&self.0.client).await;
-            self.0.limiter.note(method::LIST, &page);
-            let page = match page {
+            let page = match self.0.limiter.call(method::LIST, list.next_page(&self.0.client)).await {
                 Err(error) if error.is_rate_limit() && limits < MOST_LIMITS => {
                     limits += 1;
                     continue;
@@ -334,8 +370,9 @@ impl AddressBook {
             };
             let mut known = self.lock();
             if known.edition != edition {
-                return Ok(());
+                return Ok(pages);
             }
+            pages += 1;
             let Some(page) = page else {
                 for name in from_the_start {
                     if known.sought.remove(&name) {
@@ -343,20 +380,21 @@ impl AddressBook {
                     }
                 }
                 if known.sought.is_empty() {
-                    return Ok(());
+                    return Ok(pages);
                 }
                 from_the_start = known.sought.clone();
                 list = ChannelList::default();
                 continue;
             };
             for channel in page {
+                known.pins.observe(&channel.name, &channel.id);
                 if known.sought.remove(&channel.name) {
                     known.pins.pin(&channel.name, &channel.id);
+                    known.listed.insert(channel.name.clone(), channel, NEGATIVE_TTL, now());
                 }
-                known.pins.observe(&channel.name, &channel.id);
             }
             if known.sought.is_empty() {
-                return Ok(());
+                return Ok(pages);
             }
         }
     }
@@ -383,6 +421,19 @@ impl AddressBook {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    #[expect(clippy::option_option, reason = "not asked yet differs from asked in vain")]
+    fn direct_message(&self, user: &str, email: Option<&str>, now: Instant) -> Option<Option<String>> {
+        let by_email = || self.direct_messages.get(&email?.to_lowercase(), now).filter(|known| known.is_some());
+        self.direct_messages
+            .get(user, now)
+            .filter(|known| known.is_some())
+            .or_else(by_email)
+            .or_else(|| self.direct_messages.get(user, now))
+            .cloned()
     }
 }
 

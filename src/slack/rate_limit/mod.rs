@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::slack::error::{Error, code};
+use crate::slack::method;
 
 pub use crate::slack::rate_limit::machine::RateLimit;
 
@@ -63,7 +64,7 @@ pub struct RateLimiter {
     observer: Observer,
 }
 
-/// Is told of every call but posts, and of its error.
+/// Is told of every call, and of its error.
 #[derive(Clone, Default)]
 struct Observer(Option<Arc<Observe>>);
 
@@ -93,7 +94,7 @@ pub struct Slot {
 }
 
 impl RateLimiter {
-    /// A limiter that tells `observe` of every call that is [noted](Self::note): its method, and its error if it failed.
+    /// A limiter that tells `observe` of every call: its method, and its error if it failed.
     pub fn observed_by(observe: impl Fn(&'static str, Option<&Error>) + Send + Sync + 'static) -> Self {
         Self { observer: Observer(Some(Arc::new(observe))), ..Self::default() }
     }
@@ -125,6 +126,30 @@ impl RateLimiter {
         self.lock().machine.permit(method, now())
     }
 
+    /// Makes a call of any method but `chat.postMessage`, unless Slack would refuse it now: then says when to ask again.
+    pub async fn try_call<T>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Result<T, Error>, Instant> {
+        self.permit(method)?;
+        let result = call.await;
+        self.note(method, &result);
+        Ok(result)
+    }
+
+    /// The same as soon as Slack may take it.
+    pub async fn call<T>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.permitted(method).await;
+        let result = call.await;
+        self.note(method, &result);
+        result
+    }
+
     /// Waits until a call of any method but `chat.postMessage` may be made.
     pub async fn permitted(&self, method: &'static str) {
         while let Err(at) = self.permit(method) {
@@ -134,9 +159,7 @@ impl RateLimiter {
 
     /// Notes how a call of any method but `chat.postMessage` ended.
     pub fn note<T>(&self, method: &'static str, result: &Result<T, Error>) {
-        if let Some(observe) = &self.observer.0 {
-            observe(method, result.as_ref().err());
-        }
+        self.observe(method, result);
         let mut shared = self.lock();
         let now = now();
         match Outcome::of(result) {
@@ -156,6 +179,12 @@ impl RateLimiter {
     /// Whether Slack is known not to answer.
     pub fn is_unreachable(&self) -> bool {
         self.lock().machine.is_unreachable()
+    }
+
+    fn observe<T>(&self, method: &'static str, result: &Result<T, Error>) {
+        if let Some(observe) = &self.observer.0 {
+            observe(method, result.as_ref().err());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -208,8 +237,9 @@ impl Slot {
     }
 
     /// Ends the slot with what its post came to.
-    pub fn finish(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+    pub fn finish<T>(mut self, result: &Result<T, Error>) {
+        self.limiter.observe(method::POST_MESSAGE, result);
+        self.outcome = Outcome::of(result);
     }
 }
 

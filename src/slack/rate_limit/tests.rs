@@ -349,6 +349,14 @@ mod waiting {
 
     use super::*;
 
+    fn failed(code: &str) -> Result<(), Error> {
+        Err(Error::new(POST, code, Some("C1")))
+    }
+
+    fn limited(retry_after: Duration) -> Result<(), Error> {
+        Err(Error { retry_after: Some(retry_after), ..Error::new(POST, "ratelimited", Some("C1")) })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_slot_passes_on_when_it_is_dropped() {
         let limiter = RateLimiter::default();
@@ -382,7 +390,7 @@ mod waiting {
     async fn time_alone_ends_a_pause() {
         let limiter = RateLimiter::default();
         let began = tokio::time::Instant::now();
-        limiter.acquire(["C1"]).await.finish(Outcome::Limited(seconds(7)));
+        limiter.acquire(["C1"]).await.finish(&limited(seconds(7)));
         let slot = limiter.acquire(["C1", "#ops"]).await;
         assert_eq!(began.elapsed(), seconds(7));
         assert_eq!(slot.begin().await, Ok(()));
@@ -393,14 +401,14 @@ mod waiting {
     async fn a_post_waits_for_a_moment_but_not_for_a_pause() {
         let limiter = RateLimiter::default();
         let (late, first) = (limiter.acquire(["C1"]).await, limiter.acquire(["C1"]).await);
-        first.finish(Outcome::Limited(seconds(2)));
+        first.finish(&limited(seconds(2)));
         let began = tokio::time::Instant::now();
         assert_eq!(late.begin().await, Err((began + seconds(2)).into_std()));
         drop(late);
         for _ in 0..2 {
             let slot = limiter.acquire(["C1"]).await;
             assert_eq!(slot.begin().await, Ok(()));
-            slot.finish(Outcome::Answered);
+            slot.finish(&Ok(()));
         }
         assert_eq!(began.elapsed(), seconds(2) + Duration::from_millis(1_020));
     }
@@ -408,23 +416,21 @@ mod waiting {
     #[tokio::test(start_paused = true)]
     async fn the_end_of_an_outage_is_found_by_one_post_at_a_time() {
         let limiter = RateLimiter::default();
-        limiter.acquire(["C1"]).await.finish(Outcome::Unconnected);
+        limiter.acquire(["C1"]).await.finish(&failed("connect_failed"));
         let began = tokio::time::Instant::now();
-        limiter.acquire(["C1"]).await.finish(Outcome::Unconnected);
-        limiter.acquire(["C2"]).await.finish(Outcome::Answered);
+        limiter.acquire(["C1"]).await.finish(&failed("connect_failed"));
+        limiter.acquire(["C2"]).await.finish(&Ok(()));
         assert_eq!(began.elapsed(), seconds(1 + 2));
     }
 
     #[test]
     fn errors_of_the_way_to_slack_are_no_answers() {
-        let of = |code: &str| Outcome::of::<()>(&Err(Error::new(POST, code, Some("C1"))));
+        let of = |code: &str| Outcome::of(&failed(code));
         assert_eq!(of("connect_failed"), Outcome::Unconnected);
         assert_eq!(of("timeout"), Outcome::Unanswered);
         assert_eq!(of("http_502"), Outcome::Unanswered);
         assert_eq!(of("http_404"), Outcome::Answered);
         assert_eq!(of("not_in_channel"), Outcome::Answered);
-        let mut limited = Error::new(POST, "ratelimited", Some("C1"));
-        limited.retry_after = Some(seconds(3));
-        assert_eq!(Outcome::of::<()>(&Err(limited)), Outcome::Limited(seconds(3)));
+        assert_eq!(Outcome::of(&limited(seconds(3))), Outcome::Limited(seconds(3)));
     }
 }
