@@ -6,10 +6,12 @@
 
 pub mod address_book;
 pub mod api;
+pub mod app_manifest;
 pub mod error;
 pub mod message;
 pub mod method;
 pub mod rate_limit;
+pub mod socket;
 pub mod text;
 pub mod token;
 

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::access_request::{AccessRequest, PluginData};
 use crate::config::recipient::{Recipient, RecipientKey, RoleToRecipients};
+use crate::config::suggested_reviewers::{Admitted, SuggestedReviewers};
 use crate::delivery::claims::WorkerId;
 use crate::delivery::decide::needs_work;
 use crate::delivery::input::Wanted;
@@ -45,6 +47,8 @@ pub(super) struct Context {
     pub roles: RoleLogins,
     /// Who is to be told of what. Replaced when the configuration or the token changes, which wakes every task.
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
+    /// Which of the reviewers that a request suggests are told.
+    suggested_reviewers: SuggestedReviewers,
     /// What is undelivered, and why.
     pub board: Board,
     /// Counters.
@@ -74,6 +78,8 @@ pub(super) struct Parts {
     pub slack: slack::api::Client,
     /// See [`Context::routes`].
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
+    /// See [`Context::suggested_reviewers`].
+    pub suggested_reviewers: SuggestedReviewers,
     /// See [`Context::board`].
     pub board: Board,
     /// See [`Context::metrics`].
@@ -85,7 +91,7 @@ pub(super) struct Parts {
 impl Context {
     /// Begins with nothing known.
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { teleport, slack, routes, board, metrics, shutdown } = parts;
+        let Parts { teleport, slack, routes, suggested_reviewers, board, metrics, shutdown } = parts;
         let counted = metrics.clone();
         let limiter = RateLimiter::observed_by(move |method, error| count(&counted, method, error));
         Arc::new(Self {
@@ -95,6 +101,7 @@ impl Context {
             teleport,
             slack,
             routes,
+            suggested_reviewers,
             board,
             metrics,
             shutdown,
@@ -168,7 +175,12 @@ impl Context {
         let wanted = |recipients: &[Recipient], suggested| -> Vec<Wanted> {
             recipients.iter().map(|recipient| Wanted { key: RecipientKey::from(recipient), suggested }).collect()
         };
-        [wanted(&selection.recipients, false), wanted(&selection.reviewers, true)].concat()
+        let admitted = self.suggested_reviewers.admit(selection.reviewers);
+        if admitted.beyond_max + admitted.of_other_domains > 0 {
+            let Admitted { beyond_max, of_other_domains, .. } = admitted;
+            debug!(request_id = %request.id, beyond_max, of_other_domains, "Suggested reviewers are left out");
+        }
+        [wanted(&selection.recipients, false), wanted(&admitted.reviewers, true)].concat()
     }
 
     /// Whether a listing shows something to do, so that a task is worth its while.
