@@ -16,6 +16,7 @@ mod recipient_check;
 mod render;
 mod role_logins;
 mod session;
+mod sweep;
 mod task;
 
 use std::path::{Path, PathBuf};

@@ -21,5 +21,6 @@ mod reload;
 mod slack_faults;
 mod start;
 mod support;
+mod sweep;
 mod teleport_faults;
 mod two;

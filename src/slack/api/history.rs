@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::slack::api::answer::{Message, Messages};
 use crate::slack::api::{Account, Client, Error, MOST_PAGES, MessageRef, PAGE, begin_again};
 use crate::slack::error::code;
-use crate::slack::message::{Metadata, REQUEST_EVENT};
+use crate::slack::message::{CLUSTER, Metadata, REQUEST_EVENT};
 use crate::slack::method;
 
 /// A message of ours about a request, as the history shows it.
@@ -16,6 +16,8 @@ pub struct OwnMessage {
     pub message: MessageRef,
     /// The request that its metadata names; at most 200 characters of its id.
     pub request_id: String,
+    /// The cluster that its metadata names, if it does.
+    pub cluster: Option<String>,
 }
 
 impl Client {
@@ -37,7 +39,8 @@ impl Client {
     /// All messages of ours in `channel` about any request, oldest first, no older than `since` by Slack's clock.
     pub async fn own_messages(&self, channel: &str, since: Timestamp) -> Result<Vec<OwnMessage>, Error> {
         let found = self.history(channel, since, request_of).await?;
-        Ok(found.into_iter().map(|(message, request_id)| OwnMessage { message, request_id }).collect())
+        let own = |(message, (request_id, cluster))| OwnMessage { message, request_id, cluster };
+        Ok(found.into_iter().map(own).collect())
     }
 
     /// Our own replies in the thread of `parent`, oldest first, with metadata as in [`Client::find_posted`].
@@ -121,10 +124,11 @@ fn is_ours(account: &Account, message: &Message) -> bool {
     }
 }
 
-/// The request that a message is the message of, not a reply.
-fn request_of(message: &Message) -> Option<String> {
+/// The request that a message is the message of, not a reply, and its cluster.
+fn request_of(message: &Message) -> Option<(String, Option<String>)> {
     let metadata = message.metadata.as_ref().filter(|metadata| metadata.event_type == REQUEST_EVENT)?;
-    metadata.event_payload.get("request_id").and_then(Value::as_str).map(str::to_owned)
+    let entry = |key: &str| metadata.event_payload.get(key).and_then(Value::as_str).map(str::to_owned);
+    Some((entry("request_id")?, entry(CLUSTER)))
 }
 
 fn matches(message: &Message, wanted: &Metadata) -> bool {

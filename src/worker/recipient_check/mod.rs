@@ -36,6 +36,13 @@ pub enum Reach {
         /// Channel or user id.
         id: String,
     },
+    /// The channel that had the configured name first: it is called otherwise now, and the bot may write there.
+    Moved {
+        /// Channel id.
+        id: String,
+        /// What has moved, and what to do.
+        message: String,
+    },
     /// It does not exist, or the bot may not write there.
     Unreachable {
         /// Channel id, where it is known.
@@ -188,8 +195,19 @@ async fn look_by_id(context: &Context, account: &Account, missing: &mut BTreeSet
         let Ok(info) = info(context, &id).await else { continue };
         missing.remove(&name);
         let shown = Recipient::ChannelName(name).to_string();
-        let reach = channel_reach(account, &info, &shown);
+        let reach = match channel_reach(account, &info, &shown) {
+            Reach::Reachable { id } => moved_or_reachable(context, id, &shown),
+            reach => reach,
+        };
         note(found, shown, Some(reach));
+    }
+}
+
+fn moved_or_reachable(context: &Context, id: String, shown: &str) -> Reach {
+    let moved = context.book.moved().into_iter().find(|moved| format!("#{}", moved.name) == shown);
+    match moved {
+        Some(moved) => Reach::Moved { id, message: moved.to_string() },
+        None => Reach::Reachable { id },
     }
 }
 
@@ -252,10 +270,13 @@ fn refused(account: &Account, error: &Error, name: &str) -> Option<Reach> {
 fn tell(reporter: &Reporter, found: BTreeMap<String, Reach>) {
     let known = reporter.subscribe().borrow().recipients.clone().unwrap_or_default();
     for (name, reach) in &found {
-        if let Reach::Unreachable { remedy, .. } = reach
-            && known.get(name) != Some(reach)
-        {
-            warn!(recipient = name, remedy, "A configured recipient cannot be reached");
+        match reach {
+            _ if known.get(name) == Some(reach) => {}
+            Reach::Unreachable { remedy, .. } => {
+                warn!(recipient = name, remedy, "A configured recipient cannot be reached");
+            }
+            Reach::Moved { message, .. } => warn!(recipient = name, "A configured channel has moved: {message}"),
+            Reach::Reachable { .. } | Reach::Unknown | Reach::Sought => {}
         }
     }
     reporter.change(|report| report.recipients = Some(found));
