@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::config::paths::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
 use crate::config::recipient::{Recipient, RoleToRecipients};
+use crate::config::suggested_reviewers::{SuggestedReviewers, parse_domain};
 use crate::config::{self, Config, Problem, StatusObject, TokenSource};
 use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
 use crate::telemetry;
@@ -185,6 +186,7 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
             ca_bundle: mounts.ca_bundle(slack_ca.as_ref(), "spec.slack.caBundle")?,
         },
         role_to_recipients: recipients(plugin)?,
+        suggested_reviewers: suggested_reviewers(&plugin.spec.suggested_reviewers)?,
         review: review(&plugin.spec.review, app_token.as_ref(), mounts)?,
         log: log(plugin.spec.log),
         // Of every address: a cluster may have IPv6 alone.
@@ -274,6 +276,18 @@ fn recipients(plugin: &SlackAccessPlugin) -> Result<RoleToRecipients, Rejection>
         return Err(Rejection::new("spec.roleToRecipients", "nobody would be told: name at least one recipient"));
     }
     Ok(RoleToRecipients::new(entries))
+}
+
+fn suggested_reviewers(written: &crd::SuggestedReviewers) -> Result<SuggestedReviewers, Rejection> {
+    let domains = written.allowed_domains.iter().map(|domain| {
+        parse_domain(domain).ok_or_else(|| {
+            Rejection::new(
+                "spec.suggestedReviewers.allowedDomains",
+                format!("'{domain}' is no domain; write what stands behind the @ of the addresses"),
+            )
+        })
+    });
+    Ok(SuggestedReviewers { max: written.max, allowed_domains: domains.collect::<Result<_, _>>()? })
 }
 
 fn log(log: crd::Log) -> telemetry::Log {

@@ -10,12 +10,13 @@ mod calls;
 mod context;
 mod dispatcher;
 pub mod health;
+mod missed;
 mod notes;
-mod paced;
 mod recipient_check;
 mod render;
 mod role_logins;
 mod session;
+mod sweep;
 mod task;
 
 use std::path::{Path, PathBuf};
