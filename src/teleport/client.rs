@@ -24,6 +24,8 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Requests asked for per page.
 const PAGE: i32 = 250;
 
+/// An id that Teleport gives to no request: ids are random.
+const NO_REQUEST: &str = "00000000-0000-4000-8000-000000000000";
 const ACCESS_REQUEST: &str = "access_request";
 
 /// Speaks to the Auth service. Clones share the connection.
@@ -212,6 +214,16 @@ impl Client {
         let name = proto::GetRoleRequest { name: role.to_owned() };
         let role = call("GetRole", DEADLINE, name, |request| async move { auth.get_role(request).await }).await?;
         Ok(role.spec.and_then(|spec| spec.allow).map(|allow| allow.logins).unwrap_or_default())
+    }
+
+    /// Whether plugin data may be written, tried on a request that does not exist: Teleport checks the right first.
+    pub async fn try_write(&self) -> Result<(), CallError> {
+        let none = RequestId(NO_REQUEST.to_owned());
+        let unmet = PluginData::from([("slack_access_operator_check".to_owned(), "unmet".to_owned())]);
+        match self.update_plugin_data(&none, PluginData::new(), unmet).await {
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::CompareFailed) && !error.is_denial() => Ok(()),
+            written => written,
+        }
     }
 
     /// Opens a watch on access requests and waits for its first event, INIT.

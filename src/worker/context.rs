@@ -77,6 +77,8 @@ pub(super) struct Parts {
     pub slack: slack::api::Client,
     /// See [`Context::routes`].
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
+    /// See [`Context::instance`].
+    pub instance: String,
     /// See [`Context::board`].
     pub board: Board,
     /// See [`Context::metrics`].
@@ -88,7 +90,7 @@ pub(super) struct Parts {
 impl Context {
     /// Begins with nothing known.
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { teleport, slack, routes, board, metrics, shutdown } = parts;
+        let Parts { teleport, slack, routes, instance, board, metrics, shutdown } = parts;
         Arc::new(Self {
             directory: Directory::default(),
             teleport,
@@ -105,7 +107,7 @@ impl Context {
             doubted: watch::Sender::default(),
             mended: watch::Sender::default(),
             roles: RoleLogins::default(),
-            instance: format!("{:016x}", rand::random::<u64>()),
+            instance,
         })
     }
 

@@ -9,6 +9,7 @@
 mod context;
 mod dispatcher;
 pub mod health;
+mod instance;
 mod paced;
 mod recipient_check;
 mod request;
@@ -36,6 +37,7 @@ use crate::worker::health::conditions::WorkerReport;
 use crate::worker::health::report::{Report, Reporter};
 use crate::worker::health::status::{Access, Me};
 use crate::worker::health::undelivered::Board;
+use crate::worker::instance::Host;
 use crate::worker::session::Session;
 
 /// The setting of the certificates that a Teleport Proxy's web certificate is checked with.
@@ -94,6 +96,19 @@ pub enum Error {
     /// Teleport cannot be reached, or refuses the identity.
     #[error(transparent)]
     Connect(session::ConnectError),
+    /// The identity is of another user than the configuration names.
+    #[error("teleport.identity: {0}")]
+    IdentityUser(String),
+    /// The token is of another workspace than the one in use, or than the configuration names.
+    #[error(
+        "slack.token: the token is of workspace {found}, not of {kept}: put back a token of {kept}, or name the new workspace in spec.slack.teamId (slack.team_id)"
+    )]
+    OtherWorkspace {
+        /// The workspace of the token.
+        found: String,
+        /// The workspace that was expected.
+        kept: String,
+    },
     /// The watch ended, and `TELEPORT_PLUGIN_FAIL_FAST` is set.
     #[error("the watch on Teleport ended and TELEPORT_PLUGIN_FAIL_FAST is set: {0}")]
     WatchEnded(CallError),
@@ -134,6 +149,7 @@ pub(crate) struct Shared {
     metrics: Metrics,
     board: Board,
     reporter: Reporter,
+    host: Arc<Host>,
     fail_fast: bool,
     stop: CancellationToken,
 }
@@ -152,12 +168,15 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         let router = admin::router(health.clone(), metrics.clone());
         tokio::spawn(listener.serve(router, stop.clone().cancelled_owned()));
     }
+    let namespace = config.kubernetes.as_ref().map(|object| object.namespace.as_str());
+    let host = Arc::new(Host::find(namespace));
     let shared = Shared {
         config: Arc::new(config),
         health,
         metrics,
         board: Board::default(),
         reporter: Reporter::default(),
+        host,
         fail_fast: options.origin.environment.fail_fast(),
         stop: stop.child_token(),
     };

@@ -20,11 +20,13 @@ use crate::file_watch;
 
 mod error;
 mod file;
+mod source;
 mod ssh;
 #[cfg(test)]
 mod tests;
 
 pub use crate::teleport::identity::error::{IdentityError, Problem};
+pub use crate::teleport::identity::source::IdentitySource;
 pub use crate::teleport::identity::ssh::SshMaterial;
 
 /// The name that every Auth server's certificate carries, whatever its address: Teleport's `constants.APIDomain`.
@@ -52,7 +54,7 @@ impl Credentials {
         match self {
             Self::IdentityFile(path) => {
                 let content = read(path)?;
-                let beside = PathBuf::from(format!("{}-cert.pub", path.display()));
+                let beside = beside(path);
                 let ssh_certificate = match file_watch::read(&beside) {
                     Ok(content) => Some(content),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -68,6 +70,14 @@ impl Credentials {
                     Named { content: &cas_pem, origin: &cas.display().to_string() },
                 )
             }
+        }
+    }
+
+    /// The file that an identity file without an SSH certificate is completed by; it need not exist.
+    pub fn ssh_certificate_beside(&self) -> Option<PathBuf> {
+        match self {
+            Self::IdentityFile(path) => Some(beside(path)),
+            Self::TlsFiles { .. } => None,
         }
     }
 
@@ -375,6 +385,10 @@ fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
         }
     }
     if roots.is_empty() { Err(problem) } else { Ok(roots) }
+}
+
+fn beside(identity_file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-cert.pub", identity_file.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {

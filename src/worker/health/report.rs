@@ -145,6 +145,16 @@ impl Reporter {
         self.change(|report| report.teleport_problem = Some(problem));
     }
 
+    /// Teleport takes the identity again.
+    pub fn teleport_recovered(&self) {
+        self.change(|report| report.teleport_problem = None);
+    }
+
+    /// What stands against the identity now.
+    pub fn identity_problem_now(&self) -> String {
+        self.0.borrow().identity_problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default()
+    }
+
     /// Everything was listed.
     pub fn listed(&self) {
         self.change(|report| {

@@ -1,6 +1,6 @@
 //! What is undelivered, and why: for people, who read it as metrics and as the object's status.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -55,6 +55,8 @@ struct State {
     last_success: Option<Timestamp>,
     unrouted: usize,
     last_unrouted: Option<String>,
+    /// Requests that were counted as unrouted already.
+    counted: HashSet<RequestId>,
 }
 
 /// The board. Clones share it.
@@ -113,9 +115,13 @@ impl Board {
         self.notify();
     }
 
-    /// Notes that nobody is told of a request.
-    pub fn unrouted(&self, request: &RequestId, roles: &[String]) {
+    /// Notes that a request reaches no recipient. Whether that is news: a request is counted once, however often it is
+    /// listed.
+    pub fn unrouted(&self, request: &RequestId, roles: &[String]) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.counted.insert(request.clone()) {
+            return false;
+        }
         state.unrouted += 1;
         state.last_unrouted = Some(format!(
             "request {request} for {}: add the role, or \"*\", to roleToRecipients",
@@ -123,6 +129,12 @@ impl Board {
         ));
         drop(state);
         self.notify();
+        true
+    }
+
+    /// Forgets requests that were counted as unrouted and are `open` no more.
+    pub fn retain_unrouted(&self, open: impl Fn(&RequestId) -> bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).counted.retain(open);
     }
 
     /// What stands on it now.
@@ -179,6 +191,17 @@ mod tests {
         assert_eq!(summary.problems["#dba"], problem());
         board.set(&id("a"), "#dba", None);
         assert_eq!(board.summary(), Summary::default());
+    }
+
+    #[test]
+    fn a_request_that_reaches_no_recipient_is_counted_once() {
+        let board = Board::default();
+        assert!(board.unrouted(&id("a"), &[]));
+        assert!(!board.unrouted(&id("a"), &[]), "listed again");
+        assert!(board.unrouted(&id("b"), &[]));
+        board.retain_unrouted(|request| *request == id("a"));
+        assert!(!board.unrouted(&id("a"), &[]));
+        assert_eq!(board.summary().unrouted, 2);
     }
 
     #[test]

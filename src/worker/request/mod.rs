@@ -207,13 +207,12 @@ impl Task {
         let Selection { recipients, unrouted_roles, unaddressed_reviewers } =
             routes.select(&request.roles, &request.suggested_reviewers);
         let unrouted = recipients.is_empty() && request.state == RequestState::Pending;
-        if unrouted && !self.unrouted {
+        if unrouted && !self.unrouted && self.context.board.unrouted(&self.id, &unrouted_roles) {
             warn!(
                 request_id = %self.id, roles = ?unrouted_roles, reviewers = ?unaddressed_reviewers,
                 "Nobody is told of this request: add its roles, or \"*\", to role_to_recipients"
             );
             self.context.metrics.request_unrouted();
-            self.context.board.unrouted(&self.id, &unrouted_roles);
         }
         self.unrouted = unrouted;
         self.wanted = recipients.into_iter().map(|recipient| (recipient.to_string(), recipient)).collect();
