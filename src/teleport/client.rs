@@ -13,14 +13,16 @@ use crate::teleport::convert;
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::pb::proto::auth_service_client::AuthServiceClient;
 use crate::teleport::pb::{proto, types};
+use crate::teleport::records;
 use crate::teleport::watch::Watch;
 
 /// How long one call may take, connecting included.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// Listing everything may take longer on a large cluster.
 const LIST_DEADLINE: Duration = Duration::from_mins(1);
-/// gRPC's default of 4 MiB is too little: plugin data of all requests arrives in one message.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// gRPC's default of 4 MiB is too little for a page of requests with many reviews. (Records do not arrive in one message:
+/// see `records`.)
+const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Requests asked for per page.
 const PAGE: i32 = 250;
 
@@ -32,6 +34,7 @@ const ACCESS_REQUEST: &str = "access_request";
 #[derive(Clone)]
 pub struct Client {
     auth: AuthServiceClient<Channel>,
+    channel: Channel,
     plugin: String,
 }
 
@@ -62,8 +65,8 @@ pub struct StoredRecord {
 impl Client {
     /// Speaks over `channel`, keeping its state under the plugin name `plugin`.
     pub fn new(channel: Channel, plugin: &str) -> Self {
-        let auth = AuthServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Self { auth, plugin: plugin.to_owned() }
+        let auth = AuthServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Self { auth, channel, plugin: plugin.to_owned() }
     }
 
     /// The cheapest proof that the connection lives and the identity is accepted.
@@ -105,18 +108,25 @@ impl Client {
     async fn list_pages(&self, filter: &types::AccessRequestFilter) -> Result<Vec<AccessRequest>, CallError> {
         let mut requests = Vec::new();
         let mut start_key = String::new();
+        let mut limit = PAGE;
         loop {
             let page = proto::ListAccessRequestsRequest {
                 filter: Some(filter.clone()),
-                limit: PAGE,
-                start_key,
+                limit,
+                start_key: start_key.clone(),
                 ..Default::default()
             };
             let mut auth = self.auth.clone();
             let answer = call("ListAccessRequests", LIST_DEADLINE, page, |request| async move {
                 auth.list_access_requests(request).await
-            })
-            .await?;
+            });
+            let answer = match answer.await {
+                Err(error) if error.kind == Kind::TooLarge && limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                answer => answer?,
+            };
             requests.extend(answer.access_requests.into_iter().filter_map(convert::access_request));
             if answer.next_key.is_empty() {
                 return Ok(requests);
@@ -168,21 +178,23 @@ impl Client {
             resource: resource.to_owned(),
             plugin: self.plugin.clone(),
         };
-        let mut auth = self.auth.clone();
-        let answer =
-            call("GetPluginData", LIST_DEADLINE, filter, |request| async move { auth.get_plugin_data(request).await })
-                .await?;
-        let records = answer.plugin_data.into_iter().filter_map(|record| {
-            let metadata = record.metadata?;
-            // The answer holds every plugin's entry of the record; the filter only selects the records.
-            let entry = record.spec?.entries.remove(&self.plugin)?;
-            Some(StoredRecord {
-                request: RequestId(metadata.name),
-                data: entry.data.into_iter().collect(),
-                expires: convert::timestamp(metadata.expires.as_ref()),
-            })
+        let mut stored = Vec::new();
+        let read = records::read(self.channel.clone(), filter, LIST_DEADLINE, |record| {
+            stored.extend(self.own_entry(record));
         });
-        Ok(records.collect())
+        within("GetPluginData", LIST_DEADLINE, read).await?;
+        Ok(stored)
+    }
+
+    /// This plugin's entry. A record holds every plugin's; the filter only selects the records.
+    fn own_entry(&self, record: types::PluginDataV3) -> Option<StoredRecord> {
+        let metadata = record.metadata?;
+        let entry = record.spec?.entries.remove(&self.plugin)?;
+        Some(StoredRecord {
+            request: RequestId(metadata.name),
+            data: entry.data.into_iter().collect(),
+            expires: convert::timestamp(metadata.expires.as_ref()),
+        })
     }
 
     /// Writes `set` if every key of `expect` still has the expected value; an expected empty value means "absent", and

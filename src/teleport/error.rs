@@ -31,6 +31,8 @@ pub enum Kind {
     Unimplemented,
     /// The server refuses the arguments.
     BadParameter,
+    /// A message is larger than one side takes: ask for less.
+    TooLarge,
     /// The server sheds load.
     LimitExceeded,
     /// No answer, or the connection broke: the outcome of a write is unknown.
@@ -45,6 +47,7 @@ impl std::fmt::Display for Kind {
             Self::AccessDenied => "access denied",
             Self::Unimplemented => "not known to this server",
             Self::BadParameter => "bad parameter",
+            Self::TooLarge => "too large",
             Self::LimitExceeded => "limit exceeded",
             Self::Unavailable => "unavailable",
         })
@@ -62,7 +65,10 @@ impl CallError {
             Code::FailedPrecondition => Kind::CompareFailed,
             Code::PermissionDenied | Code::Unauthenticated => Kind::AccessDenied,
             Code::Unimplemented => Kind::Unimplemented,
-            Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists => Kind::BadParameter,
+            Code::InvalidArgument | Code::AlreadyExists => Kind::BadParameter,
+            // tonic and gRPC for Go tell it with these codes.
+            Code::OutOfRange => Kind::TooLarge,
+            Code::ResourceExhausted if status.message().contains("larger than max") => Kind::TooLarge,
             Code::ResourceExhausted => Kind::LimitExceeded,
             _ => Kind::Unavailable,
         };

@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn records_are_read_however_the_bytes_arrive() {
-        let sequence = proto::PluginDataSeq { plugin_data: vec![record("a", 300), record("b", 0), record("c", 70_000)] };
+        let sequence =
+            proto::PluginDataSeq { plugin_data: vec![record("a", 300), record("b", 0), record("c", 70_000)] };
         let body = framed(&sequence.encode_to_vec());
         for size in [1, 2, 7, 100, 16_384, body.len()] {
             assert_eq!(names(&body, size), ["a", "b", "c"], "{size}");

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::paths::POD_NAME_VARIABLE;
+use crate::delivery::claims::WorkerId;
 
 /// More workers than a machine runs with one place for slots.
 const MOST_SLOTS: usize = 32;
@@ -62,14 +63,9 @@ impl Host {
         Self { name: random(), _slot: None }
     }
 
-    /// Its name, in hexadecimal digits.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// A name for one incarnation of the worker on a host.
-    pub(crate) fn incarnation() -> String {
-        random()
+    /// A new incarnation of the worker on this host.
+    pub(crate) fn worker_id(&self) -> WorkerId {
+        WorkerId::new(&self.name, random())
     }
 }
 
@@ -108,37 +104,41 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let first = Host::of_slot(place.path()).unwrap();
         let second = Host::of_slot(place.path()).unwrap();
-        assert_ne!(first.name(), second.name());
-        let name = first.name().to_owned();
+        assert_ne!(first.name, second.name);
+        let name = first.name.clone();
+        let predecessor = first.worker_id().name();
         drop(first);
-        assert_eq!(Host::of_slot(place.path()).unwrap().name(), name);
+        let successor = Host::of_slot(place.path()).unwrap();
+        assert_eq!(successor.name, name);
+        assert!(successor.worker_id().succeeds(&predecessor));
+        assert!(!second.worker_id().succeeds(&predecessor));
     }
 
     #[test]
     fn slots_of_other_places_are_other_hosts() {
         let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [first, second] = places.each_ref().map(|place| Host::of_slot(place.path()).unwrap());
-        assert_ne!(first.name(), second.name());
+        assert_ne!(first.name, second.name);
     }
 
     #[test]
     fn where_nothing_can_be_locked_there_is_no_slot() {
         assert!(Host::of_slot(Path::new("/does/not/exist")).is_none());
-        assert_ne!(Host::random().name(), Host::random().name());
+        assert_ne!(Host::random().name, Host::random().name);
     }
 
     #[test]
     fn a_slot_that_was_cut_short_is_named_anew() {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join(".slack-access-operator-0.slot"), "12").unwrap();
-        let name = Host::of_slot(place.path()).unwrap().name().to_owned();
-        assert_eq!(Host::of_slot(place.path()).unwrap().name(), name);
+        let name = Host::of_slot(place.path()).unwrap().name.clone();
+        assert_eq!(Host::of_slot(place.path()).unwrap().name, name);
     }
 
     #[test]
     fn a_container_that_is_started_again_is_on_the_same_host() {
-        assert_eq!(Host::of_pod("a", "b").name(), Host::of_pod("a", "b").name());
-        assert_ne!(Host::of_pod("a", "b").name(), Host::of_pod("a", "c").name());
-        assert_ne!(Host::of_pod("ab", "c").name(), Host::of_pod("a", "bc").name());
+        assert_eq!(Host::of_pod("a", "b").name, Host::of_pod("a", "b").name);
+        assert_ne!(Host::of_pod("a", "b").name, Host::of_pod("a", "c").name);
+        assert_ne!(Host::of_pod("ab", "c").name, Host::of_pod("a", "bc").name);
     }
 }

@@ -79,8 +79,9 @@ impl Delayed {
     /// What is delayed at `now`.
     #[must_use]
     pub fn find(summary: &Summary, now: Timestamp) -> Option<Self> {
-        let since = summary.oldest.filter(|since| now.duration_since(*since) >= DELAYED_AFTER)?;
-        Some(Self { messages: summary.pending, since })
+        // What a requester writes never decides about the worker's health.
+        let since = summary.oldest_configured.filter(|since| now.duration_since(*since) >= DELAYED_AFTER)?;
+        Some(Self { messages: summary.configured, since })
     }
 }
 

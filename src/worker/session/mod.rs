@@ -28,17 +28,14 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::config::recipient::RoleToRecipients;
-use crate::delivery::listing::{Listed, join};
 use crate::file_watch::Watched;
 use crate::slack::error::{Class, classify};
-use crate::teleport::client::Client;
 use crate::teleport::error::{CallError, Kind};
 use crate::worker::context::{Context, Parts, Teleport};
 use crate::worker::health::condition_reason;
 use crate::worker::health::report::Delayed;
-use crate::worker::instance::Host;
 use crate::worker::session::listing::{Event as ListingEvent, Listing};
-use crate::worker::session::requests::Requests;
+use crate::worker::session::requests::{Requests, Whole};
 use crate::worker::session::slack::{MustWake, SlackLink};
 use crate::worker::session::teleport::{Happening, MustList, TeleportLink};
 use crate::worker::{Error, Gate, Shared, ca_bundles, recipient_check};
@@ -54,7 +51,7 @@ const STUCK: Duration = Duration::from_mins(1);
 /// How long tasks may take to finish what is in flight: longer than one call to Slack.
 const FINISH: Duration = Duration::from_secs(14);
 
-type ListingResult = Result<(Vec<Listed>, usize), CallError>;
+type ListingResult = Result<Whole, CallError>;
 
 /// One run with one configuration.
 pub(super) struct Session {
@@ -86,7 +83,7 @@ impl Session {
             teleport: teleport_in_use,
             slack: slack.client().clone(),
             routes: routes_in_use,
-            instance: format!("{}.{}", shared.host.name(), Host::incarnation()),
+            me: shared.host.worker_id(),
             board: shared.board.clone(),
             metrics: shared.metrics.clone(),
             shutdown: shared.stop.child_token(),
@@ -184,7 +181,9 @@ impl Session {
                 let (must_list, change) = self.teleport.handle(happening);
                 self.list_anew(must_list);
                 if let Some(change) = change {
-                    self.requests.changed(change, self.listing.is_running());
+                    let own_user =
+                        self.teleport.identity().map(|identity| identity.user().to_owned()).unwrap_or_default();
+                    self.requests.changed(change, &own_user, self.listing.is_running());
                 } else {
                     self.count_credentials();
                 }
@@ -215,7 +214,7 @@ impl Session {
         {
             self.requests.listing_begins();
             let user = self.teleport.identity().map(|identity| identity.user().to_owned()).unwrap_or_default();
-            self.list = Some(list(client, user).boxed());
+            self.list = Some(requests::list(client, user).boxed());
         }
     }
 
@@ -230,11 +229,11 @@ impl Session {
                 self.shared.reporter.teleport_problem(condition_reason::of_call(&error));
                 self.listing.handle(ListingEvent::Failed, Instant::now());
             }
-            Ok((listed, hidden)) => {
+            Ok(whole) => {
                 self.strict = false;
                 let first = !self.listing.has_succeeded();
                 self.listing.handle(ListingEvent::Listed, Instant::now());
-                self.requests.listed(listed, hidden);
+                self.requests.listed(whole);
                 self.shared.health.open(Gate::FIRST_LIST);
                 self.shared.reporter.listed();
                 if first {
@@ -283,13 +282,6 @@ impl Session {
         self.note_undelivered();
         self.teleport.warn_of_expiry();
     }
-}
-
-async fn list(client: Client, own_user: String) -> ListingResult {
-    // In this order, see `listing::join`.
-    let records = client.all_plugin_data().await?;
-    let requests = client.access_requests().await?;
-    Ok(join(requests, records, &own_user, Timestamp::now()))
 }
 
 /// Waits until then; for ever without a time.
