@@ -15,6 +15,16 @@ pub enum Error {
     /// The spec cannot work as it is.
     #[error(transparent)]
     Rejected(#[from] validate::Rejection),
+    /// Another object keeps its records under the same plugin name on the same Teleport cluster.
+    #[error(
+        "the plugin name `{name}` is that of {holder} on this Teleport cluster, and each would take the other's messages for its own: set another one in spec.pluginName"
+    )]
+    PluginNameShared {
+        /// The plugin name.
+        name: String,
+        /// The other object, as `namespace/name`.
+        holder: String,
+    },
     /// An object could not be rendered.
     #[error(transparent)]
     Build(#[from] resources::Error),
@@ -63,6 +73,7 @@ impl Error {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => Reason::InvalidSpec,
+            Self::PluginNameShared { .. } => Reason::PluginNameShared,
             Self::NameTaken { .. } => Reason::NameTaken,
             Self::DefinitionOutdated(_) => Reason::DefinitionOutdated,
             Self::PredecessorRemains { .. } | Self::Kube { .. } => Reason::ApplyFailed,
@@ -76,6 +87,7 @@ impl Error {
             Self::Unreadable(_)
             | Self::Rejected(_)
             | Self::Build(_)
+            | Self::PluginNameShared { .. }
             | Self::NameTaken { .. }
             | Self::DefinitionOutdated(_) => true,
             Self::PredecessorRemains { .. } => false,

@@ -16,6 +16,7 @@ pub mod events;
 #[cfg(test)]
 mod fixtures;
 pub mod object_state;
+mod plugin_names;
 pub mod reconcile;
 pub mod resources;
 pub mod rollout;
@@ -137,14 +138,22 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
         () = stop.cancelled() => {}
     }
     if !stop.is_cancelled() {
-        let contexts: Vec<_> = scopes
+        let watched: Vec<_> = scopes
             .into_iter()
             .map(|scope| {
                 let (caches, queue) = Caches::watch(&client, &scope);
+                (scope, caches, queue)
+            })
+            .collect();
+        let all_plugins: Arc<[_]> = watched.iter().map(|(_, caches, _)| caches.plugins.clone()).collect();
+        let contexts: Vec<_> = watched
+            .into_iter()
+            .map(|(scope, caches, queue)| {
                 let context = Arc::new(Context {
                     scope,
                     client: client.clone(),
                     caches,
+                    all_plugins: all_plugins.clone(),
                     memory: object_state::Memory::default(),
                     events: events::Publisher::new(client.clone(), instance.clone()),
                     metrics: metrics.clone(),

@@ -130,6 +130,8 @@ pub(super) struct ConnectionState {
     candidate: Option<Arc<Identity>>,
     up: Option<Up>,
     attempting: bool,
+    /// The source has yielded before.
+    has_loaded: bool,
     /// Attempts to connect that failed, and connections that soon broke, in a row.
     failures: u32,
     retry_at: Option<Instant>,
@@ -138,7 +140,16 @@ pub(super) struct ConnectionState {
 impl ConnectionState {
     /// Begins without a connection.
     pub(super) fn new(policy: UserPolicy) -> Self {
-        Self { policy, identity: None, candidate: None, up: None, attempting: false, failures: 0, retry_at: None }
+        Self {
+            policy,
+            identity: None,
+            candidate: None,
+            up: None,
+            attempting: false,
+            has_loaded: false,
+            failures: 0,
+            retry_at: None,
+        }
     }
 
     /// The identity in use, or the one to be tried first.
@@ -173,8 +184,14 @@ impl ConnectionState {
     /// What follows from an event; `chance` is between 0 and 1, fresh for every call.
     pub(super) fn handle(&mut self, event: Event, now: Now, chance: f64) -> Vec<Effect> {
         match event {
-            Event::Loaded(Ok(identity)) => self.loaded(identity, now),
-            Event::Loaded(Err(finding)) => self.unusable(finding),
+            Event::Loaded(loaded) => {
+                let effects = match loaded {
+                    Ok(identity) => self.loaded(identity, now),
+                    Err(finding) => self.unusable(finding),
+                };
+                self.has_loaded = true;
+                effects
+            }
             Event::Attempted(identity, Ok(())) => self.connected(identity, now.instant),
             Event::Attempted(_, Err(finding)) => self.attempt_failed(finding, now.instant, chance),
             Event::Ended(finding) => {
@@ -246,6 +263,8 @@ impl ConnectionState {
     fn unusable(&mut self, finding: Finding) -> Vec<Effect> {
         if self.identity.is_some() {
             error!(error = finding.message, "Cannot use the new identity: staying with the old one");
+        } else if self.has_loaded {
+            error!(error = finding.message, "There is still no usable identity: waiting for one");
         } else {
             error!(error = finding.message, "There is no usable identity: waiting for one");
         }
