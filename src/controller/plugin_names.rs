@@ -7,7 +7,7 @@ use crate::crd::SlackAccessPlugin;
 /// The object that has `plugin`'s name on its cluster already, as `namespace/name`.
 ///
 /// One cluster is known by its address; by another address, once workers have reported its name.
-pub fn holder<'a>(
+pub(super) fn holder<'a>(
     plugin: &SlackAccessPlugin,
     others: impl IntoIterator<Item = &'a SlackAccessPlugin>,
 ) -> Option<String> {

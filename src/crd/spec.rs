@@ -8,7 +8,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::crd::{CaBundle, Identity, Recipients, SlackAccessPluginStatus, SlackToken, TlsFiles, Workload};
+use crate::crd::{
+    CaBundle, Identity, Recipients, Review, SlackAccessPluginStatus, SlackAppToken, SlackToken, TlsFiles, Workload,
+};
 
 /// Slack's Web API for everybody but GovSlack.
 const SLACK_API: &str = "https://slack.com/api/";
@@ -43,6 +45,7 @@ const PLUGIN_NAME: &str = "slack";
 )]
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.review) || !self.review.enabled || has(self.slack.appToken)").message("review.enabled needs slack.appToken: an app-level token (xapp-…) with the scope connections:write, over which Slack tells of clicks"))]
 pub struct SlackAccessPluginSpec {
     /// Stops the worker and its messages until this is `false` again. Requests made meanwhile are announced then, unless they ended.
     #[serde(default)]
@@ -62,6 +65,9 @@ pub struct SlackAccessPluginSpec {
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')").message("must be 1 to 63 lowercase letters, digits and hyphens, with a letter or digit at both ends"))]
     #[schemars(length(min = 1, max = 63))]
     pub plugin_name: String,
+    /// Approve and deny in Slack.
+    #[serde(default)]
+    pub review: Review,
     /// What the worker writes to its log.
     #[serde(default)]
     pub log: Log,
@@ -108,6 +114,9 @@ pub struct Teleport {
 pub struct Slack {
     /// The bot token (`xoxb-…`).
     pub token: SlackToken,
+    /// The app-level token (`xapp-…`, scope `connections:write`), over which Slack tells of clicks. Used with `review.enabled` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_token: Option<SlackAppToken>,
     /// Slack's Web API. Set it for GovSlack (`https://slack-gov.com/api/`) or for a proxy that speaks it.
     #[serde(default = "Slack::default_api_url")]
     #[schemars(length(min = 1, max = 2048))]

@@ -8,6 +8,7 @@ pub mod error;
 mod golden;
 pub mod identity;
 mod records;
+pub mod review;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tunnel;
