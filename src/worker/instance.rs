@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::config::StatusObject;
 use crate::config::paths::POD_NAME_VARIABLE;
 use crate::delivery::claims::WorkerId;
 
@@ -31,11 +32,11 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// The host of this process in `namespace`, where it runs in a pod.
-    pub(crate) fn find(namespace: Option<&str>) -> Self {
+    /// The host of this process, which works for `object`, if there is one.
+    pub(crate) fn find(object: Option<&StatusObject>) -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        if let (Some(namespace), Some(pod)) = (namespace, variable(POD_NAME_VARIABLE)) {
-            return Self::of_pod(namespace, &pod);
+        if let (Some(object), Some(pod)) = (object, variable(POD_NAME_VARIABLE)) {
+            return Self::of_pod(object, &pod);
         }
         // systemd's directories for a service's own files, then a login's, then everybody's.
         let places = ["STATE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"].into_iter().filter_map(variable);
@@ -43,8 +44,11 @@ impl Host {
         places.into_iter().find_map(|place| Self::of_slot(&place)).unwrap_or_else(Self::random)
     }
 
-    fn of_pod(namespace: &str, pod: &str) -> Self {
-        Self { name: digest(&["pod", namespace, pod]), _slot: None }
+    /// What is before the hyphen names the object, see [`WorkerId::is_of_another_object`].
+    fn of_pod(object: &StatusObject, pod: &str) -> Self {
+        let StatusObject { namespace, name, uid } = object;
+        let object = digest(&["object", namespace, name, uid.as_deref().unwrap_or_default()]);
+        Self { name: format!("{object}-{}", digest(&["pod", namespace, pod])), _slot: None }
     }
 
     /// The first free slot in `place`; `None` where none can be locked.
@@ -137,8 +141,13 @@ mod tests {
 
     #[test]
     fn a_container_that_is_started_again_is_on_the_same_host() {
-        assert_eq!(Host::of_pod("a", "b").name, Host::of_pod("a", "b").name);
-        assert_ne!(Host::of_pod("a", "b").name, Host::of_pod("a", "c").name);
-        assert_ne!(Host::of_pod("ab", "c").name, Host::of_pod("a", "bc").name);
+        let object = |name: &str| StatusObject { namespace: "a".to_owned(), name: name.to_owned(), uid: None };
+        let host = |name, pod| Host::of_pod(&object(name), pod);
+        assert_eq!(host("x", "b").name, host("x", "b").name);
+        assert_ne!(host("x", "b").name, host("x", "c").name);
+        let me = host("x", "b").worker_id();
+        assert!(me.succeeds(&host("x", "b").worker_id().name()));
+        assert!(!me.is_of_another_object(&host("x", "c").worker_id().name()));
+        assert!(me.is_of_another_object(&host("y", "b").worker_id().name()));
     }
 }

@@ -171,8 +171,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         let router = admin::router(health.clone(), metrics.clone());
         tokio::spawn(listener.serve(router, stop.clone().cancelled_owned()));
     }
-    let namespace = config.kubernetes.as_ref().map(|object| object.namespace.as_str());
-    let host = Arc::new(Host::find(namespace));
+    let host = Arc::new(Host::find(config.kubernetes.as_ref()));
     let shared = Shared {
         config: Arc::new(config),
         health,

@@ -115,7 +115,7 @@ fn identity(report: &Report, now: Timestamp) -> Check {
 }
 
 fn teleport_connected(report: &Report) -> Check {
-    match (&report.teleport_problem, &report.teleport) {
+    match (report.teleport_problem.as_ref().or(report.name_shared.as_ref()), &report.teleport) {
         (Some(problem), _) => Check::failed(problem.clone()),
         (None, Some(teleport)) => {
             Check::ok(format!("connected to {} ({}) {}", teleport.cluster, teleport.version, teleport.route))

@@ -25,6 +25,8 @@ pub struct Report {
     pub teleport: Option<TeleportReport>,
     /// Why there is no connection, or why nothing can be listed.
     pub teleport_problem: Option<Finding>,
+    /// Another object or program uses the same plugin name.
+    pub name_shared: Option<Finding>,
     /// The workspace, once the token has worked.
     pub slack: Option<Account>,
     /// What stands between the token and Slack.

@@ -280,8 +280,9 @@ impl ConnectionState {
                 info!(expires = %identity.not_after(), "Took up the new identity");
                 effects.push(Effect::Reloaded(true));
             }
-        }
-        if self.candidate.is_none() {
+            effects.push(Effect::Identity(identity.clone()));
+        } else if self.candidate.is_some() {
+            // The old one serves again, and its successor is tried next.
             effects.push(Effect::Identity(identity.clone()));
         }
         self.identity = Some(identity.clone());
@@ -472,6 +473,18 @@ mod tests {
             world.connects_with(tried);
             world.tell(Event::Attempted(tried.clone(), Err(finding(Reason::IdentityRefused))));
         }
+    }
+
+    #[test]
+    fn a_broken_new_identity_is_told_until_another_comes_whatever_becomes_of_the_connection() {
+        let used = identity("plugin");
+        let mut world = World::up(&used, UserPolicy::default());
+        world.tell(Event::Loaded(Err(finding(Reason::IdentityMalformed))));
+        world.tell(Event::Ended(finding(Reason::TeleportUnreachable)));
+        world.pass(1);
+        world.connects_with(&used);
+        assert!(!shows_identity(&world.tell(Event::Attempted(used.clone(), Ok(())))));
+        assert!(shows_identity(&world.tell(Event::Loaded(Ok(used)))));
     }
 
     #[test]

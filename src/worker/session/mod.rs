@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod listing;
 mod requests;
+mod sharing;
 mod slack;
 mod slack_token;
 mod teleport;

@@ -13,6 +13,7 @@ use tracing::{debug, info};
 use crate::access_request::{AccessRequest, RequestId, RequestState};
 use crate::delivery::input::{Known, Source};
 use crate::delivery::listing::{Listed, join};
+use crate::delivery::record::Record;
 use crate::delivery::state::Observation;
 use crate::metrics::RequestState as StateLabel;
 use crate::teleport::client::{Client, StoredRecord};
@@ -21,6 +22,7 @@ use crate::teleport::watch::Change;
 use crate::worker::Shared;
 use crate::worker::context::Context;
 use crate::worker::dispatcher::{Dispatcher, Mail};
+use crate::worker::session::sharing;
 
 /// A request that is younger than this when its event arrives is expected to be new.
 const NEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
@@ -33,6 +35,8 @@ pub(super) struct Requests {
     shared: Shared,
     context: Arc<Context>,
     pub(super) dispatcher: Dispatcher,
+    /// When this run began.
+    began: Timestamp,
     /// Requests that wait for a decision.
     open: HashSet<RequestId>,
     /// Requests that changed while a listing was under way: it may show them as they were before.
@@ -43,7 +47,7 @@ impl Requests {
     /// Begins with none.
     pub(super) fn new(shared: Shared, context: Arc<Context>) -> Self {
         let dispatcher = Dispatcher::new(context.clone());
-        Self { shared, context, dispatcher, open: HashSet::new(), touched: HashSet::new() }
+        Self { shared, context, dispatcher, began: Timestamp::now(), open: HashSet::new(), touched: HashSet::new() }
     }
 
     /// A listing is begun.
@@ -85,10 +89,14 @@ impl Requests {
         let mut found = 0;
         let touched = std::mem::take(&mut self.touched);
         self.open.retain(|id| touched.contains(id));
+        let mut name_shared = None;
         for Listed { id, observation, data } in listed {
             self.context.learn_direct_messages(&data);
             if let Some(request) = observation.request() {
                 self.note_user(&request.user, &own_user);
+                let record = || Record::decode(data.clone());
+                let shared = sharing::find(request, record, &self.context.me, self.began, Timestamp::now());
+                name_shared = name_shared.or(shared);
             }
             if touched.contains(&id) {
                 continue;
@@ -104,6 +112,7 @@ impl Requests {
         if hidden > 0 {
             debug!(records = hidden, "Stored records whose requests the identity cannot see, or that are gone");
         }
+        self.shared.reporter.change(|report| report.name_shared = name_shared);
         self.shared.board.retain_unrouted(|id| self.open.contains(id));
         self.shared.metrics.resynced(SystemTime::now(), found);
         info!(requests = total, with_work = found, "Listed all access requests");

@@ -116,7 +116,9 @@ impl SlackToken {
                 self.tested(now);
                 let recovered = std::mem::take(&mut self.failures) > 0;
                 let first = !std::mem::replace(&mut self.worked, true);
-                self.workspace.get_or_insert_with(|| Workspace::of(account));
+                if self.workspace.is_none() && !account.team_id.is_empty() {
+                    self.workspace = Some(Workspace::of(account));
+                }
                 self.test_at = Some(now + RETEST_LONGEST);
                 Effects { is_news: first || recovered || renewed, wake_all: recovered || renewed, abandon_test: false }
             }
