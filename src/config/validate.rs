@@ -169,6 +169,7 @@ impl Judge<'_> {
                 ],
             )?,
             ca_bundle: self.path("teleport", "ca_bundle", section.ca_bundle)?,
+            user: given(section.user),
             plugin_name: given(section.plugin_name).unwrap_or_else(|| DEFAULT_PLUGIN_NAME.to_owned()),
         })
     }
@@ -252,6 +253,7 @@ impl Judge<'_> {
                 None => DEFAULT_API_URL.to_owned(),
             },
             ca_bundle: self.path("slack", "ca_bundle", section.ca_bundle)?,
+            team_id: given(section.team_id),
         })
     }
 

@@ -66,6 +66,9 @@ pub enum Problem {
     /// No CA to check the server by.
     #[error("there is no TLS certificate authority in it")]
     NoAuthorities,
+    /// None of the CAs is of the cluster that signed the identity.
+    #[error("no TLS certificate authority in it is of the identity's own cluster '{0}'")]
+    ForeignAuthorities(String),
     /// None of the CAs can be used.
     #[error("a TLS certificate authority in it cannot be used: {0}")]
     DamagedAuthority(String),

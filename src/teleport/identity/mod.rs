@@ -21,11 +21,13 @@ use crate::file_watch;
 
 mod error;
 mod file;
+mod source;
 mod ssh;
 #[cfg(test)]
 mod tests;
 
 pub use crate::teleport::identity::error::{IdentityError, Problem};
+pub use crate::teleport::identity::source::IdentitySource;
 pub use crate::teleport::identity::ssh::SshMaterial;
 
 /// The name that every Auth server's certificate carries, whatever its address: Teleport's `constants.APIDomain`.
@@ -53,7 +55,7 @@ impl Credentials {
         match self {
             Self::IdentityFile(path) => {
                 let content = read(path)?;
-                let beside = PathBuf::from(format!("{}-cert.pub", path.display()));
+                let beside = beside(path);
                 let ssh_certificate = match file_watch::read(&beside) {
                     Ok(content) => Some(content),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -73,6 +75,14 @@ impl Credentials {
                     Named { content: &cas_pem, origin: &cas.display().to_string() },
                 )
             }
+        }
+    }
+
+    /// The file that an identity file without an SSH certificate is completed by; it need not exist.
+    pub fn ssh_certificate_beside(&self) -> Option<PathBuf> {
+        match self {
+            Self::IdentityFile(path) => Some(beside(path)),
+            Self::TlsFiles { .. } => None,
         }
     }
 
@@ -205,7 +215,8 @@ impl Identity {
         let (key_pem, key_origin) = material.key;
         let certificate = Arc::new(certified(leaf, key_pem, &provider).map_err(|problem| problem.at(key_origin))?);
         let (authorities_pem, authorities_origin) = material.authorities;
-        let authorities = Arc::new(roots(authorities_pem).map_err(|problem| problem.at(authorities_origin))?);
+        let authorities =
+            Arc::new(roots(authorities_pem, &facts.cluster).map_err(|problem| problem.at(authorities_origin))?);
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&authorities), Arc::clone(&provider))
             .build()
             .map_err(|error| Problem::DamagedAuthority(error.to_string()).at(authorities_origin))?;
@@ -365,13 +376,19 @@ fn certified(leaf: CertificateDer<'static>, key: &str, provider: &CryptoProvider
     })
 }
 
-/// One authority that cannot be used, such as a leaf cluster's, does not spoil the others.
-fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
+/// The authorities of the identity's own cluster, which name it in their subject. Those of leaf clusters may stand beside them,
+/// and vouch for no Auth server of ours. One that cannot be used does not spoil the others.
+fn roots(authorities: &[String], cluster: &str) -> Result<RootCertStore, Problem> {
     let mut roots = RootCertStore::empty();
     let mut problem = Problem::NoAuthorities;
     for pem in authorities {
         match CertificateDer::from_pem_slice(pem.as_bytes()) {
             Err(_) => problem = Problem::DamagedAuthority("it is damaged".to_owned()),
+            Ok(der) if !is_of_cluster(&der, cluster) => {
+                if matches!(problem, Problem::NoAuthorities) {
+                    problem = Problem::ForeignAuthorities(cluster.to_owned());
+                }
+            }
             Ok(der) => {
                 if let Err(error) = roots.add(der) {
                     problem = Problem::DamagedAuthority(error.to_string());
@@ -380,6 +397,16 @@ fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
         }
     }
     if roots.is_empty() { Err(problem) } else { Ok(roots) }
+}
+
+fn is_of_cluster(authority: &CertificateDer<'_>, cluster: &str) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(authority) else { return false };
+    let subject = certificate.subject();
+    [common_names(subject), organizations(subject)].concat().iter().any(|name| name == cluster)
+}
+
+fn beside(identity_file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-cert.pub", identity_file.display()))
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
