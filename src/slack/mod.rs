@@ -9,6 +9,8 @@ pub mod error;
 pub mod message;
 pub mod method;
 pub mod pacing;
+pub mod recipient_mistake;
+pub mod scopes;
 pub mod text;
 pub mod token;
 pub mod turn;
