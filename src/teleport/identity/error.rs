@@ -33,6 +33,12 @@ pub enum Problem {
     /// Base64 of what belongs there.
     #[error("its content is base64-encoded once more than needed")]
     Encoded,
+    /// An archive of the files that belong there.
+    #[error("it is a tar archive, not the files in it")]
+    Archive,
+    /// Text of two bytes a character, as `>` writes it in Windows PowerShell.
+    #[error("it is text in UTF-16, not in UTF-8")]
+    Utf16,
     /// A PEM block without its end line.
     #[error("a PEM block has no end line: the file was cut short")]
     UnterminatedPem,
@@ -85,6 +91,10 @@ impl Problem {
             }
             Self::Encoded => {
                 "put there what `tctl auth sign` wrote as it is, in a Secret with `kubectl create secret generic --from-file` or under `stringData` (only under `data` it is encoded, once)"
+            }
+            Self::Archive => "unpack it (`tar -xf`) and put its files in place; or run `tctl auth sign` without --tar",
+            Self::Utf16 => {
+                "save it as UTF-8: in PowerShell `Get-Content old.pem | Set-Content -Encoding ascii auth.pem`, or let `tctl auth sign --out=auth.pem` write the file instead of `>`"
             }
             Self::KeyIsCertificate => "client_key is the private key (auth.key), client_crt the certificate (auth.crt)",
             Self::UnsupportedKey(_) => "sign an identity whose key lies in a file: `tctl auth sign --format=file`",
