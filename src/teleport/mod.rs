@@ -7,6 +7,7 @@ pub mod error;
 #[cfg(test)]
 mod golden;
 pub mod identity;
+pub mod right;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tunnel;

@@ -77,7 +77,7 @@ pub(crate) fn of_connecting(error: &ConnectError) -> Trouble {
         {
             reason::TELEPORT_UNTRUSTED
         }
-        ConnectError::Refused { .. } => reason::PERMISSION_MISSING,
+        ConnectError::Refused { .. } | ConnectError::Lacks { .. } => reason::PERMISSION_MISSING,
         ConnectError::Call(error) => return of_call(error),
         ConnectError::Dial(_) => reason::TELEPORT_UNREACHABLE,
     };
@@ -93,9 +93,12 @@ pub(crate) fn of_call(error: &CallError) -> Trouble {
     match error.kind {
         Kind::AccessDenied => Trouble::new(
             reason::PERMISSION_MISSING,
-            format!(
-                "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
-            ),
+            match error.missing_right() {
+                Some(right) => format!("{error}; give the plugin's role {right}"),
+                None => format!(
+                    "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
+                ),
+            },
         ),
         _ => Trouble::new(reason::TELEPORT_UNREACHABLE, error.to_string()),
     }

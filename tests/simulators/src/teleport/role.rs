@@ -164,11 +164,20 @@ impl Role {
             version: "v7".to_owned(),
             metadata: Some(named(&self.name)),
             spec: Some(types::RoleSpecV6 {
-                allow: Some(types::RoleConditions { logins: self.logins.clone() }),
-                deny: Some(types::RoleConditions::default()),
+                allow: Some(types::RoleConditions { logins: self.logins.clone(), rules: messages(&self.rules) }),
+                deny: Some(types::RoleConditions { rules: messages(&self.denied), ..Default::default() }),
             }),
         }
     }
+}
+
+fn messages(rules: &[Rule]) -> Vec<types::Rule> {
+    let message = |rule: &Rule| types::Rule {
+        resources: rule.kinds.clone(),
+        verbs: rule.verbs.clone(),
+        ..types::Rule::default()
+    };
+    rules.iter().map(message).collect()
 }
 
 /// A user of the cluster.
