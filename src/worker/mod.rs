@@ -1,19 +1,22 @@
 //! The Teleport ⇄ Slack loop.
 //!
 //! ```text
-//! session ─ connects, watches, lists again ─▶ dispatch ─ one task per request id ─▶ request: observe → decide → act
-//!    ▲                                                                               │
-//!    └─ new identity, token, configuration                                           └▶ plugin data, Slack
+//! session ─ connects, watches, lists again ─▶ dispatcher ─ one task per request id ─▶ task ⇄ delivery::machine
+//!    ▲                                                                                 │
+//!    └─ new identity, token, configuration                                             └▶ plugin data, Slack
 //! ```
 
+mod calls;
 mod context;
 mod dispatcher;
 pub mod health;
+mod notes;
 mod paced;
 mod recipient_check;
-mod request;
+mod render;
 mod role_logins;
 mod session;
+mod task;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
