@@ -27,6 +27,7 @@ mod encoded;
 pub mod file_watch;
 pub mod metrics;
 pub mod probe;
+pub mod review;
 pub mod slack;
 pub mod telemetry;
 pub mod teleport;

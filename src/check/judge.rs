@@ -6,9 +6,9 @@ use crate::check::facts::{Calls, Facts, IdentityFacts, Lookup, SlackFacts, Telep
 use crate::check::finding::{Finding, Part};
 use crate::config::recipient::{Recipient, RoleToRecipients, WILDCARD};
 use crate::slack::api::{Account, ChannelInfo};
+use crate::slack::app_manifest::{Need, SCOPES};
 use crate::slack::error::{Class, Error as SlackError, remedy};
 use crate::slack::recipient_mistake::RecipientMistake;
-use crate::slack::scopes::SCOPES;
 use crate::teleport::dial::DialError;
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::right;
@@ -264,7 +264,7 @@ fn scopes(account: &Account, routes: &RoleToRecipients) -> Vec<Finding> {
     for scope in SCOPES.iter().filter(|scope| !has(scope.name)) {
         let message = format!("the token lacks the scope {}: {}", scope.name, scope.purpose);
         let add = "add it under OAuth & Permissions, and reinstall the app";
-        findings.push(if scope.required && is_served(scope.name) {
+        findings.push(if scope.need == Need::Required && is_served(scope.name) {
             Finding::failure(Part::Scopes, message, add)
         } else {
             Finding::warning(Part::Scopes, message, format!("{add}, or leave it so"))

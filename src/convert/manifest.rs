@@ -73,6 +73,9 @@ fn lean(converted: &Converted) -> Value {
         if !converted.object.spec.suspend {
             spec.remove("suspend");
         }
+        if !converted.object.spec.review.enabled {
+            spec.remove("review");
+        }
         if let Some(workload) = spec.get_mut("workload").and_then(Value::as_object_mut) {
             workload.remove("replicas");
             if workload.is_empty() {

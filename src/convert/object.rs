@@ -6,8 +6,9 @@ use crate::config::recipient::Recipient as Parsed;
 use crate::convert::official::{Credentials, Official, Token};
 use crate::convert::{Converted, Note, Options, Skeleton};
 use crate::crd::{
-    CaBundle, ConfigMapKey, Identity, IdentityKey, Log, LogFormat, Recipient, Recipients, Slack, SlackAccessPlugin,
-    SlackAccessPluginSpec, SlackToken, Teleport, TlsFiles, TlsSecret, TokenKey,
+    AppTokenKey, CaBundle, ConfigMapKey, Identity, IdentityKey, Log, LogFormat, ReasonPolicy, Recipient, Recipients,
+    Review, Slack, SlackAccessPlugin, SlackAccessPluginSpec, SlackAppToken, SlackToken, Teleport, TlsFiles, TlsSecret,
+    TokenKey,
 };
 use crate::slack::recipient_mistake::RecipientMistake;
 
@@ -30,6 +31,7 @@ pub(super) fn build(official: Official, options: &Options) -> Converted {
         teleport_ca,
         slack_ca,
         recipients,
+        review,
         severity,
         workload,
         mut notes,
@@ -37,6 +39,11 @@ pub(super) fn build(official: Official, options: &Options) -> Converted {
     let mut skeletons = Vec::new();
     let address = address_of(address, &mut notes);
     let (identity, tls) = identity(credentials, &mut skeletons);
+    let app_token = review.enabled.then(|| {
+        let (name, key) = of_token(&APP_TOKEN, review.app_token, options, &mut skeletons);
+        SlackAppToken { secret_ref: AppTokenKey { name, key } }
+    });
+    let (name, key) = of_token(&BOT_TOKEN, token, options, &mut skeletons);
     let spec = SlackAccessPluginSpec {
         suspend: options.suspend,
         teleport: Teleport {
@@ -46,11 +53,19 @@ pub(super) fn build(official: Official, options: &Options) -> Converted {
             ca_bundle: teleport_ca.map(|path| bundle("teleport-ca", &path, &mut skeletons)),
         },
         slack: Slack {
-            token: self::token(token, options, &mut skeletons),
+            token: SlackToken { secret_ref: TokenKey { name, key } },
+            app_token,
             api_url: api_url.unwrap_or_else(|| DEFAULT_API_URL.to_owned()),
             ca_bundle: slack_ca.map(|path| bundle("slack-ca", &path, &mut skeletons)),
         },
         role_to_recipients: role_to_recipients(recipients, &mut notes),
+        review: Review {
+            enabled: review.enabled,
+            slack_user_id_trait: review.slack_user_id_trait.unwrap_or_default(),
+            allow_email_match: review.allow_email_match,
+            // The official plugin asks for none.
+            reason: ReasonPolicy::Never,
+        },
         // The official plugin writes lines for people.
         log: Log { severity, format: LogFormat::Text },
         workload,
@@ -141,33 +156,40 @@ fn identity(credentials: Credentials, skeletons: &mut Vec<Skeleton>) -> (Option<
     }
 }
 
-fn token(token: Token, options: &Options, skeletons: &mut Vec<Skeleton>) -> SlackToken {
-    let mut made = |content: String, command: String| {
-        let keys = vec![("token".to_owned(), content)];
-        skeletons.push(Skeleton { kind: "Secret", name: TOKEN.to_owned(), keys, command });
-        SlackToken { secret_ref: TokenKey { name: TOKEN.to_owned(), key: "token".to_owned() } }
-    };
-    match token {
-        Token::Secret { name, key } => SlackToken { secret_ref: TokenKey { name, key } },
-        Token::File(path) => made(
+/// A kind of token, and the Secret that one goes into.
+struct Kind {
+    secret: &'static str,
+    key: &'static str,
+    setting: &'static str,
+    shape: &'static str,
+}
+
+const BOT_TOKEN: Kind = Kind { secret: TOKEN, key: "token", setting: "slack.token", shape: "xoxb-…" };
+const APP_TOKEN: Kind =
+    Kind { secret: "slack-app-token", key: "appToken", setting: "review.app_token", shape: "xapp-…" };
+
+/// Name and key of the Secret that holds a token; a skeleton, where there is none yet.
+fn of_token(kind: &Kind, token: Token, options: &Options, skeletons: &mut Vec<Skeleton>) -> (String, String) {
+    let Kind { secret: made, key: made_key, setting, shape } = kind;
+    let literal = format!("kubectl create secret generic {made} --from-literal={made_key}={shape}");
+    let (content, command) = match token {
+        Token::Secret { name, key } => return (name, key),
+        Token::File(path) => (
             format!("the content of {path}"),
-            format!("kubectl create secret generic {TOKEN} --from-file=token={}", quoted(&path)),
+            format!("kubectl create secret generic {made} --from-file={made_key}={}", quoted(&path)),
         ),
-        Token::Inline => made(
-            format!("slack.token of {}", options.file),
-            format!("kubectl create secret generic {TOKEN} --from-literal=token=xoxb-…"),
-        ),
-        Token::OfRelease { secret, key } => made(
-            format!("slack.token of the values: key {key} of Secret {secret}, which goes with the release"),
+        Token::Inline => (format!("{setting} of {}", options.file), literal),
+        Token::OfRelease { secret, key } => (
+            format!("{setting} of the values: key {key} of Secret {secret}, which goes with the release"),
             format!(
-                "kubectl get secret {secret} -o go-template='{{{{index .data {key:?} | base64decode}}}}' | kubectl create secret generic {TOKEN} --from-file=token=/dev/stdin"
+                "kubectl get secret {secret} -o go-template='{{{{index .data {key:?} | base64decode}}}}' | kubectl create secret generic {made} --from-file={made_key}=/dev/stdin"
             ),
         ),
-        Token::Missing => made(
-            "the bot token (xoxb-…): the configuration has none".to_owned(),
-            format!("kubectl create secret generic {TOKEN} --from-literal=token=xoxb-…"),
-        ),
-    }
+        Token::Missing => (format!("the token ({shape}): the configuration has none"), literal),
+    };
+    let keys = vec![((*made_key).to_owned(), content)];
+    skeletons.push(Skeleton { kind: "Secret", name: (*made).to_owned(), keys, command });
+    ((*made).to_owned(), (*made_key).to_owned())
 }
 
 fn bundle(name: &str, path: &str, skeletons: &mut Vec<Skeleton>) -> CaBundle {

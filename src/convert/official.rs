@@ -16,6 +16,7 @@ pub(super) struct Official {
     pub(super) teleport_ca: Option<String>,
     pub(super) slack_ca: Option<String>,
     pub(super) recipients: BTreeMap<String, Vec<String>>,
+    pub(super) review: Review,
     pub(super) severity: LogSeverity,
     pub(super) workload: Workload,
     pub(super) notes: Vec<Note>,
@@ -69,6 +70,11 @@ impl Official {
     }
 }
 
-/// Why `[review]`, in either form, has no counterpart.
-pub(super) const REVIEW: &str =
-    "reviews with buttons in Slack are not carried over: reviewers follow the message's link to Teleport";
+/// `[review]`: approving and denying in Slack.
+#[derive(Debug, Default)]
+pub(super) struct Review {
+    pub(super) enabled: bool,
+    pub(super) slack_user_id_trait: Option<String>,
+    pub(super) allow_email_match: bool,
+    pub(super) app_token: Token,
+}

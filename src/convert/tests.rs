@@ -71,6 +71,7 @@ fn the_object_behaves_as_the_configuration_it_came_from() {
         assert_eq!(ours.teleport.plugin_name, theirs.teleport.plugin_name, "{file}");
         assert_eq!(ours.slack.api_url, theirs.slack.api_url, "{file}");
         assert_eq!(ours.role_to_recipients, theirs.role_to_recipients, "{file}");
+        assert_eq!(ours.review.is_some(), theirs.review.is_some(), "{file}");
         assert_eq!(ours.log.severity, theirs.log.severity, "{file}");
     }
 }
@@ -133,6 +134,20 @@ fn secrets_that_are_there_are_referred_to_and_others_become_skeletons() {
 }
 
 #[test]
+fn reviews_in_slack_are_carried_over_with_their_token() {
+    let spec = converted("review.toml").object.spec;
+    assert!(spec.review.enabled && spec.review.allow_email_match);
+    assert_eq!(spec.review.slack_user_id_trait, "slack_uid");
+    let token = spec.slack.app_token.unwrap().secret_ref;
+    assert_eq!((token.name.as_str(), token.key.as_str()), ("slack-app-token", "appToken"));
+    let names: Vec<_> = converted("review.toml").skeletons.into_iter().map(|skeleton| skeleton.name).collect();
+    assert!(names.contains(&"slack-app-token".to_owned()), "{names:?}");
+    let token = converted("values-tbot.yaml").object.spec.slack.app_token.unwrap().secret_ref;
+    assert_eq!(token.name, "slack-app");
+    assert!(converted("guide.toml").object.spec.slack.app_token.is_none());
+}
+
+#[test]
 fn pod_settings_of_the_chart_are_carried_over() {
     let workload = converted("values-secret.yaml").object.spec.workload;
     assert_eq!(workload.image, None);
@@ -149,10 +164,7 @@ fn every_setting_without_a_counterpart_is_listed_with_the_reason() {
         ("guide.toml", &["log.output"][..]),
         ("tls.toml", &["log.output"]),
         ("refresh.toml", &["teleport.refresh_identity", "teleport.refresh_identity_interval"]),
-        (
-            "review.toml",
-            &["review.allow_email_username_match", "review.app_token", "review.enabled", "review.slack_user_id_trait"],
-        ),
+        ("review.toml", &[]),
         ("auth-server.toml", &["slack.recipients", "teleport.auth_server"]),
         (
             "before-2021.toml",
@@ -187,10 +199,7 @@ fn every_setting_without_a_counterpart_is_listed_with_the_reason() {
             "values-secret.yaml",
             &["annotations.config", "extraEnv", "image", "podSecurityContext", "secretVolumeName", "securityContext"],
         ),
-        (
-            "values-tbot.yaml",
-            &["crd", "review.appTokenFromSecret", "review.enabled", "review.slackUserIdTrait", "tbot"],
-        ),
+        ("values-tbot.yaml", &["crd", "review.appTokenSecretPath", "tbot"]),
         ("values-release-10.yaml", &["fullnameOverride", "image", "log.output", "volumeMounts", "volumes"]),
     ] {
         let notes = converted(file).notes;

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use crate::convert::official::{Credentials, Official, REVIEW, Token};
+use crate::convert::official::{Credentials, Official, Token};
 
 /// Settings without a counterpart, in lower case, each with the reason.
 const LEFT_OUT: &[(&str, &str)] = &[
@@ -18,7 +18,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("log.format", "is not carried over: set spec.log.format"),
     ("diag", "is not needed: the worker always serves /livez, /readyz and /metrics on port 8081"),
     ("kubernetes", "is written by the operator"),
-    ("review", REVIEW),
 ];
 
 /// Whether the text is TOML with a section of the official file.
@@ -52,7 +51,7 @@ pub(super) fn read(text: &str) -> Result<Official, String> {
                     }
                 }
             }
-            ("teleport" | "slack" | "log", Value::Table(keys)) => {
+            ("teleport" | "slack" | "review" | "log", Value::Table(keys)) => {
                 for (key, value) in keys {
                     let text = value.as_str().map(str::trim).unwrap_or_default().to_owned();
                     let path = format!("{section_key}.{}", key.to_lowercase());
@@ -70,8 +69,12 @@ pub(super) fn read(text: &str) -> Result<Official, String> {
                             path,
                             "has no counterpart: the operator's workers keep their records under the name slack; messages about requests that are pending now are not updated",
                         ),
-                        "slack.token" => {
-                            official.token = if text.starts_with('/') { Token::File(text) } else { Token::Inline }
+                        "slack.token" => official.token = token(text),
+                        "review.enabled" => official.review.enabled = value.as_bool() == Some(true),
+                        "review.app_token" => official.review.app_token = token(text),
+                        "review.slack_user_id_trait" => official.review.slack_user_id_trait = Some(text),
+                        "review.allow_email_username_match" => {
+                            official.review.allow_email_match = value.as_bool() == Some(true);
                         }
                         "slack.api_url" | "slack.apiurl" => official.api_url = Some(text),
                         "slack.ca_bundle" => official.slack_ca = Some(text),
@@ -119,6 +122,11 @@ fn left_out(official: &mut Official, path: String, name: &str) {
     let reason = LEFT_OUT.iter().find(|(setting, _)| *setting == path).map(|(_, reason)| *reason);
     let shown = if name.contains('.') { name.to_owned() } else { path };
     official.note(shown, reason.unwrap_or("is unknown, to the official plugin too, and has no effect there"));
+}
+
+/// A token, or the absolute path of its file.
+fn token(text: String) -> Token {
+    if text.starts_with('/') { Token::File(text) } else { Token::Inline }
 }
 
 /// A string or a list of strings.

@@ -5,7 +5,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::convert::official::{Credentials, Official, REVIEW, Token};
+use crate::convert::official::{Credentials, Official, Token};
 
 const CHART: &str = "teleport-plugin-slack";
 /// Names in Kubernetes that become host names.
@@ -34,7 +34,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "tbot",
         "is not carried over: the bot goes with the release; install the chart tbot as a release of its own, which writes the same Secret",
     ),
-    ("review", REVIEW),
     ("global", "has no effect on the official chart either"),
 ];
 
@@ -76,6 +75,7 @@ pub(super) fn read(text: &str, release: &str) -> Result<Official, String> {
             official.note(format!("{section_name}.{key}"), "is no value of the official chart and has no effect there");
         }
     }
+    review(&mut official, &section(&mut values, "review"), &fullname);
     if uses_tbot {
         left_out(&mut official, "tbot");
     }
@@ -94,11 +94,6 @@ pub(super) fn read(text: &str, release: &str) -> Result<Official, String> {
             Value::Object(parts) if name == "annotations" => {
                 for part in parts.iter().filter(|(_, value)| !is_empty(value)) {
                     left_out(&mut official, &format!("annotations.{}", part.0));
-                }
-            }
-            Value::Object(parts) if name == "review" => {
-                for part in parts.keys() {
-                    official.note(format!("review.{part}"), REVIEW);
                 }
             }
             Value::Object(parts) if parts.get("create") == Some(&Value::Bool(false)) => {}
@@ -147,6 +142,37 @@ fn take<T: DeserializeOwned>(place: &mut T, value: Value, setting: &'static str,
     match serde_json::from_value(value) {
         Ok(read) => *place = read,
         Err(_) => unfit.push(setting),
+    }
+}
+
+fn review(official: &mut Official, section: &Map<String, Value>, fullname: &str) {
+    let is_true = |key: &str| section.get(key) == Some(&Value::Bool(true));
+    official.review.enabled = is_true("enabled");
+    official.review.allow_email_match = is_true("allowEmailUsernameMatch");
+    official.review.slack_user_id_trait = text_of(section, "slackUserIdTrait");
+    let key = text_of(section, "appTokenSecretPath");
+    if official.review.enabled && key.is_none() {
+        official.note(
+            "review.appTokenSecretPath",
+            "is not set: compare spec.slack.appToken.secretRef.key with the keys of the Secret",
+        );
+    }
+    let key = key.unwrap_or_else(|| "appToken".to_owned());
+    official.review.app_token = match (text_of(section, "appTokenFromSecret"), text_of(section, "appToken")) {
+        (Some(name), _) => Token::Secret { name, key },
+        (None, Some(_)) => Token::OfRelease { secret: format!("{fullname}-secret"), key },
+        (None, None) => Token::Missing,
+    };
+    let known = [
+        "enabled",
+        "allowEmailUsernameMatch",
+        "slackUserIdTrait",
+        "appTokenSecretPath",
+        "appTokenFromSecret",
+        "appToken",
+    ];
+    for key in section.keys().filter(|key| !known.contains(&key.as_str())) {
+        official.note(format!("review.{key}"), "is no value of the official chart and has no effect there");
     }
 }
 

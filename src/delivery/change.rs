@@ -100,7 +100,10 @@ impl Fact {
             Change::Shown(shown) => delivery.shown = *shown,
             Change::Reacted(name) => delivery.reaction = Reaction::Added((*name).to_owned()),
             Change::ReactionGivenUp => delivery.reaction = Reaction::GivenUp,
-            Change::Lost => delivery.lost = true,
+            Change::Lost => {
+                delivery.lost = true;
+                delivery.claim = None;
+            }
             Change::AnotherApp => delivery.another_app = true,
             Change::TellAnew => {
                 delivery.message = None;

@@ -335,7 +335,9 @@ impl Record {
             expires: self.request.expires.map(Timestamp::as_second),
         };
         let posted = self.deliveries.values().filter(|delivery| delivery.message.is_some());
-        let replies = posted.clone().map(|delivery| delivery.replies).min().unwrap_or(0);
+        // A message that came later has fewer replies. The count never falls: the official plugin would reply again.
+        let counted = self.stored.get(REVIEWS_COUNT).and_then(|count| count.parse().ok()).unwrap_or(0);
+        let replies = posted.clone().map(|delivery| delivery.replies).min().unwrap_or(0).max(counted);
         let known = self.stored.get(MESSAGES).map_or("", String::as_str);
         let messages = official_format::append(known, posted.filter_map(|delivery| delivery.message.as_ref()));
         BTreeMap::from([

@@ -24,6 +24,8 @@ pub struct CallError {
 pub enum Kind {
     /// The resource does not exist.
     NotFound,
+    /// It exists already: a second review of the same author, for instance.
+    AlreadyExists,
     /// A compare-and-swap found other values than expected: read again, decide again.
     CompareFailed,
     /// The identity's roles do not allow it.
@@ -42,6 +44,7 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::NotFound => "not found",
+            Self::AlreadyExists => "already exists",
             Self::CompareFailed => "changed by somebody else",
             Self::AccessDenied => "access denied",
             Self::Unimplemented => "not known to this server",
@@ -61,7 +64,8 @@ impl CallError {
             Code::FailedPrecondition => Kind::CompareFailed,
             Code::PermissionDenied | Code::Unauthenticated => Kind::AccessDenied,
             Code::Unimplemented => Kind::Unimplemented,
-            Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists => Kind::BadParameter,
+            Code::InvalidArgument | Code::OutOfRange => Kind::BadParameter,
+            Code::AlreadyExists => Kind::AlreadyExists,
             Code::ResourceExhausted => Kind::LimitExceeded,
             _ => Kind::Unavailable,
         };

@@ -7,6 +7,7 @@ pub mod error;
 #[cfg(test)]
 mod golden;
 pub mod identity;
+pub mod review;
 pub mod right;
 #[cfg(test)]
 pub(crate) mod testing;

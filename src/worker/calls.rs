@@ -258,17 +258,18 @@ async fn post(
     thread: Option<MessageRef>,
     not_after: Instant,
 ) -> Result<(MessageRef, Replied), Failure> {
-    let Address { channel, conversation } = slot.address.clone();
+    // An answer to another post may have told meanwhile which conversation it is.
+    let address = Address::at(context, &slot.address.channel);
     let now = Instant::now();
     if now >= not_after {
         return Err(Failure::TooLate);
     }
     // Storing the claim took its time: another post may have been limited meanwhile.
-    let ready = slot.address.ready_at(context, now);
+    let ready = address.ready_at(context, now);
     if ready > now {
         return Err(Failure::Postponed(ready));
     }
-    let post = Post { channel, content: body, thread_ts: thread.map(|parent| parent.ts) };
+    let post = Post { channel: address.channel, content: body, thread_ts: thread.map(|parent| parent.ts) };
     let result = context.slack.post_message(&post).await;
     paced::count(context, method::POST_MESSAGE, &result);
     match result {
@@ -282,6 +283,7 @@ async fn post(
             Ok((posted.message, Replied::InThread))
         }
         Err(error) => {
+            let conversation = Address::at(context, &post.channel).conversation;
             note_limit(context, &error, Some(&conversation));
             if error.class == Class::Config {
                 // A name may belong to another channel by now.

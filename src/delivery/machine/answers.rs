@@ -4,6 +4,7 @@ use super::lane::{Doing, LATEST_EFFECT, SearchPlan};
 use super::{LaneId, Machine, Purpose, Question};
 use crate::config::recipient::RecipientKey;
 use crate::delivery::change::Change;
+use crate::delivery::decide::Part;
 use crate::delivery::effect::{Effect, Note, ReplyKind};
 use crate::delivery::input::{Answer, CallId, Failure, NotSearched, Replied, Resolved};
 use crate::delivery::record::{Claim, Delivery};
@@ -137,9 +138,6 @@ impl Machine {
         match what {
             ReplyKind::Review(index) => {
                 let count = index.saturating_add(1);
-                if let Some(known) = self.memory.0.get_mut(key) {
-                    known.replies = known.replies.max(count);
-                }
                 self.happened(key, under, Change::Replied(count));
             }
             ReplyKind::Outcome(resolution) => {
@@ -222,9 +220,6 @@ impl Machine {
                 if assures {
                     return;
                 }
-                if let Some(known) = self.memory.0.get_mut(&id.0) {
-                    known.shown = shown;
-                }
                 effects.push(Effect::Report(Note::Updated(id.0.clone(), shown)));
                 self.happened(&id.0, None, Change::Shown(shown));
                 return;
@@ -295,7 +290,27 @@ impl Machine {
         match why {
             Purpose::LookBack => self.looked_back(id, result, now, effects),
             Purpose::First => self.searched_first(id, result, now, effects),
+            Purpose::Reply(what) => self.searched_for_reply(id, what, result, now, effects),
             Purpose::Sweep => self.swept(id, result, now, effects),
+        }
+    }
+
+    fn searched_for_reply(
+        &mut self,
+        id: &LaneId,
+        what: ReplyKind,
+        result: Result<Vec<MessageRef>, NotSearched>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(found) if !found.is_empty() => self.reply_is_there(&id.0, None, what),
+            Err(NotSearched { failure: Failure::Postponed(until), .. }) => self.lane(id).retry.postpone(until),
+            Err(NotSearched { failure: Failure::Refused(error), alone }) if may_pass(&error) && !alone => {
+                self.failed(id, error, now, effects);
+            }
+            // Replies come in their order: where this one is missing, later ones are too.
+            Ok(_) | Err(_) => self.lane(id).must_search = false,
         }
     }
 
@@ -377,6 +392,7 @@ impl Machine {
             Ok(found) => {
                 self.lane(id).searched_first = true;
                 if let Some((first, doubles)) = found.split_first() {
+                    self.lane(&(id.0.clone(), Part::Replies)).must_search = true;
                     self.adopt(id, None, first, doubles, effects);
                 }
             }

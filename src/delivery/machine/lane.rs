@@ -26,6 +26,9 @@ pub(super) struct Lane {
     pub assure_at: Option<Instant>,
     /// The history was searched before the first post: an earlier process may have announced the request.
     pub searched_first: bool,
+    /// The message was found, not posted, by this worker: its thread may have replies that no record names. They are looked
+    /// for one by one before they are sent.
+    pub must_search: bool,
     /// Failures of the final look for a second message.
     pub sweep_failures: u32,
 }

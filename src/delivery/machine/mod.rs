@@ -151,6 +151,8 @@ enum Purpose {
     LookBack,
     /// An earlier process may have announced the request.
     First,
+    /// The thread of a message that was found may have this reply.
+    Reply(ReplyKind),
     /// A doubtful send may have left a second message.
     Sweep,
 }
@@ -406,7 +408,14 @@ impl Machine {
     }
 
     fn happened(&mut self, key: &RecipientKey, under: Option<Claim>, change: Change) {
-        self.facts.push(Fact { key: key.clone(), under, change });
+        let fact = Fact { key: key.clone(), under, change };
+        if let Some(known) = self.memory.0.remove(key) {
+            let mut remembered = Record::default();
+            remembered.deliveries.insert(key.clone(), known);
+            fact.apply(&mut remembered);
+            self.memory.0.append(&mut remembered.deliveries);
+        }
+        self.facts.push(fact);
     }
 
     /// Lets others post in the channels whose turn it is.
@@ -424,6 +433,15 @@ impl Machine {
     /// noted, and their posts count as released.
     fn effective(&mut self, now: Now, effects: &mut Vec<Effect>) -> Option<Record> {
         let mut next = self.record.as_ref()?.0.clone();
+        // First what this process remembers, then what has happened since.
+        if !self.is_forgotten() {
+            for (key, known) in &self.memory.0 {
+                let delivery = next.deliveries.entry(key.clone()).or_default();
+                if delivery.message.is_none() && !delivery.lost && !delivery.anew && delivery.claim.is_none() {
+                    *delivery = known.clone();
+                }
+            }
+        }
         for index in 0..self.facts.len() {
             let Some(fact) = self.facts.get(index) else { break };
             let Some(stray) = fact.apply(&mut next) else { continue };
@@ -438,14 +456,6 @@ impl Machine {
                 lane.strays.push(stray);
             }
             lane.retry.postpone(now.monotonic);
-        }
-        if !self.is_forgotten() {
-            for (key, known) in &self.memory.0 {
-                let delivery = next.deliveries.entry(key.clone()).or_default();
-                if delivery.message.is_none() && !delivery.lost && !delivery.anew && delivery.claim.is_none() {
-                    *delivery = known.clone();
-                }
-            }
         }
         Some(next)
     }

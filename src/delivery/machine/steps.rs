@@ -59,16 +59,23 @@ impl Machine {
     fn settle(&mut self, decision: &Decision, effects: &mut Vec<Effect>) {
         let planned: BTreeSet<LaneId> =
             decision.steps.iter().map(|planned| (planned.key.clone(), planned.part)).collect();
+        let sends: BTreeSet<LaneId> = decision
+            .steps
+            .iter()
+            .filter(|planned| matches!(planned.step, Step::Post | Step::Reply(_)))
+            .map(|planned| (planned.key.clone(), planned.part))
+            .collect();
         for (id, lane) in &mut self.lanes {
-            if planned.contains(id) {
+            if sends.contains(id) {
                 continue;
             }
+            // What another worker has claimed or done is no longer this one's to send.
             if let Some(slot) = lane.slot() {
                 lane.doing = Doing::Nothing;
                 self.calls.remove(&slot);
                 effects.push(Effect::Release(slot));
             }
-            if lane.is_free() {
+            if lane.is_free() && !planned.contains(id) {
                 lane.search = None;
                 lane.retry.succeeded();
             }
@@ -103,9 +110,9 @@ impl Machine {
         }
         match step {
             Step::Post => self.begin_post(&id, now, effects),
-            Step::Reply(_) => match self.leave_to_owner(key, now) {
+            Step::Reply(what) => match self.leave_to_owner(key, now) {
                 Some(progress) => progress,
-                None => self.queue_reply(&id, effects),
+                None => self.begin_reply(&id, *what, effects),
             },
             Step::LookBack(claim) => self.look_back(&id, claim, now, effects),
             Step::Update(shown) => match self.leave_to_owner(key, now) {
@@ -161,14 +168,15 @@ impl Machine {
         let stored = self.record.as_ref().and_then(|(record, _)| record.deliveries.get(key)).cloned();
         let mut record = crate::delivery::record::Record::default();
         record.deliveries.extend(stored.map(|delivery| (key.clone(), delivery)));
+        let is_told =
+            record.deliveries.get(key).is_some_and(|known| known.message.is_some() || known.anew || known.lost);
+        if let Some(known) = self.memory.0.get(key).filter(|_| !is_told && !self.is_forgotten()) {
+            record.deliveries.insert(key.clone(), known.clone());
+        }
         for fact in self.facts.iter().filter(|fact| fact.key == *key) {
             fact.apply(&mut record);
         }
-        let known = record.deliveries.remove(key).unwrap_or_default();
-        if known.message.is_none() && !known.anew && !self.is_forgotten() {
-            return self.memory.0.get(key).cloned().unwrap_or(known);
-        }
-        known
+        record.deliveries.remove(key).unwrap_or_default()
     }
 
     fn begin_post(&mut self, id: &LaneId, now: Now, effects: &mut Vec<Effect>) -> Progress {
@@ -235,7 +243,11 @@ impl Machine {
             let is_refused = lane.is_some_and(|lane| lane.retry.needs_person());
             let delivery = self.delivery(&other.key);
             let is_unknown = match recipient {
-                Recipient::DirectMessage(_) => delivery.message.is_none(),
+                Recipient::DirectMessage(_) => {
+                    let mut place = self.place(&other.key);
+                    place.merge(&delivery.places());
+                    !place.ids().any(|id| matches!(Recipient::parse(id), Some(Recipient::DirectMessage(_))))
+                }
                 _ => self.place(&other.key).is_unknown() && delivery.places().is_unknown(),
             };
             may_be && is_unknown && !is_refused && !delivery.lost
@@ -252,8 +264,14 @@ impl Machine {
         !has_record && !is_new && is_over
     }
 
-    fn queue_reply(&mut self, id: &LaneId, effects: &mut Vec<Effect>) -> Progress {
+    fn begin_reply(&mut self, id: &LaneId, what: ReplyKind, effects: &mut Vec<Effect>) -> Progress {
         let Some(parent) = self.delivery(&id.0).message else { return Progress::Begun };
+        if self.lane(id).must_search {
+            let call = self.ask(Question::Search { lane: id.clone(), why: Purpose::Reply(what) });
+            self.lane(id).doing = Doing::Calling;
+            effects.push(Effect::Search { call, recipient: id.0.clone(), what: Sought::Reply { parent, what } });
+            return Progress::Begun;
+        }
         let call = self.ask(Question::Slot(id.clone()));
         self.lane(id).doing = Doing::Queued(call);
         effects.push(Effect::Acquire { call, to: Target::Thread(parent) });
@@ -298,7 +316,7 @@ impl Machine {
     /// What a claim on the replies of a recipient is for: the next one.
     pub(super) fn reply_under_claim(&self, key: &RecipientKey) -> ReplyKind {
         let delivery = self.delivery(key);
-        let reviews = self.request().map_or(usize::MAX, |request| request.reviews.len());
+        let reviews = self.request().map_or(0, |request| request.reviews.len());
         let resolution = self.view.as_ref().and_then(|view| view.observation.resolution());
         match resolution {
             Some(resolution) if delivery.another_app && delivery.replies >= reviews => ReplyKind::Outcome(resolution),

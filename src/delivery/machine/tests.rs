@@ -720,3 +720,70 @@ fn a_tick_at_any_time_is_harmless() {
     assert_eq!(rig.machine.next_call, calls);
     assert!(rig.output.wake.is_some());
 }
+
+#[test]
+fn a_slot_is_given_back_when_another_worker_holds_the_claim() {
+    let mut rig = Rig::new("me");
+    let write = claiming(&mut rig);
+    let mut other = Rig::new("other");
+    other.new_request(&["#a"]);
+    rig.stored = other.stored;
+    rig.tell(Input::Answer(write, Answer::Stored(Err(StoreError::Conflict))));
+    assert!(rig.machine.lanes.values().all(Lane::is_free), "others may post in the channel meanwhile");
+}
+
+#[test]
+fn a_person_and_the_direct_message_of_the_same_person_do_not_wait_for_each_other() {
+    let mut rig = Rig::new("me");
+    let now = rig.clock();
+    let inputs = [
+        Input::Observed { observation: reviewed(0), source: Source::Event, known: Known::New },
+        Input::Routed(wanted(&["D024BE91L", "bob@example.com"])),
+    ];
+    let effects = rig.machine.handle_all(inputs, now).effects;
+    let call = effects.iter().find_map(|effect| match effect {
+        Effect::Resolve { call, .. } => Some(*call),
+        _ => None,
+    });
+    let place = ["U024BE91L".to_owned(), "D024BE91L".to_owned()].into_iter().collect();
+    rig.tell(Input::Answer(call.unwrap(), Answer::Resolved(Resolved::Place(place))));
+    rig.posted("D024BE91L", "1.5");
+    assert!(rig.post().is_none() && rig.output.is_over);
+}
+
+#[test]
+fn the_outcome_of_a_request_that_is_gone_is_one_reply() {
+    let mut rig = Rig::with("me", announced_by("me"));
+    rig.event(gone(), &["#a"]);
+    rig.looked_up(gone());
+    rig.update_fails("cant_update_message");
+    let (call, what) = rig.reply().expect("a reply");
+    assert_eq!(what, ReplyKind::Outcome(Resolution::Expired));
+    rig.tell(Input::Answer(call, Answer::Replied(Ok(crate::delivery::input::Replied::InThread))));
+    assert!(rig.reply().is_none() && rig.output.is_over);
+}
+
+#[test]
+fn the_count_of_reviews_in_the_record_never_falls() {
+    let mut record = Rig::with("me", announced_by("me")).record();
+    record.deliveries.get_mut("#a").unwrap().replies = 2;
+    let mut stored = record.update().0;
+    record.written(stored.clone());
+    let late = Delivery { message: Some(message("C2", "9.5")), ..Delivery::default() };
+    record.deliveries.insert(key("#b"), late);
+    stored.extend(record.update().0);
+    assert_eq!(stored["reviews_count"], "2", "the official plugin would reply again");
+}
+
+#[test]
+fn a_reply_that_is_in_the_thread_of_a_found_message_is_not_sent_again() {
+    let mut rig = Rig::new("me");
+    let mut waiting = request();
+    waiting.access_expires = rig.clock().wall.checked_sub(3600 * SECOND).ok();
+    waiting.reviews = vec![crate::delivery::testing::review(); 2];
+    rig.event(Observation::Present(Box::new(waiting)), &["#a"]);
+    rig.found(&[message("C1", "1.5")]);
+    rig.found(&[message("C1", "2.5")]);
+    rig.found(&[]);
+    assert_eq!(rig.reply().map(|(_, what)| what), Some(ReplyKind::Review(1)));
+}

@@ -44,7 +44,7 @@ impl Session {
             }
             Err(error) => {
                 warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_trouble(condition_reason::of_call(&error));
+                self.shared.reporter.teleport_problem(condition_reason::of_call(&error));
                 self.relist_at = Some(Instant::now() + RELIST);
                 return Ok(());
             }

@@ -39,6 +39,7 @@ use crate::teleport::watch::Change;
 use crate::worker::context::{Context, Parts, Teleport};
 use crate::worker::dispatcher::{Dispatcher, Mail};
 use crate::worker::health::condition_reason;
+use crate::worker::health::report::Delayed;
 use crate::worker::session::connect::{Connection, connect};
 use crate::worker::session::listing::Whole;
 use crate::worker::session::token::Tested;
@@ -127,7 +128,7 @@ impl Session {
             Err(error) if strict => return Err(error.into()),
             Err(error) => {
                 error!(%error, "There is no usable identity: waiting for one");
-                shared.reporter.identity_trouble(condition_reason::of_identity(&error));
+                shared.reporter.identity_problem(condition_reason::of_identity(&error));
                 None
             }
         };
@@ -350,7 +351,11 @@ impl Session {
         if refused && !tested_lately && self.testing.is_none() && self.test_failures == 0 {
             self.test_at = Some(Instant::now());
         }
-        self.shared.reporter.change(|report| report.delivery = summary);
+        let delayed = Delayed::find(&summary, Timestamp::now());
+        self.shared.reporter.change(|report| {
+            report.delivery = summary;
+            report.delayed = delayed;
+        });
     }
 
     fn beat(&mut self) {
