@@ -220,7 +220,7 @@ fn store_error(error: &CallError) -> StoreError {
         Kind::CompareFailed => StoreError::Conflict,
         Kind::NotFound => StoreError::Gone,
         _ if error.is_too_large() => StoreError::TooLarge,
-        Kind::AccessDenied | Kind::BadParameter | Kind::Unimplemented => StoreError::Refused,
+        Kind::AccessDenied | Kind::BadParameter | Kind::Unimplemented | Kind::AlreadyExists => StoreError::Refused,
         Kind::LimitExceeded | Kind::Unavailable => StoreError::Unknown,
     }
 }
