@@ -30,6 +30,8 @@ pub struct Facts {
     pub token: Result<Option<String>, String>,
     /// Slack; absent without a token.
     pub slack: Option<SlackFacts>,
+    /// Whether the app-level token opens Socket Mode connections, or why not; absent where reviews in Slack are off.
+    pub socket_mode: Option<Result<(), String>>,
 }
 
 /// What is tried.

@@ -57,6 +57,11 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     if let Some(found) = &facts.slack {
         slack(&facts.tried.api_url, &facts.tried.routes, found, &mut findings);
     }
+    match &facts.socket_mode {
+        None => {}
+        Some(Ok(())) => findings.push(Finding::ok(Part::Slack, "the app-level token opens Socket Mode connections")),
+        Some(Err(line)) => findings.push(Finding::failure_line(Part::Slack, line)),
+    }
     if facts.tried.routes.all().is_empty() {
         findings.push(Finding::failure(
             Part::Recipients,
@@ -418,6 +423,7 @@ mod tests {
             teleport: None,
             token: Ok(None),
             slack: None,
+            socket_mode: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::check::facts::{Calls, Facts, IdentityFacts, Lookup, Records, SlackFac
 use crate::check::source::Materials;
 use crate::config::recipient::{Recipient, WILDCARD};
 use crate::delivery::record::Record;
-use crate::slack::api::{ChannelList, Client as Slack, Settings};
+use crate::slack::api::{AppClient, ChannelList, Client as Slack, Settings};
 use crate::slack::error::Error as SlackError;
 use crate::slack::recipient_mistake::RecipientMistake;
 use crate::slack::token::{Kind as TokenKind, Token};
@@ -49,7 +49,7 @@ pub(super) async fn probe(materials: &Materials) -> (Facts, Option<Slack>) {
         Ok(options) => (options, None),
         Err(line) => (DialOptions::from_env(), Some(line)),
     };
-    let (teleport, slack) = tokio::join!(
+    let (teleport, slack, socket_mode) = tokio::join!(
         async {
             match &identity {
                 Ok(identity) => Some(teleport(materials, identity, &dial).await),
@@ -62,6 +62,7 @@ pub(super) async fn probe(materials: &Materials) -> (Facts, Option<Slack>) {
                 None => None,
             }
         },
+        socket_mode(materials),
     );
     let facts = Facts {
         now: Timestamp::now(),
@@ -83,8 +84,26 @@ pub(super) async fn probe(materials: &Materials) -> (Facts, Option<Slack>) {
         teleport,
         token,
         slack,
+        socket_mode,
     };
     (facts, client)
+}
+
+/// Whether the app-level token opens Socket Mode connections. None is opened: a click could go astray.
+async fn socket_mode(materials: &Materials) -> Option<Result<(), String>> {
+    let token = match materials.app_token()? {
+        Ok(token) => token,
+        Err(line) => return Some(Err(line)),
+    };
+    let mut settings = Settings::new(token);
+    settings.api_url.clone_from(&materials.config.slack.api_url);
+    settings.ca_bundle = materials.slack_bundle().ok().flatten();
+    Some(match AppClient::new(&settings) {
+        Err(error) => Err(error.to_string()),
+        Ok(client) => patiently(|| client.may_open())
+            .await
+            .map_err(|error| format!("review.app_token: {error}; {}", error.remedy_for("the app"))),
+    })
 }
 
 /// What a person should know about a token that works.

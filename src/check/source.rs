@@ -132,21 +132,38 @@ impl Materials {
         }
     }
 
-    /// The bot token; a line with what is wrong otherwise.
-    pub(super) fn token(&self) -> Result<Token, String> {
-        let (token, origin) = match &self.config.slack.token {
-            TokenSource::Inline(token) => (Token::new(token), "slack.token".to_owned()),
+    /// A token as it stands there, and the place.
+    fn read_token(&self, source: &TokenSource, setting: &str) -> Result<(Token, String), String> {
+        match source {
+            TokenSource::Inline(token) => Ok((Token::new(token), setting.to_owned())),
             TokenSource::File(path) => {
-                let mut content = self.required("slack.token", path)?;
+                let mut content = self.required(setting, path)?;
                 content.truncate(TOKEN_FILE_LIMIT);
                 let origin =
                     paths::origin(path).map_or_else(|| path.display().to_string(), |origin| origin.to_string());
                 let Ok(text) = String::from_utf8(content) else {
-                    return Err(format!("{origin}: is not text; put the bot token (xoxb-…) there, in UTF-8"));
+                    return Err(format!("{origin}: is not text; put the token there, in UTF-8"));
                 };
-                (Token::new(text.trim_start_matches('\u{feff}')), origin)
+                Ok((Token::new(text.trim_start_matches('\u{feff}')), origin))
             }
-        };
+        }
+    }
+
+    /// The app-level token; none where reviews in Slack are off.
+    pub(super) fn app_token(&self) -> Option<Result<Token, String>> {
+        let review = self.config.review.as_ref()?;
+        Some(self.read_token(&review.app_token, "review.app_token").and_then(|(token, origin)| {
+            match token.check_app_slot() {
+                Ok(_) => Ok(token),
+                // Its words are `what: what to do`.
+                Err(error) => Err(format!("{origin}: {}", error.to_string().replacen(": ", "; ", 1))),
+            }
+        }))
+    }
+
+    /// The bot token; a line with what is wrong otherwise.
+    pub(super) fn token(&self) -> Result<Token, String> {
+        let (token, origin) = self.read_token(&self.config.slack.token, "slack.token")?;
         match token.check_bot_slot() {
             Ok(_) => Ok(token),
             Err(TokenError::Empty) => Err(format!("{origin}: is empty; put the bot token (xoxb-…) there")),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulators::faults::{Effect, Fault};
-use simulators::slack::{BOT_TOKEN, Limits, Server, TokenState, default_workspace};
+use simulators::slack::{APP_TOKEN, BOT_TOKEN, Limits, Server, TokenState, default_workspace};
 use simulators::teleport::{Cluster, Config, NewRequest, Role};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -243,6 +243,18 @@ async fn a_user_that_is_gone_is_named() {
     let world = World::new().await;
     world.cluster.remove_user("slack-plugin");
     world.fails(&["slack-plugin"]).await;
+}
+
+#[tokio::test]
+async fn the_app_level_token_is_tried_where_reviews_are_on() {
+    let mut world = World::new().await;
+    let on = |token: &str| format!("\"*\" = \"access-requests\"\n[review]\nenabled = true\napp_token = \"{token}\"\n");
+    world.recipients = on(APP_TOKEN);
+    let (code, text) = world.check(&[]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("the app-level token opens Socket Mode connections"), "{text}");
+    world.recipients = on("xapp-mistyped");
+    world.fails(&["slack", "review.app_token: apps.connections.open: invalid_auth"]).await;
 }
 
 #[tokio::test]
