@@ -89,6 +89,30 @@ pub mod worker {
     /// Slack's API does not answer, or with errors of its own.
     pub const SLACK_UNREACHABLE: &str = "SlackUnreachable";
 
+    // ReviewEnabled
+
+    /// The cluster has no reviews of access requests: an edition without them.
+    pub const REVIEWS_UNSUPPORTED: &str = "ReviewsUnsupported";
+    /// The server is older than reviews that a plugin submits.
+    pub const TELEPORT_TOO_OLD: &str = "TeleportTooOld";
+    /// The plugin's role may not submit reviews, or not look up who clicked.
+    pub const REVIEW_PERMISSION_MISSING: &str = "ReviewPermissionMissing";
+
+    // ReviewConnected
+
+    /// The file of the app-level token is not there: no such Secret, or no such key in it.
+    pub const APP_TOKEN_MISSING: &str = "AppTokenMissing";
+    /// The file is there and holds no app-level token.
+    pub const APP_TOKEN_MALFORMED: &str = "AppTokenMalformed";
+    /// Slack does not accept the app-level token.
+    pub const APP_TOKEN_REFUSED: &str = "AppTokenRefused";
+    /// Socket Mode is switched off for the app.
+    pub const SOCKET_MODE_DISABLED: &str = "SocketModeDisabled";
+    /// The app has as many connections as Slack permits.
+    pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
+    /// The two tokens belong to different apps.
+    pub const APP_MISMATCH: &str = "AppMismatch";
+
     // RecipientsResolved
 
     /// At least one recipient does not exist or cannot be written to.

@@ -22,6 +22,11 @@ pub const SLACK_CONNECTED: &str = "SlackConnected";
 /// Every recipient of `roleToRecipients` can be reached. Written by the worker.
 pub const RECIPIENTS_RESOLVED: &str = "RecipientsResolved";
 
+/// Teleport takes reviews that are made in Slack. Written by the worker while `review.enabled` is set.
+pub const REVIEW_ENABLED: &str = "ReviewEnabled";
+/// Clicks on messages arrive. Written by the worker while `review.enabled` is set.
+pub const REVIEW_CONNECTED: &str = "ReviewConnected";
+
 /// What is known about the object.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -30,7 +35,7 @@ pub struct SlackAccessPluginStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `TeleportConnected`, `IdentityValid`, `SlackConnected` and
-    /// `RecipientsResolved` say which part does not work and what to do.
+    /// `RecipientsResolved`, with reviews in Slack also `ReviewEnabled` and `ReviewConnected`, say which part does not work and what to do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -206,6 +206,7 @@ pub(crate) mod tests {
             suggested_reviewers: Vec::new(),
             system_annotations: BTreeMap::new(),
             long_term: false,
+            thresholds: None,
         }
     }
 

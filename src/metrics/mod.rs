@@ -140,6 +140,12 @@ struct CallLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReviewLabels {
+    decision: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
 }
@@ -174,6 +180,11 @@ struct Inner {
     identity_reloads: Family<OutcomeLabel, Counter>,
     token_reloads: Family<OutcomeLabel, Counter>,
     plugin_data_conflicts: Counter,
+    reviews: Family<ReviewLabels, Counter>,
+    review_latency: Histogram,
+    reviews_untold: Counter,
+    review_connected: Gauge,
+    review_other_connections: Gauge,
 }
 
 impl Default for Metrics {
@@ -207,6 +218,11 @@ impl Metrics {
             identity_reloads: Family::default(),
             token_reloads: Family::default(),
             plugin_data_conflicts: Counter::default(),
+            reviews: Family::default(),
+            review_latency: Histogram::new(LATENCY_BUCKETS),
+            reviews_untold: Counter::default(),
+            review_connected: Gauge::default(),
+            review_other_connections: Gauge::default(),
         };
         inner.register();
         for outcome in [Reload::Ok, Reload::Failed] {
@@ -292,6 +308,27 @@ impl Metrics {
     /// Somebody else changed a request's plugin data between our reading and writing.
     pub fn plugin_data_conflict(&self) {
         self.inner.plugin_data_conflicts.inc();
+    }
+
+    /// A click or a form in Slack came to its end, `latency` after it arrived. `decision` and `outcome` are of a fixed set.
+    pub fn review(&self, decision: &'static str, outcome: &'static str, latency: Duration) {
+        self.inner.reviews.get_or_create(&ReviewLabels { decision, outcome }).inc();
+        self.inner.review_latency.observe(latency.as_secs_f64());
+    }
+
+    /// A person could not be told what became of a click.
+    pub fn review_untold(&self) {
+        self.inner.reviews_untold.inc();
+    }
+
+    /// Whether a Socket Mode connection serves.
+    pub fn review_connected(&self, connected: bool) {
+        self.inner.review_connected.set(i64::from(connected));
+    }
+
+    /// How many connections the app has that are not this worker's, as counted last.
+    pub fn review_other_connections(&self, others: u32) {
+        self.inner.review_other_connections.set(i64::from(others));
     }
 
     /// See [`Exposition::encode`].
@@ -397,6 +434,27 @@ impl Inner {
             "Writes of plugin data that lost against somebody else's",
             self.plugin_data_conflicts.clone(),
         );
+        registry.register("reviews", "Clicks and forms in Slack, by what became of them", self.reviews.clone());
+        registry.register(
+            "review_latency_seconds",
+            "Time from a click in Slack to its end",
+            self.review_latency.clone(),
+        );
+        registry.register(
+            "reviews_untold",
+            "Clicks in Slack whose outcome the person could not be told",
+            self.reviews_untold.clone(),
+        );
+        registry.register(
+            "review_connected",
+            "1 while a Socket Mode connection to Slack serves",
+            self.review_connected.clone(),
+        );
+        registry.register(
+            "review_other_connections",
+            "Socket Mode connections of the app that are not this worker's, as counted last",
+            self.review_other_connections.clone(),
+        );
     }
 }
 
@@ -440,6 +498,10 @@ mod tests {
         handle.identity_reload(Reload::Failed);
         handle.token_reload(Reload::Ok);
         handle.plugin_data_conflict();
+        handle.review("approve", "recorded", Duration::from_millis(70));
+        handle.review_untold();
+        handle.review_connected(true);
+        handle.review_other_connections(2);
         let text = metrics.encode();
         for line in [
             "requests_observed_total{state=\"pending\"} 1",
@@ -463,6 +525,11 @@ mod tests {
             "identity_reloads_total{outcome=\"failed\"} 1",
             "token_reloads_total{outcome=\"ok\"} 1",
             "plugin_data_conflicts_total 1",
+            "reviews_total{decision=\"approve\",outcome=\"recorded\"} 1",
+            "review_latency_seconds_count 1",
+            "reviews_untold_total 1",
+            "review_connected 1",
+            "review_other_connections 2",
         ] {
             assert!(text.contains(&format!("\nslack_access_{line}\n")), "{line}\n{text}");
         }

@@ -7,6 +7,7 @@ pub mod api;
 pub mod app_manifest;
 pub mod directory;
 pub mod error;
+pub mod interaction;
 pub mod message;
 pub mod method;
 pub mod pacing;

@@ -14,9 +14,11 @@ use crate::delivery::record::Record;
 use crate::metrics::Metrics;
 use crate::slack;
 use crate::slack::directory::Directory;
+use crate::slack::message::ReviewButtons;
 use crate::slack::pacing::Pacing;
 use crate::slack::turn::Turns;
 use crate::teleport::client::{Client, Server};
+use crate::teleport::review::ReviewRights;
 use crate::worker::health::undelivered::Board;
 use crate::worker::role_logins::RoleLogins;
 
@@ -50,6 +52,8 @@ pub(super) struct Context {
     pub roles: RoleLogins,
     /// Who is to be told of what. Replaced when the configuration or the token changes, which wakes every task.
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
+    /// The buttons of pending requests; none where reviews are made in Teleport only.
+    pub review_buttons: watch::Receiver<Option<ReviewButtons>>,
     /// What is undelivered, and why.
     pub board: Board,
     /// Counters.
@@ -67,6 +71,8 @@ pub(super) struct Teleport {
     pub client: Client,
     /// The server.
     pub server: Server,
+    /// What it permits for reviews in Slack; none where these are off.
+    pub review_rights: Option<ReviewRights>,
 }
 
 /// The parts that a context is made of.
@@ -77,6 +83,8 @@ pub(super) struct Parts {
     pub slack: slack::api::Client,
     /// See [`Context::routes`].
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
+    /// See [`Context::review_buttons`].
+    pub review_buttons: watch::Receiver<Option<ReviewButtons>>,
     /// See [`Context::board`].
     pub board: Board,
     /// See [`Context::metrics`].
@@ -88,12 +96,13 @@ pub(super) struct Parts {
 impl Context {
     /// Begins with nothing known.
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { teleport, slack, routes, board, metrics, shutdown } = parts;
+        let Parts { teleport, slack, routes, review_buttons, board, metrics, shutdown } = parts;
         Arc::new(Self {
             directory: Directory::default(),
             teleport,
             slack,
             routes,
+            review_buttons,
             board,
             metrics,
             shutdown,

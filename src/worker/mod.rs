@@ -12,6 +12,7 @@ pub mod health;
 mod paced;
 mod recipient_check;
 mod request;
+mod review;
 mod role_logins;
 mod session;
 

@@ -13,12 +13,15 @@ use crate::controller::rollout::{self, Problem, Rollout};
 use crate::crd::SlackAccessPluginStatus;
 use crate::crd::reason::{controller as reason, worker};
 use crate::crd::status::{
-    IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
-    WorkerStatus, WorkloadStatus,
+    IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, REVIEW_CONNECTED, REVIEW_ENABLED, SLACK_CONNECTED,
+    STALLED, TELEPORT_CONNECTED, WorkerStatus, WorkloadStatus,
 };
 
 /// The worker's conditions, in the order in which one makes the next possible.
 const PARTS: [&str; 4] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED];
+
+/// Those that the worker writes only where the spec asks for what they are about.
+const OPTIONAL_PARTS: [&str; 2] = [REVIEW_ENABLED, REVIEW_CONNECTED];
 
 /// Longer messages are cut: a table has to stay readable.
 const LONGEST_MESSAGE: usize = 1024;
@@ -229,7 +232,8 @@ fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>, 
     let status = facts.previous;
     let parts = PARTS.map(|part| status.condition(part));
     // What is known to be broken comes before what is not known yet.
-    let broken = |wanted: &str| parts.iter().flatten().find(|condition| condition.status == wanted);
+    let optional = OPTIONAL_PARTS.map(|part| status.condition(part));
+    let broken = |wanted: &str| parts.iter().chain(&optional).flatten().find(|condition| condition.status == wanted);
     if let Some(condition) = broken("False").or_else(|| broken("Unknown")) {
         let failed = condition.status == "False";
         return Verdict {
@@ -312,6 +316,13 @@ fn needs_person(reason: &str) -> bool {
             | worker::TOKEN_REFUSED
             | worker::SCOPE_MISSING
             | worker::RECIPIENT_FAILED
+            | worker::REVIEWS_UNSUPPORTED
+            | worker::TELEPORT_TOO_OLD
+            | worker::REVIEW_PERMISSION_MISSING
+            | worker::APP_TOKEN_MALFORMED
+            | worker::APP_TOKEN_REFUSED
+            | worker::SOCKET_MODE_DISABLED
+            | worker::APP_MISMATCH
     )
 }
 
@@ -331,6 +342,10 @@ pub fn waits_for_secret(status: &SlackAccessPluginStatus) -> bool {
                     | worker::TOKEN_MISSING
                     | worker::TOKEN_MALFORMED
                     | worker::TOKEN_REFUSED
+                    | worker::APP_TOKEN_MISSING
+                    | worker::APP_TOKEN_MALFORMED
+                    | worker::APP_TOKEN_REFUSED
+                    | worker::APP_MISMATCH
             )
     })
 }

@@ -34,6 +34,29 @@ pub struct Report {
     pub delivery: Summary,
     /// Requests that wait for a decision.
     pub open_requests: usize,
+    /// Reviews in Slack; none where they are off.
+    pub review: Option<ReviewReport>,
+}
+
+/// How reviews in Slack are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReviewReport {
+    /// Whether Teleport takes them.
+    pub enabled: Finding,
+    /// Whether clicks arrive.
+    pub connected: Finding,
+}
+
+/// What was found out about a part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Finding {
+    /// Nothing yet.
+    #[default]
+    Pending,
+    /// It works, and what there is to say.
+    Ok(String),
+    /// It does not.
+    Failed(Trouble),
 }
 
 /// Something that does not work.
@@ -138,6 +161,16 @@ impl Reporter {
     /// Everything was listed.
     pub fn listed(&self) {
         self.change(|report| report.teleport_trouble = None);
+    }
+
+    /// Something was found out about reviews in Slack.
+    pub fn review(&self, change: impl FnOnce(&mut ReviewReport)) {
+        self.change(|report| change(report.review.get_or_insert_default()));
+    }
+
+    /// Reviews in Slack are off.
+    pub fn no_review(&self) {
+        self.change(|report| report.review = None);
     }
 
     /// The token works.

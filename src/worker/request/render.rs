@@ -3,7 +3,7 @@
 use crate::access_request::{AccessRequest, RequestId, RequestState};
 use crate::delivery::decide::{Observation, was_deleted};
 use crate::delivery::record::Record;
-use crate::slack::message::{Notification, Review, RoleLogins, State};
+use crate::slack::message::{Notification, Review, RoleLogins, State, Thresholds};
 use crate::teleport::client::Server;
 
 /// The logins of the requested roles, as far as known.
@@ -57,6 +57,10 @@ fn present(base: Notification, request: &AccessRequest, logins: &Logins) -> Noti
         resolve_reason: request.resolve_reason.clone(),
         resolved_at: decided_at,
         reviews: request.reviews.iter().map(review).collect(),
+        thresholds: request
+            .thresholds
+            .filter(|_| !state.is_resolved())
+            .map(|counted| Thresholds { approve: counted.approve, deny: counted.deny }),
         ..base
     }
 }

@@ -18,7 +18,7 @@ use crate::delivery::decide::{Decision, FOREIGN, Observation, Step, shown};
 use crate::delivery::dedup;
 use crate::delivery::record::Record;
 use crate::slack::MessageRef;
-use crate::slack::message::{self, Content, Metadata};
+use crate::slack::message::{self, Content, Metadata, Notification};
 use crate::worker::context::Teleport;
 use crate::worker::request::lane::State;
 use crate::worker::request::send::{self, Outcome, Sending, Target};
@@ -183,7 +183,10 @@ impl Task {
         self.learn_logins(teleport).await;
         let observed = &self.mail.observed;
         let logins = self.logins.clone().unwrap_or_default();
-        let notification = render::notification(&self.id, observed, record, &teleport.server, &logins);
+        let notification = Notification {
+            review: *self.context.review_buttons.borrow(),
+            ..render::notification(&self.id, observed, record, &teleport.server, &logins)
+        };
         let content =
             if plain { message::render_plain(&notification, key) } else { message::render(&notification, key) };
         (content, Sending::Message { shown: shown(observed) })

@@ -106,7 +106,11 @@ pub(super) async fn connect(
         Kind::BadParameter => ConnectError::refused(Some(&identity), error),
         _ => refused(error),
     })?;
-    Ok(Connection { teleport: Teleport { client, server }, watch, route })
+    let review_rights = match config.review {
+        Some(_) => Some(client.review_rights().await.map_err(&refused)?),
+        None => None,
+    };
+    Ok(Connection { teleport: Teleport { client, server, review_rights }, watch, route })
 }
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ impl Session {
         self.shared.reporter.teleport_connected(server, &connection.route);
         self.identity = Some(identity);
         self.count_credentials();
+        if let Some(rights) = &connection.teleport.review_rights {
+            self.reviews.found(server, rights);
+        }
         self.teleport.send_replace(Some(connection.teleport.clone()));
         self.shared.metrics.teleport_connected(true);
         self.shared.health.open(Gate::TELEPORT);

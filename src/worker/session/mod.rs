@@ -39,6 +39,7 @@ use crate::worker::context::{Context, Parts, Teleport};
 use crate::worker::dispatcher::Dispatcher;
 use crate::worker::health::condition_reason;
 use crate::worker::request::Hint;
+use crate::worker::review::{self, Reviews};
 use crate::worker::session::connect::{Connection, connect};
 use crate::worker::session::token::Tested;
 use crate::worker::{Error, Gate, Shared, TELEPORT_BUNDLE, ca_bundles, read_file, recipient_check};
@@ -74,6 +75,7 @@ pub(super) struct Session {
     dispatcher: Dispatcher,
     teleport: watch::Sender<Option<Teleport>>,
     routes: watch::Sender<Arc<RoleToRecipients>>,
+    reviews: Arc<Reviews>,
     credentials: Credentials,
     identity_files: Watched,
     token_file: Watched,
@@ -133,10 +135,12 @@ impl Session {
         let slack = token::client(&shared, strict)?;
         let (teleport, teleport_in_use) = watch::channel(None);
         let (routes, routes_in_use) = watch::channel(Arc::new(shared.config.role_to_recipients.clone()));
+        let reviews = Reviews::new(&shared.config, shared.reporter.clone());
         let context = Context::new(Parts {
             teleport: teleport_in_use,
             slack,
             routes: routes_in_use,
+            review_buttons: reviews.buttons(),
             board: shared.board.clone(),
             metrics: shared.metrics.clone(),
             shutdown: shared.stop.child_token(),
@@ -151,6 +155,7 @@ impl Session {
             context,
             teleport,
             routes,
+            reviews,
             credentials,
             identity_files,
             token_file,
@@ -239,6 +244,8 @@ impl Session {
         let mut board = self.context.board.subscribe();
         let looking = recipient_check::keep_looking(self.context.clone(), self.shared.reporter.clone());
         let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
+        let reviewing = review::run(self.shared.clone(), self.context.clone(), self.reviews.clone());
+        let reviewing = AbortOnDropHandle::new(tokio::spawn(reviewing));
         let stop = self.context.shutdown.clone();
         while !stop.is_cancelled() {
             self.connect_if_due();
@@ -261,7 +268,7 @@ impl Session {
                 () = at(wake) => {}
             }
         }
-        self.finish().await;
+        self.finish(reviewing).await;
         Ok(())
     }
 
@@ -273,13 +280,15 @@ impl Session {
         [connect, test, list].into_iter().flatten().min()
     }
 
-    async fn finish(mut self) {
+    async fn finish(mut self, reviewing: AbortOnDropHandle<()>) {
         self.shared.health.close(Gate::TELEPORT);
         let in_flight = self.dispatcher.len();
         if in_flight > 0 {
             info!(requests = in_flight, "Finishing what is in flight");
         }
-        if timeout(FINISH, self.dispatcher.finish()).await.is_err() {
+        // The clicks of people are finished beside the messages.
+        let all = async { tokio::join!(self.dispatcher.finish(), reviewing) };
+        if timeout(FINISH, all).await.is_err() {
             warn!(requests = self.dispatcher.len(), "Left requests in flight to whoever comes next");
         }
     }

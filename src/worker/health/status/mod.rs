@@ -64,6 +64,8 @@ pub struct WorkerReport {
     pub recipients: Vec<RecipientStatus>,
     /// Messages under way.
     pub delivery: DeliveryStatus,
+    /// Become the conditions `ReviewEnabled` and `ReviewConnected`; none where reviews in Slack are off.
+    pub review: Option<(Check, Check)>,
 }
 
 impl WorkerReport {

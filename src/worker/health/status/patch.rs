@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::crd::SlackAccessPluginStatus;
 use crate::crd::reason::worker as reason;
 use crate::crd::status::{
-    IDENTITY_VALID, RECIPIENTS_RESOLVED, RecipientState, RecipientStatus, SLACK_CONNECTED, TELEPORT_CONNECTED,
-    WorkerStatus,
+    IDENTITY_VALID, RECIPIENTS_RESOLVED, REVIEW_CONNECTED, REVIEW_ENABLED, RecipientState, RecipientStatus,
+    SLACK_CONNECTED, TELEPORT_CONNECTED, WorkerStatus,
 };
 use crate::worker::health::status::{Check, Me, WorkerReport, is_sought};
 
@@ -22,14 +22,18 @@ pub(super) fn patch(
     seen: &SlackAccessPluginStatus,
     now: &Time,
 ) -> SlackAccessPluginStatus {
-    let WorkerReport { identity, teleport_connected, slack_connected, teleport, slack, recipients, delivery } = report;
+    let WorkerReport { identity, teleport_connected, slack_connected, teleport, slack, recipients, delivery, review } =
+        report;
     let resolved = of_recipients(recipients, slack_connected);
-    let checks = [
+    let mut checks = vec![
         (IDENTITY_VALID, identity),
         (TELEPORT_CONNECTED, teleport_connected),
         (SLACK_CONNECTED, slack_connected),
         (RECIPIENTS_RESOLVED, &resolved),
     ];
+    if let Some((enabled, connected)) = review {
+        checks.extend([(REVIEW_ENABLED, enabled), (REVIEW_CONNECTED, connected)]);
+    }
     SlackAccessPluginStatus {
         conditions: checks.into_iter().map(|(type_, check)| condition(type_, check, seen, now)).collect(),
         teleport: Some(teleport.clone()),
@@ -134,6 +138,15 @@ mod tests {
         let types: Vec<_> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
         assert_eq!(types, [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED]);
         assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
+    }
+
+    #[test]
+    fn reviews_have_conditions_only_where_they_are_on() {
+        let report = WorkerReport { review: Some((ok(), Check::default())), ..WorkerReport::default() };
+        let seen = SlackAccessPluginStatus::default();
+        let status = patch(&report, &Me::default(), &seen, &time("2026-01-01T00:00:00Z"));
+        assert_eq!(status.condition(REVIEW_ENABLED).unwrap().status, "True");
+        assert_eq!(status.condition(REVIEW_CONNECTED).unwrap().status, "Unknown");
     }
 
     #[test]

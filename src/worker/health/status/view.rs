@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::crd::reason::worker as reason;
 use crate::crd::status::{DeliveryStatus, RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
-use crate::worker::health::report::{IdentityReport, Report, Trouble};
+use crate::worker::health::report::{Finding, IdentityReport, Report, Trouble};
 use crate::worker::health::status::{Check, SOUGHT, WorkerReport};
 use crate::worker::recipient_check::Reach;
 
@@ -23,6 +23,15 @@ fn view_at(report: &Report, now: Timestamp) -> WorkerReport {
         slack: slack(report),
         recipients: recipients(report),
         delivery: delivery(report),
+        review: report.review.as_ref().map(|review| (check(&review.enabled), check(&review.connected))),
+    }
+}
+
+fn check(finding: &Finding) -> Check {
+    match finding {
+        Finding::Pending => Check::default(),
+        Finding::Ok(message) => ok(message.clone()),
+        Finding::Failed(trouble) => failed(trouble),
     }
 }
 

@@ -1,0 +1,206 @@
+//! Whether clicks arrive: what the status says of the connection.
+
+use std::io::ErrorKind;
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::config::paths;
+use crate::crd::reason::worker as reason;
+use crate::slack::error::{Class, Error as SlackError};
+use crate::slack::socket::{Failure, State};
+use crate::worker::Error;
+use crate::worker::health::report::{Finding, Trouble};
+use crate::worker::review::{Desk, TOLERANCE};
+
+/// What is known of the connection.
+pub(super) struct Health {
+    desk: Arc<Desk>,
+    /// When a connection that was lost becomes news.
+    news_at: Option<Instant>,
+    /// A connection has served.
+    served: bool,
+    clicked: bool,
+    up: bool,
+    /// The apps of the two tokens differ: of the bot's, then of the app-level one's.
+    mismatch: Option<(String, String)>,
+    compared: Option<String>,
+}
+
+impl Health {
+    pub(super) fn new(desk: &Arc<Desk>) -> Self {
+        Self {
+            desk: desk.clone(),
+            news_at: None,
+            served: false,
+            clicked: false,
+            up: false,
+            mismatch: None,
+            compared: None,
+        }
+    }
+
+    /// When to look again although nothing has changed.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.news_at
+    }
+
+    /// A click has arrived: interactivity is switched on.
+    pub(super) fn clicked(&mut self) {
+        if !std::mem::replace(&mut self.clicked, true) && self.up && self.mismatch.is_none() {
+            self.desk.reviews.reporter.review(|review| review.connected = Finding::Ok(up(true, 0)));
+        }
+    }
+
+    /// Takes the state of the connection, and what is wrong with the token's file.
+    pub(super) async fn look(&mut self, state: &State, token: Option<&Error>) {
+        let metrics = &self.desk.context.metrics;
+        self.up = matches!(state, State::Up { .. });
+        metrics.review_connected(self.up);
+        let finding = match state {
+            State::Up { app_id, others } => {
+                metrics.review_other_connections(*others);
+                self.served = true;
+                self.news_at = None;
+                let others = *others;
+                self.compare(app_id.clone()).await;
+                match (&self.mismatch, token) {
+                    (Some((bot, app)), _) => Finding::Failed(mismatch(bot, app)),
+                    (None, Some(error)) => Finding::Failed(of_token(error)),
+                    (None, None) => Finding::Ok(up(self.clicked, others)),
+                }
+            }
+            _ if token.is_some() => token.map_or(Finding::Pending, |error| Finding::Failed(of_token(error))),
+            State::Connecting => Finding::Pending,
+            State::Down(failure) => {
+                let trouble = of_failure(failure);
+                let passes = matches!(trouble.reason, reason::SLACK_UNREACHABLE);
+                let news_at = *self.news_at.get_or_insert_with(|| Instant::now() + TOLERANCE);
+                if self.served && passes && Instant::now() < news_at {
+                    return;
+                }
+                Finding::Failed(trouble)
+            }
+        };
+        if !matches!(finding, Finding::Pending) || !self.served {
+            self.news_at = self.news_at.filter(|at| Instant::now() < *at);
+            self.desk.reviews.reporter.review(|review| review.connected = finding);
+        }
+    }
+
+    /// Clicks on the bot's messages go to the bot's app: the app-level token has to be of the same one.
+    async fn compare(&mut self, app_id: Option<String>) {
+        app_id.clone_into(&mut self.desk.app_id.lock().unwrap_or_else(PoisonError::into_inner));
+        let slack = &self.desk.context.slack;
+        let (Some(app), Ok(account)) = (app_id, slack.account().await) else { return };
+        let Some(bot_id) = account.bot_id else { return };
+        let pair = format!("{bot_id} {app}");
+        if self.compared.as_ref() == Some(&pair) {
+            return;
+        }
+        // Where Slack does not tell, the two are taken to belong together.
+        if let Ok(bots_app) = slack.app_of_bot(&bot_id).await {
+            self.compared = Some(pair);
+            self.mismatch = bots_app.filter(|bots_app| *bots_app != app).map(|bots_app| (bots_app, app));
+        }
+    }
+}
+
+fn up(clicked: bool, others: u32) -> String {
+    let beside = match others {
+        0 => String::new(),
+        1 => ", beside 1 other connection of the app".to_owned(),
+        others => format!(", beside {others} other connections of the app"),
+    };
+    let mut message = format!("connected to Slack's Socket Mode{beside}");
+    if !clicked {
+        message.push_str(
+            "; no click has arrived yet: if a click shows an error in Slack and nothing arrives here, switch on Interactivity & \
+             Shortcuts in the app's settings",
+        );
+    }
+    message
+}
+
+fn mismatch(bot: &str, app: &str) -> Trouble {
+    Trouble::new(
+        reason::APP_MISMATCH,
+        format!(
+            "the bot token belongs to the app {bot} and the app-level token to {app}: clicks go to the former and do not arrive here; \
+             generate an app-level token for {bot}"
+        ),
+    )
+}
+
+fn of_token(error: &Error) -> Trouble {
+    match error {
+        Error::File { path, source, .. } if source.kind() == ErrorKind::NotFound => {
+            let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
+            Trouble::new(reason::APP_TOKEN_MISSING, message)
+        }
+        error => Trouble::new(reason::APP_TOKEN_MALFORMED, error.to_string()),
+    }
+}
+
+fn of_failure(failure: &Failure) -> Trouble {
+    let unreachable = |message: &str| Trouble::new(reason::SLACK_UNREACHABLE, message);
+    match failure {
+        Failure::Call(error) => of_call(error),
+        Failure::Disabled => Trouble::new(
+            reason::SOCKET_MODE_DISABLED,
+            "Socket Mode is switched off for the app: switch it on in the app's settings, and Interactivity & Shortcuts with it",
+        ),
+        Failure::TooMany => Trouble::new(
+            reason::TOO_MANY_CONNECTIONS,
+            "the app has ten Socket Mode connections already, and Slack permits no more: is its token used elsewhere?",
+        ),
+        Failure::Silent => unreachable(
+            "Slack says nothing over its Socket Mode connections: check the network and the proxy on the way",
+        ),
+        Failure::Lost => unreachable("the Socket Mode connection was lost; it is opened again"),
+    }
+}
+
+fn of_call(error: &SlackError) -> Trouble {
+    const TOKEN: &str = "generate an app-level token (xapp-...) with the scope connections:write under Basic Information > App-Level Tokens";
+    match (error.class, &*error.code) {
+        (_, "missing_scope") => Trouble::new(reason::SCOPE_MISSING, format!("{error}; {TOKEN}")),
+        (_, "link_disabled" | "socket_mode_disabled") => of_failure(&Failure::Disabled),
+        (Class::Auth, _) => {
+            Trouble::new(reason::APP_TOKEN_REFUSED, format!("Slack refuses the app token: {error}; {TOKEN}"))
+        }
+        _ => Trouble::new(reason::SLACK_UNREACHABLE, format!("{error}; {}", error.remedy())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slack::method::CONNECTIONS_OPEN;
+
+    #[test]
+    fn every_failure_is_told_with_the_remedy() {
+        let call = |code: &str| Failure::Call(Box::new(SlackError::new(CONNECTIONS_OPEN, code, None)));
+        for (failure, expected, words) in [
+            (call("invalid_auth"), reason::APP_TOKEN_REFUSED, "connections:write"),
+            (call("not_allowed_token_type"), reason::APP_TOKEN_REFUSED, "xapp-"),
+            (call("missing_scope"), reason::SCOPE_MISSING, "connections:write"),
+            (call("link_disabled"), reason::SOCKET_MODE_DISABLED, "switch it on"),
+            (call("connect_failed"), reason::SLACK_UNREACHABLE, "network"),
+            (Failure::Disabled, reason::SOCKET_MODE_DISABLED, "Interactivity"),
+            (Failure::TooMany, reason::TOO_MANY_CONNECTIONS, "ten"),
+            (Failure::Silent, reason::SLACK_UNREACHABLE, "proxy"),
+        ] {
+            let trouble = of_failure(&failure);
+            assert_eq!(trouble.reason, expected, "{failure:?}");
+            assert!(trouble.message.contains(words), "{}", trouble.message);
+        }
+    }
+
+    #[test]
+    fn a_connection_without_clicks_says_how_to_check_the_switch() {
+        assert!(up(false, 0).contains("Interactivity"));
+        assert!(!up(true, 0).contains("Interactivity"));
+        assert!(up(true, 2).contains("2 other connections"));
+    }
+}
