@@ -18,6 +18,7 @@ mod lifecycle;
 mod outage;
 mod proxy;
 mod reload;
+mod review;
 mod slack_faults;
 mod start;
 mod support;
