@@ -183,6 +183,7 @@ struct Inner {
     reviews: Family<ReviewLabels, Counter>,
     review_latency: Histogram,
     reviews_untold: Counter,
+    review_configured: Gauge,
     review_connected: Gauge,
     review_other_connections: Gauge,
 }
@@ -221,6 +222,7 @@ impl Metrics {
             reviews: Family::default(),
             review_latency: Histogram::new(LATENCY_BUCKETS),
             reviews_untold: Counter::default(),
+            review_configured: Gauge::default(),
             review_connected: Gauge::default(),
             review_other_connections: Gauge::default(),
         };
@@ -319,6 +321,11 @@ impl Metrics {
     /// A person could not be told what became of a click.
     pub fn review_untold(&self) {
         self.inner.reviews_untold.inc();
+    }
+
+    /// Whether the configuration asks for reviews in Slack.
+    pub fn review_configured(&self, configured: bool) {
+        self.inner.review_configured.set(i64::from(configured));
     }
 
     /// Whether a Socket Mode connection serves.
@@ -446,6 +453,11 @@ impl Inner {
             self.reviews_untold.clone(),
         );
         registry.register(
+            "review_configured",
+            "1 where the configuration asks for reviews in Slack",
+            self.review_configured.clone(),
+        );
+        registry.register(
             "review_connected",
             "1 while a Socket Mode connection to Slack serves",
             self.review_connected.clone(),
@@ -500,6 +512,7 @@ mod tests {
         handle.plugin_data_conflict();
         handle.review("approve", "recorded", Duration::from_millis(70));
         handle.review_untold();
+        handle.review_configured(true);
         handle.review_connected(true);
         handle.review_other_connections(2);
         let text = metrics.encode();
@@ -528,6 +541,7 @@ mod tests {
             "reviews_total{decision=\"approve\",outcome=\"recorded\"} 1",
             "review_latency_seconds_count 1",
             "reviews_untold_total 1",
+            "review_configured 1",
             "review_connected 1",
             "review_other_connections 2",
         ] {

@@ -144,6 +144,7 @@ impl Desk {
 
 /// Serves clicks until the context's shutdown, then finishes what is in flight. Does nothing where reviews are off.
 pub(super) async fn run(shared: Shared, context: Arc<Context>, reviews: Arc<Reviews>) {
+    context.metrics.review_configured(reviews.config.is_some());
     let Some(config) = reviews.config.clone() else { return };
     if let Err(error) = serve(&shared, config, context, reviews).await {
         error!(%error, "Reviews in Slack are not possible with this configuration");
