@@ -3,6 +3,7 @@
 //! Everything that can be known when an object is written is refused then, by the rules in this module. What can only be
 //! known later is said in [`status`], with the words of [`reason`].
 
+pub mod condition;
 pub mod reason;
 mod recipient;
 mod reference;

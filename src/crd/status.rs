@@ -21,6 +21,8 @@ pub const IDENTITY_VALID: &str = "IdentityValid";
 pub const SLACK_CONNECTED: &str = "SlackConnected";
 /// Every recipient of `roleToRecipients` can be reached. Written by the worker.
 pub const RECIPIENTS_RESOLVED: &str = "RecipientsResolved";
+/// Every message is told within a minute. Written by the worker.
+pub const DELIVERING: &str = "Delivering";
 
 /// Teleport takes reviews that are made in Slack. Written by the worker while `review.enabled` is set.
 pub const REVIEW_ENABLED: &str = "ReviewEnabled";
@@ -34,8 +36,9 @@ pub struct SlackAccessPluginStatus {
     /// The generation of the spec that the conditions speak of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `TeleportConnected`, `IdentityValid`, `SlackConnected` and
-    /// `RecipientsResolved`, with reviews in Slack also `ReviewEnabled` and `ReviewConnected`, say which part does not work and what to do.
+    /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `TeleportConnected`, `IdentityValid`, `SlackConnected`,
+    /// `RecipientsResolved` and `Delivering`, with reviews in Slack also `ReviewEnabled` and `ReviewConnected`, say which part does not
+    /// work and what to do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

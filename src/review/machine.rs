@@ -421,7 +421,7 @@ mod tests {
 
     use super::*;
     use crate::access_request::Review;
-    use crate::delivery::decide::tests::request;
+    use crate::delivery::testing::request;
 
     const BOB: &str = "bob@example.com";
 

@@ -6,11 +6,12 @@ use std::sync::{Arc, PoisonError};
 use tokio::time::Instant;
 
 use crate::config::paths;
-use crate::crd::reason::worker as reason;
+use crate::crd::condition::Finding;
+use crate::crd::reason::Reason;
 use crate::slack::error::{Class, Error as SlackError};
 use crate::slack::socket::{Failure, State};
 use crate::worker::Error;
-use crate::worker::health::report::{Finding, Trouble};
+use crate::worker::health::report::Probed;
 use crate::worker::review::{Desk, TOLERANCE};
 
 /// What is known of the connection.
@@ -48,7 +49,7 @@ impl Health {
     /// A click has arrived: interactivity is switched on.
     pub(super) fn clicked(&mut self) {
         if !std::mem::replace(&mut self.clicked, true) && self.up && self.mismatch.is_none() {
-            self.desk.reviews.reporter.review(|review| review.connected = Finding::Ok(up(true, 0)));
+            self.desk.reviews.reporter.review(|review| review.connected = Some(Ok(up(true, 0))));
         }
     }
 
@@ -57,7 +58,7 @@ impl Health {
         let metrics = &self.desk.context.metrics;
         self.up = matches!(state, State::Up { .. });
         metrics.review_connected(self.up);
-        let finding = match state {
+        let finding: Probed = match state {
             State::Up { app_id, others } => {
                 metrics.review_other_connections(*others);
                 self.served = true;
@@ -65,24 +66,24 @@ impl Health {
                 let others = *others;
                 self.compare(app_id.clone()).await;
                 match (&self.mismatch, token) {
-                    (Some((bot, app)), _) => Finding::Failed(mismatch(bot, app)),
-                    (None, Some(error)) => Finding::Failed(of_token(error)),
-                    (None, None) => Finding::Ok(up(self.clicked, others)),
+                    (Some((bot, app)), _) => Some(Err(mismatch(bot, app))),
+                    (None, Some(error)) => Some(Err(of_token(error))),
+                    (None, None) => Some(Ok(up(self.clicked, others))),
                 }
             }
-            _ if token.is_some() => token.map_or(Finding::Pending, |error| Finding::Failed(of_token(error))),
-            State::Connecting => Finding::Pending,
+            _ if token.is_some() => token.map(|error| Err(of_token(error))),
+            State::Connecting => None,
             State::Down(failure) => {
                 let trouble = of_failure(failure);
-                let passes = matches!(trouble.reason, reason::SLACK_UNREACHABLE);
+                let passes = matches!(trouble.reason, Reason::SlackUnreachable);
                 let news_at = *self.news_at.get_or_insert_with(|| Instant::now() + TOLERANCE);
                 if self.served && passes && Instant::now() < news_at {
                     return;
                 }
-                Finding::Failed(trouble)
+                Some(Err(trouble))
             }
         };
-        if !matches!(finding, Finding::Pending) || !self.served {
+        if finding.is_some() || !self.served {
             self.news_at = self.news_at.filter(|at| Instant::now() < *at);
             self.desk.reviews.reporter.review(|review| review.connected = finding);
         }
@@ -122,9 +123,9 @@ fn up(clicked: bool, others: u32) -> String {
     message
 }
 
-fn mismatch(bot: &str, app: &str) -> Trouble {
-    Trouble::new(
-        reason::APP_MISMATCH,
+fn mismatch(bot: &str, app: &str) -> Finding {
+    Finding::new(
+        Reason::AppMismatch,
         format!(
             "the bot token belongs to the app {bot} and the app-level token to {app}: clicks go to the former and do not arrive here; \
              generate an app-level token for {bot}"
@@ -132,26 +133,26 @@ fn mismatch(bot: &str, app: &str) -> Trouble {
     )
 }
 
-fn of_token(error: &Error) -> Trouble {
+fn of_token(error: &Error) -> Finding {
     match error {
         Error::File { path, source, .. } if source.kind() == ErrorKind::NotFound => {
             let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
-            Trouble::new(reason::APP_TOKEN_MISSING, message)
+            Finding::new(Reason::AppTokenMissing, message)
         }
-        error => Trouble::new(reason::APP_TOKEN_MALFORMED, error.to_string()),
+        error => Finding::new(Reason::AppTokenMalformed, error.to_string()),
     }
 }
 
-fn of_failure(failure: &Failure) -> Trouble {
-    let unreachable = |message: &str| Trouble::new(reason::SLACK_UNREACHABLE, message);
+fn of_failure(failure: &Failure) -> Finding {
+    let unreachable = |message: &str| Finding::new(Reason::SlackUnreachable, message);
     match failure {
         Failure::Call(error) => of_call(error),
-        Failure::Disabled => Trouble::new(
-            reason::SOCKET_MODE_DISABLED,
+        Failure::Disabled => Finding::new(
+            Reason::SocketModeDisabled,
             "Socket Mode is switched off for the app: switch it on in the app's settings, and Interactivity & Shortcuts with it",
         ),
-        Failure::TooMany => Trouble::new(
-            reason::TOO_MANY_CONNECTIONS,
+        Failure::TooMany => Finding::new(
+            Reason::TooManyConnections,
             "the app has ten Socket Mode connections already, and Slack permits no more: is its token used elsewhere?",
         ),
         Failure::Silent => unreachable(
@@ -161,15 +162,15 @@ fn of_failure(failure: &Failure) -> Trouble {
     }
 }
 
-fn of_call(error: &SlackError) -> Trouble {
+fn of_call(error: &SlackError) -> Finding {
     const TOKEN: &str = "generate an app-level token (xapp-...) with the scope connections:write under Basic Information > App-Level Tokens";
     match (error.class, &*error.code) {
-        (_, "missing_scope") => Trouble::new(reason::SCOPE_MISSING, format!("{error}; {TOKEN}")),
+        (_, "missing_scope") => Finding::new(Reason::ScopeMissing, format!("{error}; {TOKEN}")),
         (_, "link_disabled" | "socket_mode_disabled") => of_failure(&Failure::Disabled),
         (Class::Auth, _) => {
-            Trouble::new(reason::APP_TOKEN_REFUSED, format!("Slack refuses the app token: {error}; {TOKEN}"))
+            Finding::new(Reason::AppTokenRefused, format!("Slack refuses the app token: {error}; {TOKEN}"))
         }
-        _ => Trouble::new(reason::SLACK_UNREACHABLE, format!("{error}; {}", error.remedy())),
+        _ => Finding::new(Reason::SlackUnreachable, format!("{error}; {}", error.remedy())),
     }
 }
 
@@ -182,14 +183,14 @@ mod tests {
     fn every_failure_is_told_with_the_remedy() {
         let call = |code: &str| Failure::Call(Box::new(SlackError::new(CONNECTIONS_OPEN, code, None)));
         for (failure, expected, words) in [
-            (call("invalid_auth"), reason::APP_TOKEN_REFUSED, "connections:write"),
-            (call("not_allowed_token_type"), reason::APP_TOKEN_REFUSED, "xapp-"),
-            (call("missing_scope"), reason::SCOPE_MISSING, "connections:write"),
-            (call("link_disabled"), reason::SOCKET_MODE_DISABLED, "switch it on"),
-            (call("connect_failed"), reason::SLACK_UNREACHABLE, "network"),
-            (Failure::Disabled, reason::SOCKET_MODE_DISABLED, "Interactivity"),
-            (Failure::TooMany, reason::TOO_MANY_CONNECTIONS, "ten"),
-            (Failure::Silent, reason::SLACK_UNREACHABLE, "proxy"),
+            (call("invalid_auth"), Reason::AppTokenRefused, "connections:write"),
+            (call("not_allowed_token_type"), Reason::AppTokenRefused, "xapp-"),
+            (call("missing_scope"), Reason::ScopeMissing, "connections:write"),
+            (call("link_disabled"), Reason::SocketModeDisabled, "switch it on"),
+            (call("connect_failed"), Reason::SlackUnreachable, "network"),
+            (Failure::Disabled, Reason::SocketModeDisabled, "Interactivity"),
+            (Failure::TooMany, Reason::TooManyConnections, "ten"),
+            (Failure::Silent, Reason::SlackUnreachable, "proxy"),
         ] {
             let trouble = of_failure(&failure);
             assert_eq!(trouble.reason, expected, "{failure:?}");

@@ -33,7 +33,7 @@ use crate::slack::socket::{self, Event, State};
 use crate::teleport::client::Server;
 use crate::teleport::review::ReviewRights;
 use crate::worker::context::Context;
-use crate::worker::health::report::{Finding, Reporter};
+use crate::worker::health::report::Reporter;
 use crate::worker::review::click::Click;
 use crate::worker::{Error, Shared};
 
@@ -97,15 +97,14 @@ impl Reviews {
         rights.clone_into(&mut self.rights());
         let finding = rights::judge(server, rights);
         let with_reason = matches!(config.reason, ReasonPolicy::Optional | ReasonPolicy::OnDeny);
-        let buttons = matches!(finding, Finding::Ok(_)).then_some(ReviewButtons { with_reason });
+        let buttons = finding.is_ok().then_some(ReviewButtons { with_reason });
         if self.buttons.send_replace(buttons) != buttons || buttons.is_none() {
             match &finding {
-                Finding::Ok(message) => info!("Reviews in Slack: {message}"),
-                Finding::Failed(trouble) => warn!(reason = trouble.reason, "No reviews in Slack: {}", trouble.message),
-                Finding::Pending => {}
+                Ok(message) => info!("Reviews in Slack: {message}"),
+                Err(problem) => warn!(reason = %problem.reason, "No reviews in Slack: {}", problem.message),
             }
         }
-        self.reporter.review(|review| review.enabled = finding);
+        self.reporter.review(|review| review.enabled = Some(finding));
     }
 
     fn rights(&self) -> MutexGuard<'_, ReviewRights> {

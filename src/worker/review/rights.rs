@@ -1,21 +1,21 @@
 //! Whether Teleport takes reviews from this plugin, and what to do where it does not. Pure.
 
-use crate::crd::reason::worker as reason;
+use crate::crd::condition::Finding;
+use crate::crd::reason::Reason;
 use crate::teleport::client::Server;
 use crate::teleport::review::ReviewRights;
-use crate::worker::health::report::{Finding, Trouble};
 
 /// The first release that takes reviews which a plugin submits for users.
 const SINCE: (u32, u32) = (18, 11);
 
 /// Judges a server by what it says of itself and of the plugin's role.
-pub(super) fn judge(server: &Server, rights: &ReviewRights) -> Finding {
-    let failed = |reason, message: String| Finding::Failed(Trouble::new(reason, message));
+pub(super) fn judge(server: &Server, rights: &ReviewRights) -> Result<String, Finding> {
+    let failed = |reason, message: String| Err(Finding::new(reason, message));
     if !server.web_reviews {
         let message = "this Teleport cluster has no reviews of access requests: they are a feature of Teleport Enterprise. Messages \
                        have no buttons; set review.enabled to false"
             .to_owned();
-        return failed(reason::REVIEWS_UNSUPPORTED, message);
+        return failed(Reason::ReviewsUnsupported, message);
     }
     let speaks_for = rights.submit_for_users.as_deref();
     if speaks_for.is_some_and(<[String]>::is_empty) {
@@ -25,18 +25,18 @@ pub(super) fn judge(server: &Server, rights: &ReviewRights) -> Finding {
                 "Teleport {version} takes no reviews that a plugin submits for users: upgrade it to 18.11 or newer. Messages have \
                  no buttons until then"
             );
-            return failed(reason::TELEPORT_TOO_OLD, message);
+            return failed(Reason::TeleportTooOld, message);
         }
         let message = "the plugin's role may not submit reviews: give it review_requests.submit_for_users (see \
                        manifests/access-plugin-with-review.yaml). Messages have no buttons until then"
             .to_owned();
-        return failed(reason::REVIEW_PERMISSION_MISSING, message);
+        return failed(Reason::ReviewPermissionMissing, message);
     }
     if !rights.lists_users {
         let message = "the plugin's role may not look up who clicked: give it list and read on user (see \
                        manifests/access-plugin-with-review.yaml). Messages have no buttons until then"
             .to_owned();
-        return failed(reason::REVIEW_PERMISSION_MISSING, message);
+        return failed(Reason::ReviewPermissionMissing, message);
     }
     let mut message = match speaks_for {
         Some(users) if users.iter().any(|user| user == "*") => "reviews are possible for every user".to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn judge(server: &Server, rights: &ReviewRights) -> Finding {
     if !rights.lists_locks {
         message.push_str("; locked users are not recognised: give the role list and read on lock");
     }
-    Finding::Ok(message)
+    Ok(message)
 }
 
 fn is_older(version: &str) -> bool {
@@ -78,18 +78,18 @@ mod tests {
     #[test]
     fn what_does_not_work_is_told_with_the_remedy() {
         for (server, rights, expected, words) in [
-            (server("18.11.0", false), rights(Some(&["*"]), true, true), reason::REVIEWS_UNSUPPORTED, "Enterprise"),
-            (server("18.10.9", true), rights(Some(&[]), true, true), reason::TELEPORT_TOO_OLD, "18.11"),
-            (server("17.5.0-dev", true), rights(Some(&[]), true, true), reason::TELEPORT_TOO_OLD, "upgrade"),
+            (server("18.11.0", false), rights(Some(&["*"]), true, true), Reason::ReviewsUnsupported, "Enterprise"),
+            (server("18.10.9", true), rights(Some(&[]), true, true), Reason::TeleportTooOld, "18.11"),
+            (server("17.5.0-dev", true), rights(Some(&[]), true, true), Reason::TeleportTooOld, "upgrade"),
             (
                 server("18.11.0", true),
                 rights(Some(&[]), true, true),
-                reason::REVIEW_PERMISSION_MISSING,
+                Reason::ReviewPermissionMissing,
                 "submit_for_users",
             ),
-            (server("19.0.0", true), rights(Some(&["bob"]), false, true), reason::REVIEW_PERMISSION_MISSING, "on user"),
+            (server("19.0.0", true), rights(Some(&["bob"]), false, true), Reason::ReviewPermissionMissing, "on user"),
         ] {
-            let Finding::Failed(trouble) = judge(&server, &rights) else { panic!("{words}") };
+            let trouble = judge(&server, &rights).unwrap_err();
             assert_eq!(trouble.reason, expected);
             assert!(trouble.message.contains(words), "{}", trouble.message);
         }
@@ -97,10 +97,7 @@ mod tests {
 
     #[test]
     fn what_works_says_for_whom_and_what_is_missing() {
-        let said = |rights: &ReviewRights| match judge(&server("18.11.0", true), rights) {
-            Finding::Ok(message) => message,
-            finding => panic!("{finding:?}"),
-        };
+        let said = |rights: &ReviewRights| judge(&server("18.11.0", true), rights).unwrap();
         assert_eq!(said(&rights(Some(&["*"]), true, true)), "reviews are possible for every user");
         assert!(said(&rights(Some(&["a", "b"]), true, false)).contains("2 users; locked users are not recognised"));
         assert!(said(&rights(None, true, true)).contains("as far as Teleport tells"));
@@ -109,6 +106,6 @@ mod tests {
     #[test]
     fn a_role_that_speaks_for_users_is_believed_whatever_the_version() {
         let backported = judge(&server("17.9.0", true), &rights(Some(&["*"]), true, true));
-        assert!(matches!(backported, Finding::Ok(_)));
+        assert!(backported.is_ok());
     }
 }
