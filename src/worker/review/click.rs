@@ -383,6 +383,10 @@ impl End<'_> {
     }
 
     async fn tell(&self, words: &str) {
+        if self.place.user_id.is_empty() {
+            debug!("Slack told of an interaction of no person");
+            return;
+        }
         if !tell(&self.desk.context.slack, &self.place, words).await {
             self.desk.context.metrics.review_untold();
         }

@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::sync::{Arc, PoisonError};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::config::paths;
@@ -25,8 +27,13 @@ pub(super) struct Health {
     up: bool,
     /// The apps of the two tokens differ: of the bot's, then of the app-level one's.
     mismatch: Option<(String, String)>,
-    compared: Option<String>,
+    /// The bot and the app that were compared last.
+    compared: Option<(String, String)>,
+    comparing: Option<BoxFuture<'static, Comparison>>,
 }
+
+/// The bot and the app, and the bot's own app if Slack told it.
+type Comparison = (String, String, Option<String>);
 
 impl Health {
     pub(super) fn new(desk: &Arc<Desk>) -> Self {
@@ -38,6 +45,7 @@ impl Health {
             up: false,
             mismatch: None,
             compared: None,
+            comparing: None,
         }
     }
 
@@ -54,9 +62,9 @@ impl Health {
     }
 
     /// Takes the state of the connection, and what is wrong with the token's file.
-    pub(super) async fn look(&mut self, state: &State, token: Option<&Error>) {
+    pub(super) fn look(&mut self, state: &State, token: Option<&Error>) {
         let metrics = &self.desk.context.metrics;
-        self.up = matches!(state, State::Up { .. });
+        let mut was_up = std::mem::replace(&mut self.up, matches!(state, State::Up { .. }));
         metrics.review_connected(self.up);
         let finding: Probed = match state {
             State::Up { app_id, others } => {
@@ -64,7 +72,9 @@ impl Health {
                 self.served = true;
                 self.news_at = None;
                 let others = *others;
-                self.compare(app_id.clone()).await;
+                if !std::mem::replace(&mut was_up, true) {
+                    self.compare(app_id.clone());
+                }
                 match (&self.mismatch, token) {
                     (Some((bot, app)), _) => Some(Err(mismatch(bot, app))),
                     (None, Some(error)) => Some(Err(of_token(error))),
@@ -90,19 +100,31 @@ impl Health {
     }
 
     /// Clicks on the bot's messages go to the bot's app: the app-level token has to be of the same one.
-    async fn compare(&mut self, app_id: Option<String>) {
+    fn compare(&mut self, app_id: Option<String>) {
         app_id.clone_into(&mut self.desk.app_id.lock().unwrap_or_else(PoisonError::into_inner));
-        let slack = &self.desk.context.slack;
-        let (Some(app), Ok(account)) = (app_id, slack.account().await) else { return };
-        let Some(bot_id) = account.bot_id else { return };
-        let pair = format!("{bot_id} {app}");
-        if self.compared.as_ref() == Some(&pair) {
-            return;
-        }
+        let Some(app) = app_id else { return };
+        let slack = self.desk.context.slack.clone();
+        let compared = self.compared.clone();
+        self.comparing = Some(
+            async move {
+                let bot = slack.account().await.ok().and_then(|account| account.bot_id).unwrap_or_default();
+                let known = compared.is_some_and(|pair| pair == (bot.clone(), app.clone()));
+                let bots_app = if known || bot.is_empty() { None } else { slack.app_of_bot(&bot).await.ok().flatten() };
+                (bot, app, bots_app)
+            }
+            .boxed(),
+        );
+    }
+
+    /// Waits until the apps of the two tokens are compared; for ever where that is not under way.
+    pub(super) async fn compared(&mut self) {
+        let Some(comparing) = &mut self.comparing else { return std::future::pending().await };
+        let (bot, app, bots_app) = comparing.await;
+        self.comparing = None;
         // Where Slack does not tell, the two are taken to belong together.
-        if let Ok(bots_app) = slack.app_of_bot(&bot_id).await {
-            self.compared = Some(pair);
-            self.mismatch = bots_app.filter(|bots_app| *bots_app != app).map(|bots_app| (bots_app, app));
+        if let Some(bots_app) = bots_app {
+            self.mismatch = (bots_app != app).then(|| (bots_app, app.clone()));
+            self.compared = Some((bot, app));
         }
     }
 }

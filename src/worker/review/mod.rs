@@ -21,9 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, ReasonPolicy};
@@ -179,8 +180,10 @@ async fn serve(
     let mut recheck = interval(RECHECK);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
     recheck.reset();
+    // Beside the clicks: a Teleport that hangs must not hold them up.
+    let mut rechecking = None;
     let state = connection.borrow_and_update().clone();
-    health.look(&state, token_problem.as_ref()).await;
+    health.look(&state, token_problem.as_ref());
     while !stop.is_cancelled() {
         let until = health.wake();
         tokio::select! {
@@ -189,20 +192,25 @@ async fn serve(
             Some(ended) = work.join_next() => counter.ended(ended),
             Ok(()) = connection.changed() => {
                 let state = connection.borrow_and_update().clone();
-                health.look(&state, token_problem.as_ref()).await;
+                health.look(&state, token_problem.as_ref());
             }
             () = at(until) => {
                 let state = connection.borrow().clone();
-                health.look(&state, token_problem.as_ref()).await;
+                health.look(&state, token_problem.as_ref());
             }
             _ = token_file.changed() => {
                 token_problem = token::take_up(&client, &desk.config, &tokens).err();
                 let state = connection.borrow().clone();
-                health.look(&state, token_problem.as_ref()).await;
+                health.look(&state, token_problem.as_ref());
             }
-            _ = recheck.tick() => recheck_rights(&desk).await,
+            () = health.compared() => {
+                let state = connection.borrow().clone();
+                health.look(&state, token_problem.as_ref());
+            }
+            _ = recheck.tick() => rechecking = Some(AbortOnDropHandle::new(tokio::spawn(recheck_rights(desk.clone())))),
         }
     }
+    drop(rechecking);
     // New clicks are taken as long as Slack sends them: until the connection is closed.
     let (close_at, abandon_at) = (Instant::now() + ACKNOWLEDGE_WITHIN, Instant::now() + ABANDON_AFTER);
     let finish = async {
@@ -239,7 +247,7 @@ async fn at(time: Option<Instant>) {
 }
 
 /// Looks again at what Teleport permits: it tells nobody when a role changes.
-async fn recheck_rights(desk: &Desk) {
+async fn recheck_rights(desk: Arc<Desk>) {
     let Some(teleport) = desk.context.teleport.borrow().clone() else { return };
     match teleport.client.review_rights().await {
         Ok(rights) => desk.reviews.found(&teleport.server, &rights),
@@ -247,21 +255,32 @@ async fn recheck_rights(desk: &Desk) {
     }
 }
 
+/// The person and the envelope of a click that is over.
+type Ended = (String, String);
+
 /// Which envelopes and whose clicks are worked on.
 #[derive(Default)]
 struct Counter {
-    envelopes: HashMap<String, Instant>,
+    /// Until when each is known, and whether it is over.
+    envelopes: HashMap<String, (Instant, bool)>,
     people: HashMap<String, usize>,
 }
 
 impl Counter {
-    fn admit(&mut self, desk: &Arc<Desk>, event: Event, work: &mut JoinSet<String>, health: &mut connected::Health) {
-        if self.is_known(&event.envelope.id) {
+    fn admit(&mut self, desk: &Arc<Desk>, event: Event, work: &mut JoinSet<Ended>, health: &mut connected::Health) {
+        let envelope = event.envelope.id.clone();
+        if let Some(is_over) = self.known(&envelope) {
             debug!("Slack delivered an envelope once more");
-            event.responder.acknowledge(None);
+            // While the first is worked on, its own acknowledgement is the one that counts.
+            if is_over {
+                event.responder.acknowledge(None);
+            }
             return;
         }
-        let Some(click) = Click::of(event) else { return };
+        let Some(click) = Click::of(event) else {
+            self.over(&envelope);
+            return;
+        };
         health.clicked();
         let person = click.person().to_owned();
         let of_one = self.people.entry(person.clone()).or_default();
@@ -270,13 +289,14 @@ impl Counter {
         let desk = desk.clone();
         work.spawn(async move {
             click.carry_out(&desk, busy).await;
-            person
+            (person, envelope)
         });
     }
 
-    fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<Ended, JoinError>) {
         match ended {
-            Ok(person) => {
+            Ok((person, envelope)) => {
+                self.over(&envelope);
                 if let Some(count) = self.people.get_mut(&person) {
                     *count -= 1;
                     if *count == 0 {
@@ -288,12 +308,24 @@ impl Counter {
         }
     }
 
-    fn is_known(&mut self, envelope: &str) -> bool {
+    fn over(&mut self, envelope: &str) {
+        if let Some((_, is_over)) = self.envelopes.get_mut(envelope) {
+            *is_over = true;
+        }
+    }
+
+    /// Notes an envelope; whether the earlier one of this id is over, if there was one.
+    fn known(&mut self, envelope: &str) -> Option<bool> {
         let now = Instant::now();
         if self.envelopes.len() >= MOST_ENVELOPES {
-            self.envelopes.retain(|_, until| now < *until);
+            self.envelopes.retain(|_, (until, _)| now < *until);
         }
-        let until = self.envelopes.insert(envelope.to_owned(), now + ENVELOPE_TTL);
-        until.is_some_and(|until| now < until)
+        if let Some((until, is_over)) = self.envelopes.get(envelope)
+            && now < *until
+        {
+            return Some(*is_over);
+        }
+        self.envelopes.insert(envelope.to_owned(), (now + ENVELOPE_TTL, false));
+        None
     }
 }

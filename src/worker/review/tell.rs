@@ -21,9 +21,6 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// Tells the person something that nobody else sees. False where no way was open.
 pub(super) async fn tell(slack: &Client, context: &Context, words: &str) -> bool {
-    if context.user_id.is_empty() {
-        return false;
-    }
     let user = UserId::new(&context.user_id);
     let words = text::escape(&text::shorten(words, LONGEST));
     let thread = context.thread_ts.as_deref();
