@@ -8,6 +8,7 @@ pub mod address_book;
 pub mod api;
 pub mod app_manifest;
 pub mod error;
+pub mod interaction;
 pub mod message;
 pub mod method;
 pub mod rate_limit;

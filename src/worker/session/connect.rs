@@ -130,7 +130,11 @@ pub(super) async fn connect(
     {
         return Err(ConnectError::refused(Some(&identity), error));
     }
-    Ok(Connection { teleport: Teleport { client, server }, watch, route })
+    let review_rights = match config.review {
+        Some(_) => Some(client.review_rights().await.map_err(&refused)?),
+        None => None,
+    };
+    Ok(Connection { teleport: Teleport { client, server, review_rights }, watch, route })
 }
 
 fn refused_remedy(error: &CallError, user: &str, expires: &str) -> String {
