@@ -55,6 +55,8 @@ impl CallError {
     /// Classifies a gRPC status.
     pub(crate) fn new(method: &'static str, status: &Status) -> Self {
         let kind = match status.code() {
+            // Of the caller's own user or role: every call of a bot that was removed ends so.
+            Code::NotFound if status.message().starts_with("access denied") => Kind::AccessDenied,
             Code::NotFound => Kind::NotFound,
             // Teleport's CompareFailed travels as FailedPrecondition, not as Aborted.
             Code::FailedPrecondition => Kind::CompareFailed,
@@ -101,6 +103,14 @@ fn describe(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_that_was_removed_is_a_refusal_and_no_missing_request() {
+        let status = Status::not_found("access denied\n\tuser \"bot-slack\" not found");
+        assert_eq!(CallError::new("GetPluginData", &status).kind, Kind::AccessDenied);
+        let request = Status::not_found("no access request matching \"x\"");
+        assert_eq!(CallError::new("GetPluginData", &request).kind, Kind::NotFound);
+    }
 
     #[test]
     fn a_failed_comparison_arrives_as_failed_precondition() {

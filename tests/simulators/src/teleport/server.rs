@@ -78,7 +78,13 @@ pub(crate) fn tls_acceptor(authorities: &Authorities, cluster: &str) -> Result<T
 }
 
 /// Accepts connections until `stop`; then every connection is broken, and this returns when the last one is gone.
-pub(crate) async fn serve(core: Core, listener: TcpListener, tls: TlsAcceptor, stop: CancellationToken) {
+pub(crate) async fn serve(
+    core: Core,
+    authorities: Arc<Authorities>,
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -88,14 +94,20 @@ pub(crate) async fn serve(core: Core, listener: TcpListener, tls: TlsAcceptor, s
         };
         // An accept that fails is one client's trouble (a reset before it was taken), not the server's.
         let Ok((stream, _)) = accepted else { continue };
-        connections.spawn(connection(core.clone(), stream, tls.clone(), stop.child_token()));
+        connections.spawn(connection(core.clone(), authorities.clone(), stream, tls.clone(), stop.child_token()));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
-async fn connection(core: Core, stream: TcpStream, tls: TlsAcceptor, token: CancellationToken) {
+async fn connection(
+    core: Core,
+    authorities: Arc<Authorities>,
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    token: CancellationToken,
+) {
     // Small frames go out at once; without it a request waits for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     // Whoever waits for this connection to end must be woken however it ends.
@@ -108,8 +120,12 @@ async fn connection(core: Core, stream: TcpStream, tls: TlsAcceptor, token: Canc
             let user = caller.as_ref().map(|caller| caller.user.clone()).unwrap_or_default();
             core.journal.violation(&user, "handshake", "more than one client certificate");
         }
-        let gate =
-            Gate { routes: service::routes(&core), core: core.clone(), caller, connection: Connection(token.clone()) };
+        let gate = Gate {
+            routes: service::routes(&core, &authorities),
+            core: core.clone(),
+            caller,
+            connection: Connection(token.clone()),
+        };
         http2(stream, gate).await;
     };
     tokio::select! {
