@@ -22,9 +22,21 @@ struct World {
 
 impl World {
     async fn start(major: u32, minor: u32) -> Self {
-        let cluster =
-            Cluster::start(Config { version: ServerVersion { major, minor, patch: 0 }, ..Config::default() }).await;
-        let cluster = cluster.unwrap();
+        Self::of(Config { version: ServerVersion { major, minor, patch: 0 }, ..Config::default() }).await
+    }
+
+    /// With a Proxy, which is trusted by its web certificate.
+    async fn behind_proxy(major: u32, minor: u32) -> Self {
+        let config = Config { version: ServerVersion { major, minor, patch: 0 }, ..Config::default() };
+        let mut world = Self::of(config.with_proxy()).await;
+        world.settings.ca_pins.clear();
+        world.options.web_authorities =
+            vec![CertificateDer::from_pem_slice(world.cluster.web_authority_pem().as_bytes()).unwrap()];
+        world
+    }
+
+    async fn of(config: Config) -> Self {
+        let cluster = Cluster::start(config).await.unwrap();
         cluster.put_join_token(JoinToken {
             name: TOKEN.to_owned(),
             bot: "slack".to_owned(),
@@ -51,8 +63,14 @@ impl World {
         std::fs::write(self.folder.path().join("token"), jwt).unwrap();
     }
 
+    /// The address to join through: the Proxy's, if there is one.
+    fn address(&self) -> String {
+        let proxy = self.cluster.proxy_addr().map(|address| format!("localhost:{}", address.port()));
+        proxy.unwrap_or_else(|| self.cluster.addr().to_string())
+    }
+
     async fn join(&self) -> Result<Joined, JoinError> {
-        join(&self.cluster.addr().to_string(), &self.settings, &self.options).await
+        join(&self.address(), &self.settings, &self.options).await
     }
 
     async fn refusal(&self) -> Refusal {
@@ -70,8 +88,7 @@ impl World {
         assert_eq!(joined.identity.ssh_problem(), None);
         let hour = Duration::from_hours(1);
         assert!(joined.life <= hour && joined.life > hour - Duration::from_secs(10), "{:?}", joined.life);
-        let address = self.cluster.addr().to_string();
-        let (channel, _) = dial(&address, joined.identity, &self.options).await.unwrap();
+        let (channel, _) = dial(&self.address(), joined.identity, &self.options).await.unwrap();
         assert_eq!(Client::new(channel, "slack").ping().await.unwrap().cluster, "teleport.example.com");
         self.cluster.assert_no_violations();
     }
@@ -79,10 +96,25 @@ impl World {
 
 #[tokio::test]
 async fn each_release_is_joined_in_its_own_form() {
+    World::start(14, 2).await.works(Form::Http).await;
+    World::start(16, 5).await.works(Form::Http).await;
     World::start(17, 0).await.works(Form::Register).await;
     World::start(18, 4).await.works(Form::Register).await;
     World::start(18, 5).await.works(Form::Stream).await;
     World::start(19, 0).await.works(Form::Stream).await;
+}
+
+#[tokio::test]
+async fn a_proxy_is_joined_by_http_and_trusted_by_its_web_certificate() {
+    World::behind_proxy(14, 2).await.works(Form::Http).await;
+    let mut world = World::behind_proxy(18, 4).await;
+    world.works(Form::Http).await;
+    world.mount("other:account", "teleport.example.com");
+    assert_eq!(world.refusal().await.reason, Reason::NotAllowed);
+    world.options.web_authorities.clear();
+    let error = world.join().await.unwrap_err();
+    assert!(error.to_string().contains("CA bundle"), "{error}");
+    assert!(matches!(error, JoinError::Server(error) if error.is_distrust()));
 }
 
 #[tokio::test]
@@ -111,7 +143,7 @@ async fn nothing_secret_goes_to_an_auth_service_that_is_not_trusted() {
 
 #[tokio::test]
 async fn a_refusal_means_the_same_in_each_form() {
-    for (major, minor) in [(17, 0), (18, 5)] {
+    for (major, minor) in [(14, 2), (17, 0), (18, 5)] {
         let world = World::start(major, minor).await;
         world.mount(ACCOUNT, "elsewhere.example.com");
         let refusal = world.refusal().await;

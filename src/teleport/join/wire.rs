@@ -6,10 +6,15 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tracing::warn;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::cause::with_innermost;
 use crate::teleport::dial::StepError;
@@ -24,6 +29,7 @@ use crate::teleport::pb::proto::join_service_client::JoinServiceClient as Regist
 use crate::teleport::pb::teleport::join::v1 as join;
 use crate::teleport::pb::teleport::join::v1::join_service_client::JoinServiceClient as StreamClient;
 use crate::teleport::pb::types::RegisterUsingTokenRequest;
+use crate::teleport::tunnel::wire::Reader;
 
 /// The system role of a bot, exactly so.
 const BOT: &str = "Bot";
@@ -258,10 +264,7 @@ async fn by_stream(
     let first = one_stream(&channel, connect, application, now + LIFE).await?;
     match server_time(&first) {
         Some(server) if (server - now).abs() > SKEW => {
-            tracing::warn!(
-                seconds = server - now,
-                "Teleport's clock and this machine's differ; joining by Teleport's clock"
-            );
+            warn!(seconds = server - now, "Teleport's clock and this machine's differ; joining by Teleport's clock");
             one_stream(&channel, connect, application, server + LIFE).await
         }
         _ => Ok(first),
@@ -270,11 +273,8 @@ async fn by_stream(
 
 /// The server's time when it made the certificate, in seconds since 1970.
 fn server_time(certificates: &Certificates) -> Option<i64> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject as _;
-    use x509_parser::prelude::FromDer as _;
     let der = CertificateDer::from_pem_slice(certificates.tls.as_bytes()).ok()?;
-    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(&der).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
     Some(certificate.validity().not_before.timestamp() + BACKDATED)
 }
 
@@ -347,7 +347,7 @@ fn from_der(certificates: &join::Certificates) -> Result<Certificates, FormError
 
 /// A key or certificate in SSH's wire form begins with the name of its type.
 fn ssh_line(blob: &[u8]) -> Option<String> {
-    let kind = crate::teleport::tunnel::wire::Reader::new(blob).text().ok()?;
+    let kind = Reader::new(blob).text().ok()?;
     Some(format!("{kind} {}", BASE64_STANDARD.encode(blob)))
 }
 

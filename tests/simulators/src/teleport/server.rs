@@ -34,7 +34,7 @@ use super::core::Core;
 use super::fitness::STREAMING;
 use super::keys::SigningError;
 use super::pings::Counted;
-use super::service;
+use super::service::{self, Services, join_http};
 
 /// A client that does not finish its handshake is let go after this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ pub(crate) fn tls_acceptor(authorities: &Authorities, cluster: &str) -> Result<T
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![server.certificate.clone()], server.key())?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Go takes up no earlier session of a client whose certificate has expired since; rustls would.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -114,6 +114,14 @@ async fn connection(
     let _ended = token.clone().drop_guard();
     let served = async {
         let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await else { return };
+        // Whoever offers HTTP/2, alone or not, gets gRPC.
+        if stream.get_ref().1.alpn_protocol() == Some(b"http/1.1") && core.config.version.joins_by_http_on_auth() {
+            let router = join_http::router(Services::new(&core, &authorities), join_http::AUTH_PATH);
+            let builder = Builder::new(TokioExecutor::new()).http1_only();
+            // How a client leaves is no concern of a server's.
+            let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+            return;
+        }
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let caller = caller(certificates);
         if certificates.len() > 1 {

@@ -7,10 +7,16 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
+use super::super::service::{Services, join_http};
 use super::{Proxy, upgrade};
 
 pub(super) fn router(proxy: Proxy) -> Router {
-    Router::new()
+    let mut router = Router::new();
+    if proxy.core.config.version.joins_by_http_on_proxy() {
+        let services = Services::new(&proxy.core, &proxy.tunnel.authorities);
+        router = router.merge(join_http::router(services, join_http::PROXY_PATH));
+    }
+    router
         .route("/webapi/find", get(find))
         .route("/webapi/ping", get(find))
         .route("/webapi/connectionupgrade", get(upgrade_connection))

@@ -69,7 +69,7 @@ impl Services {
         self.core.read(limits).unwrap_or(LIFE * 24)
     }
 
-    fn register(&self, asked: &RegisterUsingTokenRequest) -> Result<Certs, Trace> {
+    pub(super) fn register(&self, asked: &RegisterUsingTokenRequest) -> Result<Certs, Trace> {
         let token = self.core.read(|state| state.join(&asked.token, &asked.role, &asked.id_token))?;
         let keys = PublicKeys::from_text(&asked.public_tls_key, &asked.public_ssh_key)?;
         let issued = self.bot(&token, &keys, SystemTime::now() + LIFE)?;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod call;
+pub(crate) mod join_http;
 mod joining;
 mod lists;
 mod page;
@@ -32,9 +33,15 @@ pub(crate) struct Services {
     authorities: Arc<Authorities>,
 }
 
+impl Services {
+    pub(crate) fn new(core: &Core, authorities: &Arc<Authorities>) -> Self {
+        Self { core: core.clone(), authorities: authorities.clone() }
+    }
+}
+
 /// All services of the cluster.
 pub(crate) fn routes(core: &Core, authorities: &Arc<Authorities>) -> Routes {
-    let services = Services { core: core.clone(), authorities: authorities.clone() };
+    let services = Services::new(core, authorities);
     Routes::new(AuthServiceServer::new(services.clone()).max_decoding_message_size(UNLIMITED))
         .add_service(RegisterServer::new(services.clone()))
         .add_service(StreamServer::new(services.clone()))
