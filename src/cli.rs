@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
 use crate::telemetry::{self, Logging};
-use crate::{controller, crd, probe, worker};
+use crate::{controller, crd, join_resources, probe, worker};
 
 const NAME: &str = "slack-access-operator";
 const OFFICIAL_NAME: &str = "teleport-slack";
@@ -37,6 +37,8 @@ enum Command {
     Controller(Controller),
     /// Print the definition of SlackAccessPlugin, for kubectl apply
     Crd,
+    /// Print what Teleport needs so that a worker can join with its ServiceAccount, for tctl create
+    JoinResources(JoinResources),
     /// Ask a running process's /livez or /readyz: exit code 0 when it says yes
     Probe(Probe),
     /// Print an example configuration file
@@ -86,6 +88,30 @@ struct Controller {
 }
 
 #[derive(Debug, Args)]
+struct JoinResources {
+    /// Name of the SlackAccessPlugin object; it need not be there yet
+    name: String,
+    /// Its namespace
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Name of the token resource; the object's spec.teleport.join.token, or NAME-k8s, when left out
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+    /// Name of the bot; that of the object when left out
+    #[arg(long, value_name = "NAME")]
+    bot: Option<String>,
+    /// Role that the bot takes on; the object's spec.teleport.join.role, or access-plugin, when left out
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
+    /// How Teleport is to check the tokens; chosen by the cluster's issuer when left out
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<join_resources::Kind>,
+    /// Major version of Teleport: 14 has no bot resource, and gets the command for the bot instead
+    #[arg(long, value_name = "MAJOR", default_value_t = 18)]
+    teleport: u32,
+}
+
+#[derive(Debug, Args)]
 struct Probe {
     /// What to ask, such as `http://127.0.0.1:8081/readyz`
     url: String,
@@ -114,6 +140,8 @@ enum Fatal {
     Controller(#[from] controller::Error),
     #[error(transparent)]
     Probe(#[from] probe::Error),
+    #[error(transparent)]
+    JoinResources(#[from] join_resources::Error),
     #[error("cannot render the definition: {0}")]
     Definition(#[from] serde_saphyr::SerializeError),
     #[error("cannot start the runtime: {0}")]
@@ -140,6 +168,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Worker(Worker { config, common }) => run_worker(origin(config, Wildcard::Optional, common), false),
         Command::Controller(arguments) => run_controller(arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
+        Command::JoinResources(arguments) => run_join_resources(arguments),
         Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
         Command::Configure => print(config::EXAMPLE),
         Command::Version => print(&version(name)),
@@ -182,8 +211,14 @@ fn run_controller(arguments: Controller) -> Result<(), Fatal> {
     block_on(controller::run(controller::Settings { namespaces, worker_image, diag_addr, instance }))
 }
 
+fn run_join_resources(arguments: JoinResources) -> Result<(), Fatal> {
+    let JoinResources { name, namespace, token, bot, role, kind, teleport } = arguments;
+    let settings = join_resources::Settings { name, namespace, token, bot, role, kind, teleport };
+    print(&block_on(join_resources::documents(&settings))?)
+}
+
 /// One thread serves everything: the work is waiting, and memory counts.
-fn block_on<E>(role: impl Future<Output = Result<(), E>>) -> Result<(), Fatal>
+fn block_on<T, E>(role: impl Future<Output = Result<T, E>>) -> Result<T, Fatal>
 where
     Fatal: From<E>,
 {
@@ -235,6 +270,10 @@ fn command(name: &'static str) -> clap::Command {
         .map(|over| format!("  {:38} {}.{}", over.variable, over.section, over.key))
         .chain([
             format!("  {:38} {}", "TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
+            format!(
+                "  {:38} {}",
+                "KUBERNETES_TOKEN_PATH", "ServiceAccount token, when teleport.join_token_path is not set"
+            ),
             format!("  {:38} {}", "HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
             format!(
                 "  {:38} {}",
@@ -258,6 +297,8 @@ fn command(name: &'static str) -> clap::Command {
     let start = format!("Example:\n  {name} start --config={DEFAULT_PATH}\n\n{environment}\n\n{signals}");
     let worker =
         format!("Example:\n  {name} worker --config=/etc/slack-access/worker.toml\n\n{environment}\n\n{signals}");
+    let join =
+        format!("Example:\n  {name} join-resources slack -n teleport > teleport.yaml\n  tctl create -f teleport.yaml");
     let configure = format!("Example:\n  {name} configure | sudo tee {DEFAULT_PATH} > /dev/null");
     Cli::command()
         .name(name)
@@ -267,6 +308,7 @@ fn command(name: &'static str) -> clap::Command {
         .mut_subcommand("start", |command| command.after_help(start))
         .mut_subcommand("worker", |command| command.after_help(worker))
         .mut_subcommand("configure", |command| command.after_help(configure))
+        .mut_subcommand("join-resources", |command| command.after_help(join))
 }
 
 #[cfg(test)]

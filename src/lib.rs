@@ -23,6 +23,7 @@ pub mod crd;
 pub mod delivery;
 mod encoded;
 pub mod file_watch;
+pub mod join_resources;
 pub mod metrics;
 pub mod probe;
 pub mod slack;

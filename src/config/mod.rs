@@ -5,6 +5,7 @@
 
 mod environment;
 mod file;
+mod join;
 pub mod paths;
 pub mod recipient;
 mod render;
@@ -23,6 +24,7 @@ use crate::config::recipient::RoleToRecipients;
 use crate::file_watch;
 use crate::telemetry::{Log, Severity};
 use crate::teleport::identity::Credentials;
+use crate::teleport::join::Settings as JoinSettings;
 
 pub use crate::config::environment::{Environment, OVERRIDES, Override};
 pub use crate::config::toml_source::{Place, Problem};
@@ -64,12 +66,21 @@ pub struct Config {
 pub struct Teleport {
     /// `HOST:PORT` of an Auth or Proxy Service; which of the two is found out.
     pub addr: String,
-    /// The files that hold the identity.
-    pub credentials: Credentials,
+    /// Where the identity comes from.
+    pub credentials: IdentitySource,
     /// PEM file of authorities to trust for the Proxy's web certificate, beside the system's.
     pub ca_bundle: Option<PathBuf>,
     /// The name under which plugin data is stored.
     pub plugin_name: String,
+}
+
+/// Where the identity comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// Files that an administrator or `tbot` writes.
+    Files(Credentials),
+    /// Joining with the ServiceAccount's token.
+    Join(JoinSettings),
 }
 
 /// How to reach Slack, and as whom.

@@ -3,6 +3,7 @@
 //! Everything that can be known when an object is written is refused then, by the rules in this module. What can only be
 //! known later is said in [`status`], with the words of [`reason`].
 
+mod join;
 pub mod reason;
 mod recipient;
 mod reference;
@@ -12,6 +13,7 @@ mod workload;
 
 use kube::CustomResourceExt;
 
+pub use crate::crd::join::Join;
 pub use crate::crd::recipient::{Recipient, Recipients};
 pub use crate::crd::reference::{
     CaBundle, ConfigMapKey, Identity, IdentityKey, SecretKey, SlackToken, TlsFiles, TlsSecret, TokenKey,

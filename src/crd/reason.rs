@@ -58,6 +58,31 @@ pub mod worker {
     /// The identity works but ends soon, and its renewal is overdue.
     pub const IDENTITY_EXPIRES_SOON: &str = "IdentityExpiresSoon";
 
+    // IdentityValid, of a worker that joins Teleport with its ServiceAccount
+
+    /// The file of the ServiceAccount token is not there, or is no such token.
+    pub const TOKEN_FILE_MISSING: &str = "TokenFileMissing";
+    /// Nothing to join through answers.
+    pub const JOIN_UNREACHABLE: &str = "JoinUnreachable";
+    /// What answers is not trusted.
+    pub const JOIN_UNTRUSTED: &str = "JoinUntrusted";
+    /// Teleport has no such token resource, or its time is over.
+    pub const JOIN_TOKEN_MISSING: &str = "JoinTokenMissing";
+    /// The ServiceAccount token is for another audience than the cluster.
+    pub const JOIN_AUDIENCE_WRONG: &str = "JoinAudienceWrong";
+    /// No rule of the token resource allows the ServiceAccount.
+    pub const JOIN_NOT_ALLOWED: &str = "JoinNotAllowed";
+    /// The token resource does not hold the key that signed the ServiceAccount token.
+    pub const JOIN_KEY_UNKNOWN: &str = "JoinKeyUnknown";
+    /// The role does not exist, or the bot may not take it on.
+    pub const JOIN_ROLE_MISSING: &str = "JoinRoleMissing";
+    /// Teleport refuses the join for another reason.
+    pub const JOIN_REFUSED: &str = "JoinRefused";
+    /// An administrator's lock is in force.
+    pub const IDENTITY_LOCKED: &str = "IdentityLocked";
+    /// The identity works, but joining again fails.
+    pub const RENEWAL_FAILING: &str = "RenewalFailing";
+
     // TeleportConnected and SlackConnected
 
     /// The file of the CA bundle is not there: no such ConfigMap or Secret, or no such key in it.

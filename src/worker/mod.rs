@@ -9,6 +9,7 @@
 mod context;
 mod dispatcher;
 pub mod health;
+mod identity_source;
 mod paced;
 mod recipient_check;
 mod request;
@@ -31,10 +32,12 @@ use crate::slack::error::Error as SlackError;
 use crate::telemetry::Logging;
 use crate::teleport::error::CallError;
 use crate::teleport::identity::IdentityError;
+use crate::teleport::join::JoinError;
 use crate::worker::health::condition_reason;
 use crate::worker::health::report::Reporter;
 use crate::worker::health::status::{Access, Me};
 use crate::worker::health::undelivered::Board;
+use crate::worker::identity_source::RunningJoin;
 use crate::worker::session::Session;
 
 /// The setting of the certificates that a Teleport Proxy's web certificate is checked with.
@@ -50,7 +53,10 @@ pub enum Error {
     Signals(#[source] std::io::Error),
     /// The identity cannot be used.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Identity(Arc<IdentityError>),
+    /// Teleport cannot be joined.
+    #[error(transparent)]
+    Join(Arc<JoinError>),
     /// A file that the configuration names cannot be read.
     #[error("{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
     File {
@@ -134,6 +140,7 @@ pub(crate) struct Shared {
     board: Board,
     reporter: Reporter,
     fail_fast: bool,
+    running_join: RunningJoin,
     stop: CancellationToken,
 }
 
@@ -158,6 +165,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         board: Board::default(),
         reporter: Reporter::default(),
         fail_fast: options.origin.environment.fail_fast(),
+        running_join: RunningJoin::default(),
         stop: stop.child_token(),
     };
     if let Some(object) = shared.config.kubernetes.clone() {

@@ -14,6 +14,7 @@
 mod announce;
 mod burst;
 mod handover;
+mod join;
 mod lifecycle;
 mod outage;
 mod proxy;

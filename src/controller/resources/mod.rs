@@ -80,7 +80,7 @@ pub enum Error {
 
 /// Builds everything. `default_image` is used where the object does not name one.
 pub fn build(validated: &Validated, default_image: &str) -> Result<Resources<Prepared>, Error> {
-    let Validated { owner, suspend: _, config: _, file, mounts: _, pods } = validated;
+    let Validated { owner, suspend: _, config: _, file, mounts: _, join_token: _, pods } = validated;
     let config_map = config_map::build(owner, file.clone());
     let mut deployment = deployment::build(validated, config_map.name_any(), default_image);
     let revision = revision(&deployment)?;

@@ -263,7 +263,11 @@ fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>, 
 /// What the worker says, with the Secret that has to be changed: the worker knows credentials, not where they come from.
 fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
     let secret = match condition.reason.as_str() {
-        worker::IDENTITY_MALFORMED | worker::IDENTITY_EXPIRED | worker::IDENTITY_REFUSED => facts.identity_secret,
+        worker::IDENTITY_MALFORMED | worker::IDENTITY_EXPIRED | worker::IDENTITY_REFUSED
+            if !facts.identity_secret.is_empty() =>
+        {
+            facts.identity_secret
+        }
         worker::TOKEN_MALFORMED | worker::TOKEN_REFUSED => facts.token_secret,
         _ => return condition.message.clone(),
     };
@@ -305,6 +309,12 @@ fn needs_person(reason: &str) -> bool {
         worker::IDENTITY_MALFORMED
             | worker::IDENTITY_EXPIRED
             | worker::IDENTITY_REFUSED
+            | worker::JOIN_UNTRUSTED
+            | worker::JOIN_AUDIENCE_WRONG
+            | worker::JOIN_NOT_ALLOWED
+            | worker::JOIN_KEY_UNKNOWN
+            | worker::JOIN_ROLE_MISSING
+            | worker::JOIN_REFUSED
             | worker::TELEPORT_UNTRUSTED
             | worker::CA_BUNDLE_MALFORMED
             | worker::PERMISSION_MISSING

@@ -9,7 +9,9 @@ use crate::slack::error::{Class, Error as SlackError};
 use crate::teleport::dial::{DialError, Refusal, StepError};
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::identity::IdentityError;
+use crate::teleport::join::{JoinError, Reason};
 use crate::worker::health::report::Trouble;
+use crate::worker::identity_source::SourceError;
 use crate::worker::session::ConnectError;
 use crate::worker::{Error, SLACK_BUNDLE, TELEPORT_BUNDLE};
 
@@ -22,6 +24,37 @@ pub(crate) fn of_identity(error: &IdentityError) -> Trouble {
         }
         error => Trouble::new(reason::IDENTITY_MALFORMED, error.to_string()),
     }
+}
+
+/// An identity that files do not hold, or that Teleport does not give.
+pub(crate) fn of_source(error: &SourceError) -> Trouble {
+    match error {
+        SourceError::Files(error) => of_identity(error),
+        SourceError::Join(error) => of_join(error),
+    }
+}
+
+/// A join that failed.
+pub(crate) fn of_join(error: &JoinError) -> Trouble {
+    let reason = match error {
+        JoinError::TokenFile(_) => reason::TOKEN_FILE_MISSING,
+        JoinError::Server(error) if error.is_distrust() => reason::JOIN_UNTRUSTED,
+        JoinError::Server(_) | JoinError::Form { .. } | JoinError::Dial(_) | JoinError::Call(_) | JoinError::Key(_) => {
+            reason::JOIN_UNREACHABLE
+        }
+        JoinError::WrongRole { .. } => reason::JOIN_ROLE_MISSING,
+        JoinError::Address(_) | JoinError::Certificates(_) => reason::JOIN_REFUSED,
+        JoinError::Refused(refusal) => match refusal.reason {
+            Reason::TokenMissing => reason::JOIN_TOKEN_MISSING,
+            Reason::AudienceWrong => reason::JOIN_AUDIENCE_WRONG,
+            Reason::NotAllowed => reason::JOIN_NOT_ALLOWED,
+            Reason::KeyUnknown => reason::JOIN_KEY_UNKNOWN,
+            Reason::Locked => reason::IDENTITY_LOCKED,
+            Reason::RoleMissing => reason::JOIN_ROLE_MISSING,
+            Reason::Other => reason::JOIN_REFUSED,
+        },
+    };
+    Trouble::new(reason, error.to_string())
 }
 
 /// A token that cannot be loaded, or that was refused.

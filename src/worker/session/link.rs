@@ -80,6 +80,10 @@ impl Session {
     }
 
     pub(super) fn connect_failed(&mut self, error: &ConnectError) {
+        // A join brings the authorities of a rotated cluster, a certificate in the place of an expired one, or the reason of a refusal.
+        if !matches!(error, ConnectError::Call(_)) {
+            self.identity_source.renew();
+        }
         self.failures = self.failures.saturating_add(1);
         let delay = RECONNECT.delay(self.failures, rand::random());
         self.retry_at = Some(Instant::now() + delay);
@@ -102,6 +106,8 @@ impl Session {
     /// The watch is over, for whatever reason.
     pub(super) fn disconnected(&mut self, error: CallError) -> Result<(), Error> {
         self.connection = None;
+        // A rotation of the authorities restarts Auth's listeners: with a new join both the old and the new are trusted.
+        self.identity_source.renew();
         if self.connected_at.elapsed() >= STEADY {
             self.failures = 0;
         }
@@ -117,29 +123,33 @@ impl Session {
     }
 
     pub(super) fn identity_changed(&mut self) {
-        match self.credentials.load() {
-            Ok(identity)
+        match self.identity_source.load() {
+            Ok(None) => {}
+            Ok(Some(identity))
                 if self.identity.as_ref().is_some_and(|known| known.fingerprint() == identity.fingerprint()) =>
             {
                 self.candidate = None;
                 // Back to the one in use: what was wrong with its successor is of no concern any more.
                 self.note_identity(&identity);
             }
-            Ok(identity) => {
+            Ok(Some(identity)) => {
                 info!(expires = %identity.not_after(), "Found a new identity: trying it");
-                self.candidate = Some(Arc::new(identity));
+                self.candidate = Some(identity);
                 self.connecting = None;
                 self.retry_at = None;
                 self.failures = 0;
             }
             Err(error) => {
-                self.shared.metrics.identity_reload(Reload::Failed);
+                // A failed join has a metric of its own, and is no new credential.
+                if !self.identity_source.joins() {
+                    self.shared.metrics.identity_reload(Reload::Failed);
+                }
                 if self.identity.is_some() {
                     error!(%error, "Cannot use the new identity: staying with the old one");
                 } else {
                     error!(%error, "There is still no usable identity: waiting for one");
                 }
-                self.shared.reporter.identity_trouble(condition_reason::of_identity(&error));
+                self.shared.reporter.identity_trouble(condition_reason::of_source(&error));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One run with one configuration: keeps a watch open on Teleport, lists again whenever something may have been missed,
 //! and takes up new credentials without a gap.
 
+mod check;
 mod connect;
 mod link;
 mod listing;
@@ -33,12 +34,14 @@ use crate::slack::error::{self, Class};
 use crate::slack::token::Token;
 use crate::teleport::dial::DialOptions;
 use crate::teleport::error::CallError;
-use crate::teleport::identity::{Credentials, Identity};
+use crate::teleport::identity::Identity;
 use crate::teleport::watch::Change;
 use crate::worker::context::{Context, Parts, Teleport};
 use crate::worker::dispatcher::Dispatcher;
 use crate::worker::health::condition_reason;
+use crate::worker::identity_source::{FIRST, Source};
 use crate::worker::request::Hint;
+use crate::worker::session::check::Check;
 use crate::worker::session::connect::{Connection, connect};
 use crate::worker::session::token::Tested;
 use crate::worker::{Error, Gate, Shared, TELEPORT_BUNDLE, ca_bundles, read_file, recipient_check};
@@ -74,8 +77,7 @@ pub(super) struct Session {
     dispatcher: Dispatcher,
     teleport: watch::Sender<Option<Teleport>>,
     routes: watch::Sender<Arc<RoleToRecipients>>,
-    credentials: Credentials,
-    identity_files: Watched,
+    identity_source: Source,
     token_file: Watched,
     ca_bundles: Watched,
     dial: DialOptions,
@@ -86,6 +88,7 @@ pub(super) struct Session {
     connection: Option<Connection>,
     connecting: Option<Connecting>,
     connected_at: Instant,
+    check: Check,
     /// Attempts to connect that failed, and connections that soon broke, in a row.
     failures: u32,
     retry_at: Option<Instant>,
@@ -116,17 +119,19 @@ impl Session {
     /// Loads the credentials and makes the clients; connects to nothing yet. Credentials that are missing or broken are
     /// an error in a strict start, and waited for otherwise.
     pub(super) fn new(shared: Shared, strict: bool) -> Result<Self, Error> {
-        let credentials = shared.config.teleport.credentials.clone();
-        // Watched before they are read: a change in between would be missed otherwise.
-        let identity_files = Watched::await_files(credentials.paths().into_iter().map(Path::to_owned));
+        let mut dial = DialOptions::from_env();
+        if let Some(path) = &shared.config.teleport.ca_bundle {
+            dial.web_authorities = authorities(path)?;
+        }
+        let identity_source = Source::start(&shared.config, &dial, &shared.running_join, &shared.metrics);
         let token_file = token::watched(&shared.config);
         let ca_bundles = ca_bundles(&shared.config);
-        let identity = match credentials.load() {
-            Ok(identity) => Some(Arc::new(identity)),
+        let identity = match identity_source.first() {
+            Ok(identity) => identity,
             Err(error) if strict => return Err(error.into()),
             Err(error) => {
                 error!(%error, "There is no usable identity: waiting for one");
-                shared.reporter.identity_trouble(condition_reason::of_identity(&error));
+                shared.reporter.identity_trouble(condition_reason::of_source(&error));
                 None
             }
         };
@@ -141,18 +146,13 @@ impl Session {
             metrics: shared.metrics.clone(),
             shutdown: shared.stop.child_token(),
         });
-        let mut dial = DialOptions::from_env();
-        if let Some(path) = &shared.config.teleport.ca_bundle {
-            dial.web_authorities = authorities(path)?;
-        }
         let session = Self {
             dispatcher: Dispatcher::new(context.clone()),
             shared,
             context,
             teleport,
             routes,
-            credentials,
-            identity_files,
+            identity_source,
             token_file,
             ca_bundles,
             dial,
@@ -161,6 +161,7 @@ impl Session {
             connection: None,
             connecting: None,
             connected_at: Instant::now(),
+            check: Check::default(),
             failures: 0,
             retry_at: None,
             testing: None,
@@ -208,6 +209,9 @@ impl Session {
 
     /// In a strict start: tries Teleport and Slack once, and what only a person can mend is an error.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
+        if self.strict && self.identity.is_none() {
+            self.first_join().await?;
+        }
         let identity = self.identity.clone();
         if let Some(identity) = &identity {
             self.note_identity(identity);
@@ -230,6 +234,17 @@ impl Session {
         Ok(())
     }
 
+    /// Waits for the first join, whose failure is an error in a strict start.
+    async fn first_join(&mut self) -> Result<(), Error> {
+        if timeout(FIRST, self.identity_source.changed()).await.is_err() {
+            warn!("Teleport was not joined within {} s: waiting for it", FIRST.as_secs());
+            return Ok(());
+        }
+        self.identity = self.identity_source.load()?;
+        self.count_credentials();
+        Ok(())
+    }
+
     /// Works until `shared.stop` is cancelled, then finishes what is in flight.
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let mut resync = interval(RESYNC);
@@ -243,6 +258,7 @@ impl Session {
         while !stop.is_cancelled() {
             self.connect_if_due();
             self.list_if_due();
+            self.check_if_due();
             self.test_slack_if_due();
             let wake = self.wakes_at();
             tokio::select! {
@@ -251,10 +267,11 @@ impl Session {
                 (identity, result) = next_of(&mut self.connecting) => self.attempted(identity, result),
                 listed = next_of(&mut self.listing) => self.listed(listed)?,
                 tested = next_of(&mut self.testing) => self.slack_tested(tested),
+                checked = next_of(&mut self.check.running) => self.checked(checked),
                 () = self.dispatcher.reap() => {}
                 _ = heartbeat.tick() => self.beat(),
                 _ = resync.tick() => self.relist_at = Some(Instant::now()),
-                _ = self.identity_files.changed() => self.identity_changed(),
+                () = self.identity_source.changed() => self.identity_changed(),
                 _ = self.token_file.changed() => self.token_changed(),
                 Ok(()) = board.changed(), if self.note_at.is_none() => self.note_at = Some(Instant::now() + NOTE),
                 () = at(self.note_at) => self.note_undelivered(),
@@ -270,7 +287,8 @@ impl Session {
         let connect = self.retry_at.filter(|_| self.connecting.is_none());
         let test = self.test_at.filter(|_| self.testing.is_none());
         let list = self.relist_at.filter(|_| self.listing.is_none());
-        [connect, test, list].into_iter().flatten().min()
+        let check = self.check.at.filter(|_| self.check.running.is_none());
+        [connect, test, list, check].into_iter().flatten().min()
     }
 
     async fn finish(mut self) {
@@ -326,7 +344,7 @@ impl Session {
 
     fn note_identity(&mut self, identity: &Identity) {
         self.shared.metrics.identity_expiry(identity.not_after().into());
-        self.shared.reporter.identity(identity);
+        self.shared.reporter.identity(identity, self.identity_source.joins());
         self.warned_of_expiry = false;
     }
 
@@ -347,7 +365,9 @@ impl Session {
     fn beat(&mut self) {
         self.shared.health.beat("worker", STUCK);
         self.note_undelivered();
-        let Some(identity) = self.identity.as_ref().filter(|_| !self.warned_of_expiry) else { return };
+        // A join that is overdue has been reported as often as it failed.
+        let quiet = self.warned_of_expiry || self.identity_source.joins();
+        let Some(identity) = self.identity.as_ref().filter(|_| !quiet) else { return };
         let expires = identity.not_after();
         let life = identity.not_before().duration_until(expires);
         if Timestamp::now().duration_until(expires) < life / 10 {

@@ -35,9 +35,12 @@ fn failed(trouble: &Trouble) -> Check {
 }
 
 fn identity(report: &Report, now: Timestamp) -> Check {
-    let Some(IdentityReport { user, valid_from, expires }) = &report.identity else {
+    let Some(IdentityReport { user, valid_from, expires, joined }) = &report.identity else {
         return report.identity_trouble.as_ref().map_or_else(Check::default, failed);
     };
+    if *joined && let Some(trouble) = &report.identity_trouble {
+        return renewal(user, *expires, trouble, now);
+    }
     if *expires <= now {
         let message = format!(
             "the identity of {user} expired at {expires}: sign a new one (tctl auth sign --user={user}) and update the Secret"
@@ -56,6 +59,20 @@ fn identity(report: &Report, now: Timestamp) -> Check {
         return Check::Ok { reason: reason::IDENTITY_EXPIRES_SOON, message };
     }
     ok(format!("identity of {user}, valid until {expires}"))
+}
+
+/// What it means that joining again fails: nothing yet, as long as the last certificate serves. A lock concerns that, too.
+fn renewal(user: &str, expires: Timestamp, Trouble { reason, message }: &Trouble, now: Timestamp) -> Check {
+    if expires <= now {
+        let message = format!("the identity of {user} expired at {expires}, and joining again fails: {message}");
+        return Check::Failed { reason, message };
+    }
+    if *reason == reason::IDENTITY_LOCKED {
+        return Check::Failed { reason, message: message.clone() };
+    }
+    let message =
+        format!("the identity of {user} serves until {expires}, but joining again fails ({reason}): {message}");
+    Check::Ok { reason: reason::RENEWAL_FAILING, message }
 }
 
 fn teleport_connected(report: &Report) -> Check {
@@ -156,7 +173,12 @@ mod tests {
 
     fn working() -> Report {
         Report {
-            identity: Some(IdentityReport { user: "access-plugin".to_owned(), valid_from: at(0), expires: at(3600) }),
+            identity: Some(IdentityReport {
+                user: "access-plugin".to_owned(),
+                valid_from: at(0),
+                expires: at(3600),
+                joined: false,
+            }),
             teleport: Some(TeleportReport {
                 cluster: "example".to_owned(),
                 version: "18.0.0".to_owned(),
@@ -209,6 +231,24 @@ mod tests {
         let (why, message) = reason_of(&said.identity);
         assert_eq!(why, reason::IDENTITY_MALFORMED);
         assert!(message.contains("no PEM block") && message.contains("1970-01-01T01:00:00Z"), "{message}");
+    }
+
+    #[test]
+    fn a_renewal_that_fails_costs_nothing_until_the_certificate_ends() {
+        let mut report = working();
+        let trouble = |reason| Some(Trouble::new(reason, "add an allow rule"));
+        report.identity.as_mut().unwrap().joined = true;
+        report.identity_trouble = trouble(reason::JOIN_NOT_ALLOWED);
+        let serving = view_at(&report, at(10)).identity;
+        assert!(matches!(serving, Check::Ok { reason: reason::RENEWAL_FAILING, .. }), "{serving:?}");
+        assert!(
+            reason_of(&serving).1.contains("JoinNotAllowed") && reason_of(&serving).1.contains("add an allow rule")
+        );
+        let ended = view_at(&report, at(3600)).identity;
+        assert!(matches!(ended, Check::Failed { reason: reason::JOIN_NOT_ALLOWED, .. }), "{ended:?}");
+        report.identity_trouble = trouble(reason::IDENTITY_LOCKED);
+        let locked = view_at(&report, at(10)).identity;
+        assert!(matches!(locked, Check::Failed { reason: reason::IDENTITY_LOCKED, .. }), "{locked:?}");
     }
 
     #[test]
