@@ -17,10 +17,12 @@ mod credentials;
 mod delivery;
 mod go_client;
 mod guide;
+mod join;
 mod official;
 mod refusals;
 mod restarts;
 mod routes;
+mod service_accounts;
 mod slack;
 mod worker;
 
