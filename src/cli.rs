@@ -9,10 +9,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use tracing::{error, info, warn};
 
-use crate::config::{self, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
+use crate::config::recipient::Recipient;
+use crate::config::{self, Config, DEFAULT_API_URL, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
+use crate::slack::app_manifest::{APP_TOKEN_SCOPE, Manifest, ManifestError, Needs};
 use crate::telemetry::{self, Logging};
 use crate::{controller, crd, join_resources, probe, worker};
 
@@ -39,6 +41,8 @@ enum Command {
     Crd,
     /// Print what Teleport needs so that a worker can join with its ServiceAccount, for tctl create
     JoinResources(JoinResources),
+    /// Print the manifest of the Slack app: the scopes and switches that a configuration needs
+    AppManifest(AppManifest),
     /// Ask a running process's /livez or /readyz: exit code 0 when it says yes
     Probe(Probe),
     /// Print an example configuration file
@@ -112,6 +116,32 @@ struct JoinResources {
 }
 
 #[derive(Debug, Args)]
+struct AppManifest {
+    /// With what it takes to approve and deny in Slack
+    #[arg(long)]
+    review: bool,
+    /// Leave out the scopes that only serve to check recipients and to find messages whose answer was lost
+    #[arg(long)]
+    minimal: bool,
+    /// Read from this configuration file what is needed
+    #[arg(short, long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Name of the app
+    #[arg(long, default_value = "Teleport Access Requests")]
+    name: String,
+    /// How it is written; Slack takes both
+    #[arg(long, value_enum, default_value_t)]
+    format: ManifestFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ManifestFormat {
+    #[default]
+    Yaml,
+    Json,
+}
+
+#[derive(Debug, Args)]
 struct Probe {
     /// What to ask, such as `http://127.0.0.1:8081/readyz`
     url: String,
@@ -142,6 +172,10 @@ enum Fatal {
     Probe(#[from] probe::Error),
     #[error(transparent)]
     JoinResources(#[from] join_resources::Error),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("cannot render the manifest: {0}")]
+    ManifestJson(#[from] serde_json::Error),
     #[error("cannot render the definition: {0}")]
     Definition(#[from] serde_saphyr::SerializeError),
     #[error("cannot start the runtime: {0}")]
@@ -169,6 +203,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Controller(arguments) => run_controller(arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
         Command::JoinResources(arguments) => run_join_resources(arguments),
+        Command::AppManifest(arguments) => app_manifest(arguments),
         Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
         Command::Configure => print(config::EXAMPLE),
         Command::Version => print(&version(name)),
@@ -215,6 +250,46 @@ fn run_join_resources(arguments: JoinResources) -> Result<(), Fatal> {
     let JoinResources { name, namespace, token, bot, role, kind, teleport } = arguments;
     let settings = join_resources::Settings { name, namespace, token, bot, role, kind, teleport };
     print(&block_on(join_resources::documents(&settings))?)
+}
+
+/// The manifest goes to standard output; the link that makes the app of it, to a comment in YAML and to standard error with JSON.
+fn app_manifest(arguments: AppManifest) -> Result<(), Fatal> {
+    let AppManifest { review, minimal, config, name, format } = arguments;
+    let config = match config {
+        Some(path) => Some(Config::load(&path, Wildcard::Optional, &Environment::from_process())?.config),
+        None => None,
+    };
+    let to_channels = |config: &Config| {
+        let is_channel =
+            |recipient: &Recipient| matches!(recipient, Recipient::ChannelName(_) | Recipient::ChannelId(_));
+        config.role_to_recipients.all().iter().any(is_channel)
+    };
+    let needs = Needs {
+        channels: config.as_ref().is_none_or(to_channels),
+        look_ups: !minimal,
+        review: review || config.as_ref().is_some_and(|config| config.review.is_some()),
+    };
+    let manifest = Manifest::new(&name, needs)?;
+    let api_url = config.as_ref().map_or(DEFAULT_API_URL, |config| &config.slack.api_url);
+    let link = manifest.creation_link(api_url)?;
+    let mut steps = vec![
+        "1. Open the link, or paste this manifest under \"Create New App > From a manifest\":".to_owned(),
+        format!("   {link}"),
+        "2. Install the app to the workspace. The bot token (xoxb-...) is under \"OAuth & Permissions\".".to_owned(),
+    ];
+    if needs.review {
+        steps.push(format!(
+            "3. Generate the app-level token (xapp-...) under \"Basic Information > App-Level Tokens\", with the scope \
+             {APP_TOKEN_SCOPE}: no manifest can."
+        ));
+    }
+    match format {
+        ManifestFormat::Yaml => print(&format!("# {}\n{}", steps.join("\n# "), serde_saphyr::to_string(&manifest)?)),
+        ManifestFormat::Json => {
+            let _ = writeln!(io::stderr(), "{}", steps.join("\n"));
+            print(&format!("{}\n", serde_json::to_string_pretty(&manifest)?))
+        }
+    }
 }
 
 /// One thread serves everything: the work is waiting, and memory counts.

@@ -26,6 +26,7 @@ pub mod file_watch;
 pub mod join_resources;
 pub mod metrics;
 pub mod probe;
+pub mod review;
 pub mod slack;
 pub mod telemetry;
 pub mod teleport;

@@ -149,3 +149,26 @@ fn an_unknown_setting_is_logged_with_its_line_after_the_official_greeting() {
     let warning = format!("{}:{line}:2: unknown setting slak is ignored; did you mean slack?", file.display());
     assert!(second.contains(" WARN ") && second.ends_with(&warning), "{second}");
 }
+
+#[test]
+fn the_app_manifest_is_made_for_what_the_configuration_needs() {
+    let yaml = run(BINARY, &["app-manifest", "--review"]);
+    assert!(yaml.status.success());
+    assert!(stdout(&yaml).contains("socket_mode_enabled: true"), "{}", stdout(&yaml));
+    assert!(stdout(&yaml).contains("https://api.slack.com/apps?new_app=1&manifest_json="), "the link");
+    assert!(stdout(&yaml).contains("connections:write"), "what no manifest can do is said");
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("slack.toml");
+    let config = "[teleport]\nidentity = \"/id\"\n[slack]\ntoken = \"xoxb-1\"\n[role_to_recipients]\n\"*\" = \"a@example.com\"\n";
+    std::fs::write(&file, config).unwrap();
+    let json = run(BINARY, &["app-manifest", "--format", "json", "--config", file.to_str().unwrap()]);
+    assert!(json.status.success(), "{}", stderr(&json));
+    let manifest: serde_json::Value = serde_json::from_str(stdout(&json)).unwrap();
+    let scopes = &manifest["oauth_config"]["scopes"]["bot"];
+    assert_eq!(manifest["settings"]["socket_mode_enabled"], false);
+    assert!(scopes.to_string().contains("im:history") && !scopes.to_string().contains("channels"), "{scopes}");
+
+    let said = run(BINARY, &["app-manifest", "--name", ""]);
+    assert!(fatal(&said).contains("--name"), "{said:?}");
+}

@@ -78,7 +78,7 @@ async fn a_request_is_announced_reviewed_and_resolved() {
     let reply = Post { thread_ts: Some(message.ts.clone()), ..post(&message.channel, content.clone()) };
     let posted = client.post_message(&reply).await.unwrap();
     assert!(!posted.strayed);
-    assert_eq!(client.find_reply(&message, content.metadata.as_ref().unwrap()).await.unwrap(), Some(posted.message));
+    assert_eq!(client.find_replies(&message, content.metadata.as_ref().unwrap()).await.unwrap(), [posted.message]);
 
     client.update_message(&message, &render(&notification(State::Approved), "access-requests")).await.unwrap();
     for _ in 0..2 {
@@ -111,9 +111,9 @@ async fn a_direct_message_is_looked_for_under_the_id_that_slack_gives_it() {
     let since = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(1);
     let wanted = Metadata::of_request("id-1", user.as_str());
     let channel = client.open_dm(&user).await.unwrap();
-    assert_eq!(client.find_posted(&channel, since, &wanted).await.unwrap(), None);
+    assert_eq!(client.find_posted(&channel, since, &wanted).await.unwrap(), []);
     let posted = client.post_message(&pending(user.as_str())).await.unwrap().message;
-    assert_eq!(client.find_posted(&channel, since, &wanted).await.unwrap(), Some(posted));
+    assert_eq!(client.find_posted(&channel, since, &wanted).await.unwrap(), [posted]);
     stop(server).await;
 }
 
@@ -237,7 +237,7 @@ async fn a_post_whose_answer_was_lost_is_found_again() {
         let error = client.post_message(&post(CHANNEL, content.clone())).await.unwrap_err();
         assert_eq!(error.class, Class::Ambiguous, "{request}: {error}");
         let found = client.find_posted(CHANNEL, since, &Metadata::of_request(&request, CHANNEL)).await.unwrap();
-        assert_eq!(found.is_some(), is_there, "{request}");
+        assert_eq!(!found.is_empty(), is_there, "{request}");
     }
     stop(server).await;
 }
@@ -256,7 +256,7 @@ async fn a_message_is_found_through_short_and_empty_pages() {
     }
     let since = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(1);
     let found = client.find_posted(CHANNEL, since, &Metadata::of_request("id-1", CHANNEL)).await.unwrap();
-    assert_eq!(found, Some(first));
+    assert_eq!(found, [first]);
     let channel = client.resolve_channel_name("security-private").await.unwrap().unwrap();
     assert!(channel.is_private && channel.is_member);
     assert_eq!(client.resolve_channel_name("no-such-channel").await.unwrap(), None);

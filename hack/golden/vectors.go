@@ -38,6 +38,7 @@ func subjects() []subject {
 		{"requests", requestVectors()},
 		{"plugin-data", pluginDataVectors()},
 		{"people", peopleVectors()},
+		{"reviews", reviewVectors()},
 		{"resources", resourceVectors()},
 		{"access-lists", accessListVectors()},
 	}, newerSubjects()...)

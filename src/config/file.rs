@@ -15,6 +15,8 @@ pub(super) struct File {
     pub(super) teleport: Teleport,
     pub(super) slack: Slack,
     pub(super) role_to_recipients: BTreeMap<String, OneOrMany>,
+    #[serde(skip_serializing_if = "Review::is_empty")]
+    pub(super) review: Review,
     pub(super) log: Log,
     #[serde(skip_serializing_if = "Diag::is_empty")]
     pub(super) diag: Diag,
@@ -52,6 +54,22 @@ pub(super) struct Slack {
     pub(super) recipients: Option<OneOrMany>,
     pub(super) api_url: Option<String>,
     pub(super) ca_bundle: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct Review {
+    pub(super) enabled: Option<bool>,
+    pub(super) app_token: Option<String>,
+    pub(super) slack_user_id_trait: Option<String>,
+    pub(super) allow_email_username_match: Option<bool>,
+    pub(super) reason: Option<String>,
+}
+
+impl Review {
+    fn is_empty(&self) -> bool {
+        self.enabled.is_none()
+    }
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -138,7 +156,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("slack", &["token", "recipients", "api_url", "ca_bundle"]),
     ("role_to_recipients", &[]),
-    ("review", &[]),
+    ("review", &["enabled", "app_token", "slack_user_id_trait", "allow_email_username_match", "reason"]),
     ("log", &["output", "severity", "format"]),
     ("diag", &["addr"]),
     ("kubernetes", &["namespace", "name", "uid"]),
@@ -161,6 +179,9 @@ impl File {
             ("slack", "token") => &mut self.slack.token,
             ("slack", "api_url") => &mut self.slack.api_url,
             ("slack", "ca_bundle") => &mut self.slack.ca_bundle,
+            ("review", "app_token") => &mut self.review.app_token,
+            ("review", "slack_user_id_trait") => &mut self.review.slack_user_id_trait,
+            ("review", "reason") => &mut self.review.reason,
             ("log", "output") => &mut self.log.output,
             ("log", "severity") => &mut self.log.severity,
             ("log", "format") => &mut self.log.format,

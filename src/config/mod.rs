@@ -37,6 +37,8 @@ pub const DEFAULT_PLUGIN_NAME: &str = "slack";
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
 /// The official plugin's default for `teleport.addr`: an Auth Service on the same machine.
 pub const DEFAULT_ADDR: &str = "localhost:3025";
+/// The trait that the operator's objects name by default.
+pub const DEFAULT_SLACK_USER_ID_TRAIT: &str = "slack_user_id";
 /// How much of a token file is read, in bytes; the official plugin's limit.
 pub const TOKEN_FILE_LIMIT: usize = 2000;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub slack: Slack,
     /// `[role_to_recipients]`.
     pub role_to_recipients: RoleToRecipients,
+    /// `[review]`; none where reviews in Slack are off.
+    pub review: Option<Review>,
     /// `[log]`.
     pub log: Log,
     /// `[diag] addr`: `HOST:PORT` of `/livez`, `/readyz` and `/metrics`; not served when absent.
@@ -94,7 +98,7 @@ pub struct Slack {
     pub ca_bundle: Option<PathBuf>,
 }
 
-/// A bot token, or the file that holds it.
+/// A token, or the file that holds it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TokenSource {
     /// The token itself.
@@ -110,6 +114,44 @@ impl fmt::Debug for TokenSource {
             Self::Inline(_) => f.write_str("Inline(redacted)"),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
         }
+    }
+}
+
+/// How reviewers approve and deny in Slack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    /// The app-level token, which opens Socket Mode connections.
+    pub app_token: TokenSource,
+    /// The trait of Teleport users that holds their Slack user id; none where only e-mail addresses are matched.
+    pub slack_user_id_trait: Option<String>,
+    /// Whether the confirmed e-mail address of a Slack profile may be the name of the Teleport user.
+    pub allow_email_match: bool,
+    /// When a reviewer is asked for a reason.
+    pub reason: ReasonPolicy,
+}
+
+/// When a reviewer is asked for a reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReasonPolicy {
+    /// Never.
+    Never,
+    /// Where the reviewer wants to give one.
+    Optional,
+    /// A denial needs one; an approval may have one.
+    #[default]
+    OnDeny,
+    /// Every review needs one.
+    Always,
+}
+
+impl ReasonPolicy {
+    /// Every policy with its name in files and objects.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("never", Self::Never), ("optional", Self::Optional), ("onDeny", Self::OnDeny), ("always", Self::Always)];
+
+    /// Its name in files and objects.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, policy)| *policy == self).map_or("onDeny", |(name, _)| name)
     }
 }
 

@@ -56,6 +56,38 @@ impl Recipient {
         matches!(Self::parse(text), Some(Self::UserId(_)))
     }
 
+    /// The id that it is written with, if it is.
+    pub fn written_id(&self) -> Option<&str> {
+        match self {
+            Self::ChannelId(id) | Self::UserId(id) | Self::DirectMessage(id) => Some(id),
+            Self::ChannelName(_) | Self::Email(_) => None,
+        }
+    }
+
+    /// Whether another recipient, which is written in another form, may be the same place.
+    pub fn may_be(&self, other: &Self) -> bool {
+        use Recipient::{ChannelId, ChannelName, DirectMessage, Email, UserId};
+        matches!(
+            (self, other),
+            (ChannelName(_), ChannelId(_))
+                | (ChannelId(_), ChannelName(_))
+                | (Email(_), UserId(_) | DirectMessage(_))
+                | (UserId(_) | DirectMessage(_), Email(_))
+                | (UserId(_), DirectMessage(_))
+                | (DirectMessage(_), UserId(_))
+        )
+    }
+
+    /// Of two recipients that may be one place: whether a post to this one shows the conversation of both.
+    pub fn comes_before(&self, other: &Self) -> bool {
+        let rank = |recipient: &Self| match recipient {
+            Self::ChannelName(_) | Self::Email(_) => 0,
+            Self::ChannelId(_) | Self::UserId(_) => 1,
+            Self::DirectMessage(_) => 2,
+        };
+        rank(self) < rank(other)
+    }
+
     /// A suggested reviewer: a user name of Teleport, which only an e-mail address ties to somebody in Slack.
     #[must_use]
     pub fn from_reviewer(user: &str) -> Option<Self> {
@@ -77,6 +109,46 @@ impl fmt::Display for Recipient {
     }
 }
 
+/// A recipient as the one text that records, statuses and logs share: `#dba-oncall`, `C024BE91L`, `alice@example.com`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct RecipientKey(String);
+
+impl RecipientKey {
+    /// A key as it is stored.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The recipient that it stands for; none for keys that name a message of another program.
+    pub fn recipient(&self) -> Option<Recipient> {
+        Recipient::parse(&self.0).filter(|recipient| recipient.to_string() == self.0)
+    }
+}
+
+impl From<&Recipient> for RecipientKey {
+    fn from(recipient: &Recipient) -> Self {
+        Self(recipient.to_string())
+    }
+}
+
+impl fmt::Display for RecipientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for RecipientKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The guide's map: role → recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleToRecipients(BTreeMap<String, Vec<Recipient>>);
@@ -84,8 +156,10 @@ pub struct RoleToRecipients(BTreeMap<String, Vec<Recipient>>);
 /// What [`RoleToRecipients::select`] found for one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Sorted, each place once.
+    /// Those of the roles: sorted, each once.
     pub recipients: Vec<Recipient>,
+    /// Suggested reviewers who are not among them: sorted, each once.
+    pub reviewers: Vec<Recipient>,
     /// Requested roles that have no entry while `"*"` has none either.
     pub unrouted_roles: Vec<String>,
     /// Suggested reviewers that are no e-mail address, so that nobody can be found in Slack for them.
@@ -120,6 +194,7 @@ impl RoleToRecipients {
         let mut recipients = BTreeSet::new();
         let mut unrouted_roles = BTreeSet::new();
         let mut unaddressed_reviewers = BTreeSet::new();
+        let mut suggested = BTreeSet::new();
         if roles.is_empty() {
             // For resources alone: no role has recipients of its own.
             recipients.extend(self.0.get(WILDCARD).into_iter().flatten().cloned());
@@ -135,7 +210,7 @@ impl RoleToRecipients {
         for reviewer in reviewers.iter().map(AsRef::as_ref) {
             match Recipient::from_reviewer(reviewer) {
                 Some(recipient) => {
-                    recipients.insert(recipient);
+                    suggested.insert(recipient);
                 }
                 None => {
                     unaddressed_reviewers.insert(reviewer.to_owned());
@@ -143,6 +218,7 @@ impl RoleToRecipients {
             }
         }
         Selection {
+            reviewers: suggested.into_iter().filter(|reviewer| !recipients.contains(reviewer)).collect(),
             recipients: recipients.into_iter().collect(),
             unrouted_roles: unrouted_roles.into_iter().collect(),
             unaddressed_reviewers: unaddressed_reviewers.into_iter().collect(),
@@ -175,7 +251,8 @@ mod tests {
     }
 
     fn told(map: &RoleToRecipients, roles: &[&str], reviewers: &[&str]) -> Vec<String> {
-        map.select(roles, reviewers).recipients.iter().map(ToString::to_string).collect()
+        let Selection { recipients, reviewers, .. } = map.select(roles, reviewers);
+        recipients.iter().chain(&reviewers).map(ToString::to_string).collect()
     }
 
     #[test]
@@ -251,7 +328,7 @@ mod tests {
     fn suggested_reviewers_without_an_address_are_reported_and_not_taken_for_channels() {
         let selection = map(&[("*", &["ops"])]).select(&["editor"], &["bob@example.com", "carol"]);
         assert_eq!(selection.unaddressed_reviewers, ["carol"]);
-        assert_eq!(selection.recipients.len(), 2);
+        assert_eq!((selection.recipients.len(), selection.reviewers.len()), (1, 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::teleport::identity::Credentials;
 
 impl From<Config> for file::File {
     fn from(config: Config) -> Self {
-        let Config { teleport, slack, role_to_recipients, log, diag_addr, kubernetes } = config;
+        let Config { teleport, slack, role_to_recipients, review, log, diag_addr, kubernetes } = config;
         let mut file = Self {
             teleport: file::Teleport {
                 addr: Some(teleport.addr),
@@ -16,10 +16,7 @@ impl From<Config> for file::File {
                 ..file::Teleport::default()
             },
             slack: file::Slack {
-                token: Some(match slack.token {
-                    TokenSource::Inline(token) => token,
-                    TokenSource::File(path) => text(&path),
-                }),
+                token: Some(token(slack.token)),
                 recipients: None,
                 api_url: Some(slack.api_url),
                 ca_bundle: slack.ca_bundle.as_deref().map(text),
@@ -30,6 +27,13 @@ impl From<Config> for file::File {
                     (role.to_owned(), file::OneOrMany(recipients.iter().map(ToString::to_string).collect()))
                 })
                 .collect(),
+            review: review.map_or_else(file::Review::default, |review| file::Review {
+                enabled: Some(true),
+                app_token: Some(token(review.app_token)),
+                slack_user_id_trait: review.slack_user_id_trait,
+                allow_email_username_match: Some(review.allow_email_match),
+                reason: Some(review.reason.name().to_owned()),
+            }),
             log: file::Log {
                 output: Some(log.output.to_string()),
                 severity: Some(log.severity.to_string()),
@@ -58,6 +62,13 @@ impl From<Config> for file::File {
             }
         }
         file
+    }
+}
+
+fn token(source: TokenSource) -> String {
+    match source {
+        TokenSource::Inline(token) => token,
+        TokenSource::File(path) => text(&path),
     }
 }
 

@@ -353,14 +353,52 @@ fn deprecated_settings_work_and_are_warned_about() {
     assert!(warnings(&both)[0].starts_with("slack.toml:4:1: slack.recipients is deprecated; remove it"));
 }
 
+/// The official plugin's block.
+const REVIEW: &str = "[review]\nenabled = true\napp_token = \"xapp-1\"\nslack_user_id_trait = \"slack_uid\"\n";
+
 #[test]
-fn reviews_in_slack_are_said_to_be_missing_unless_switched_off() {
-    let section = "[review]\nenabled = true\napp_token = \"xapp-1\"\n";
-    let found = warnings(&format!("{MINIMAL}{section}"));
-    assert_eq!(found.len(), 2);
-    assert!(found.iter().any(|warning| warning.starts_with("slack.toml:8:1: review.enabled is not supported yet")));
-    assert!(!found.concat().contains("xapp-1"));
-    assert_eq!(warnings(&format!("{MINIMAL}{}", section.replace("true", "false"))), [] as [&str; 0]);
+fn the_official_block_for_reviews_is_understood() {
+    let review = config(&format!("{MINIMAL}{REVIEW}")).review.unwrap();
+    assert_eq!(review.app_token, TokenSource::Inline("xapp-1".into()));
+    assert_eq!(review.slack_user_id_trait.as_deref(), Some("slack_uid"));
+    assert!(!review.allow_email_match);
+    assert_eq!(review.reason, ReasonPolicy::OnDeny);
+    let by_email =
+        format!("{MINIMAL}[review]\nenabled = true\napp_token = \"/t\"\nallow_email_username_match = true\n");
+    let review = config(&by_email).review.unwrap();
+    assert_eq!((review.app_token, review.slack_user_id_trait), (TokenSource::File("/t".into()), None));
+    assert_eq!(config(&format!("{MINIMAL}{}", REVIEW.replace("true", "false"))).review, None);
+    assert_eq!(config(MINIMAL).review, None);
+}
+
+#[test]
+fn every_policy_of_reasons_is_written_and_read_by_its_name() {
+    for (name, policy) in ReasonPolicy::NAMES {
+        let text = format!("{MINIMAL}{REVIEW}reason = \"{}\"\n", name.to_uppercase());
+        let read = config(&text);
+        assert_eq!(read.review.as_ref().unwrap().reason, policy);
+        assert_eq!(config(&read.to_toml().unwrap()), read);
+    }
+}
+
+#[test]
+fn what_reviews_cannot_work_with_is_said_and_no_token_is_shown() {
+    let review = |from: &str, to: &str| error(&format!("{MINIMAL}{}", REVIEW.replace(from, to)));
+    for (from, to, said) in [
+        ("app_token = \"xapp-1\"\n", "", "missing required value review.app_token"),
+        ("slack_user_id_trait = \"slack_uid\"\n", "", "missing required value review.slack_user_id_trait"),
+        ("xapp-1", "xoxb-secret", "slack.toml:9:1: review.app_token: the Slack app token is of another kind"),
+        ("\"xapp-1\"", "7", "review.app_token: not of the expected type"),
+        ("enabled = true", "enabled = true\nreason = \"maybe\"", "review.reason: 'maybe' is none of the known words"),
+        ("enabled = true", "enabled = \"yes\"", "review.enabled"),
+    ] {
+        let error = review(from, to);
+        assert!(error.contains(said), "{error}");
+        assert!(!error.contains("xoxb-secret"), "{error}");
+    }
+    let forgotten = warnings(&format!("{MINIMAL}{}", REVIEW.replace("enabled = true\n", "")));
+    assert_eq!(forgotten.len(), 1);
+    assert!(forgotten[0].starts_with("slack.toml:8:1: review.app_token has no effect"), "{forgotten:?}");
 }
 
 #[test]

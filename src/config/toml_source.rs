@@ -138,19 +138,13 @@ impl<'a> Source<'a> {
         self.position(found)
     }
 
-    /// Whether a key is there and says `false`.
-    pub(super) fn is_false(&self, section: &str, key: &str) -> bool {
-        self.entries(section).any(|(found, value)| found.get_ref() == key && value.get_ref().as_bool() == Some(false))
-    }
-
     /// The keys of a section, with their places.
+    #[cfg(test)]
     pub(super) fn keys(&self, section: &str) -> impl Iterator<Item = (&str, Place)> {
-        self.entries(section).map(|(key, _)| (key.get_ref().as_ref(), self.position(Some(key.span()))))
-    }
-
-    fn entries(&self, section: &str) -> impl Iterator<Item = (&Spanned<DeString<'a>>, &Spanned<DeValue<'a>>)> {
         let found = self.table.get_ref().iter().find(|(key, _)| key.get_ref() == section);
-        found.and_then(|(_, value)| value.get_ref().as_table()).into_iter().flat_map(|table| table.iter())
+        let entries =
+            found.and_then(|(_, value)| value.get_ref().as_table()).into_iter().flat_map(|table| table.iter());
+        entries.map(|(key, _)| (key.get_ref().as_ref(), self.position(Some(key.span()))))
     }
 
     /// The dotted path of the setting whose value covers an error's span.

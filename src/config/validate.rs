@@ -12,8 +12,8 @@ use crate::config::recipient::{Recipient, RoleToRecipients, WILDCARD};
 use crate::config::syntax::{given, is_duration, is_host_and_port, is_path};
 use crate::config::toml_source::{Place, Problem, Source, closest, one_line};
 use crate::config::{
-    Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, IdentitySource, Loaded, Slack, StatusObject, Teleport,
-    TokenSource, Wildcard,
+    Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, IdentitySource, Loaded, ReasonPolicy, Review, Slack,
+    StatusObject, Teleport, TokenSource, Wildcard,
 };
 use crate::slack::token::{Token, TokenError};
 use crate::telemetry::Log;
@@ -39,11 +39,12 @@ pub(super) fn parse(file: &str, text: &str, wildcard: Wildcard, environment: &En
     let mut judge = Judge { source, environment, warnings: Vec::new(), misspelt: Vec::new() };
     let mut sections = judge.read()?;
     judge.apply_overrides(&mut sections);
-    let file::File { teleport, slack, role_to_recipients, log, diag, kubernetes } = sections;
+    let file::File { teleport, slack, role_to_recipients, review, log, diag, kubernetes } = sections;
     let config = Config {
         teleport: judge.teleport(teleport)?,
         role_to_recipients: judge.recipients(role_to_recipients, slack.recipients.as_ref(), wildcard)?,
         slack: judge.slack(slack)?,
+        review: judge.review(review)?,
         log: judge.log(log)?,
         diag_addr: judge.diag(diag)?,
         kubernetes: judge.kubernetes(kubernetes)?,
@@ -69,8 +70,8 @@ impl Judge<'_> {
         let setting = error.span().and_then(|span| self.source.setting_at(&span)).unwrap_or_default();
         // The parser quotes the value: not where it may be a secret.
         let what = match setting.as_str() {
-            "slack" => "not of the expected type, a table".to_owned(),
-            "slack.token" => "not of the expected type, a string in double quotes".to_owned(),
+            "slack" | "review" => "not of the expected type, a table".to_owned(),
+            "slack.token" | "review.app_token" => "not of the expected type, a string in double quotes".to_owned(),
             _ => one_line(error.message()),
         };
         let remedy = if setting.starts_with("role_to_recipients") {
@@ -87,12 +88,6 @@ impl Judge<'_> {
 
     fn unknown(&mut self, path: &[String]) {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        if let ["review", ..] = path.as_slice() {
-            if !self.source.is_false("review", "enabled") {
-                self.review();
-            }
-            return;
-        }
         let (place, written) = (self.source.place(&path), path.join("."));
         self.warnings.push(Problem {
             place: place.clone(),
@@ -103,20 +98,6 @@ impl Judge<'_> {
             ),
         });
         self.misspelt.extend(meant(&path).map(|meant| Misspelt { place, written, meant }));
-    }
-
-    /// Reviews from within Slack are the official plugin's of 2026.
-    fn review(&mut self) {
-        let found: Vec<Problem> = self
-            .source
-            .keys("review")
-            .map(|(key, place)| Problem {
-                place,
-                what: format!("review.{key} is not supported yet and has no effect"),
-                remedy: "reviewers follow the message's link to Teleport".to_owned(),
-            })
-            .collect();
-        self.warnings.extend(found);
     }
 
     fn apply_overrides(&mut self, sections: &mut file::File) {
@@ -410,6 +391,67 @@ impl Judge<'_> {
             self.warn(setting, format!("role '{role}' has no recipients"), "add some, or remove it: \"*\" serves it");
         }
         recipients
+    }
+
+    /// The official plugin's block, and `reason`. It has no effect unless `enabled` is true.
+    fn review(&mut self, section: file::Review) -> Result<Option<Review>, Problem> {
+        if section.enabled != Some(true) {
+            if section.enabled.is_none() && given(section.app_token).is_some() {
+                self.warn(
+                    ("review", "app_token"),
+                    "review.app_token has no effect: review.enabled is not set".to_owned(),
+                    "set enabled = true under [review], or remove the section",
+                );
+            }
+            return Ok(None);
+        }
+        let Some(app_token) = given(section.app_token) else {
+            return Err(self.missing(
+                ("review", "app_token"),
+                "missing required value review.app_token".to_owned(),
+                "set it to an app-level token (xapp-…, scope connections:write) or to the absolute path of a file that holds it, or set enabled = false",
+            ));
+        };
+        let slack_user_id_trait = given(section.slack_user_id_trait);
+        let allow_email_match = section.allow_email_username_match.unwrap_or_default();
+        if slack_user_id_trait.is_none() && !allow_email_match {
+            return Err(self.missing(
+                ("review", "slack_user_id_trait"),
+                "missing required value review.slack_user_id_trait".to_owned(),
+                "set it to the Teleport trait that holds a reviewer's Slack user id, for instance \"slack_user_id\", or set allow_email_username_match = true",
+            ));
+        }
+        let reason = match given(section.reason) {
+            None => ReasonPolicy::default(),
+            Some(written) => {
+                let known = ReasonPolicy::NAMES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(&written));
+                known.map(|(_, policy)| policy).ok_or_else(|| {
+                    let what = format!("review.reason: '{written}' is none of the known words");
+                    self.problem(("review", "reason"), what, "use never, optional, onDeny or always")
+                })?
+            }
+        };
+        let app_token = if app_token.starts_with('/') {
+            TokenSource::File(app_token.into())
+        } else {
+            self.inline_app_token(&app_token)?;
+            TokenSource::Inline(app_token)
+        };
+        Ok(Some(Review { app_token, slack_user_id_trait, allow_email_match, reason }))
+    }
+
+    /// An app-level token in the file; what Slack would refuse in any case is told with its place.
+    fn inline_app_token(&mut self, token: &str) -> Result<(), Problem> {
+        const REMEDY: &str = "use an app-level token (xapp-…) with the scope connections:write of the app's page \"Basic Information\", or the absolute path of a file that holds it";
+        let place = ("review", "app_token");
+        match Token::new(token).check_app_slot() {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                self.warn(place, "review.app_token does not look like an app-level token (xapp-…)".to_owned(), REMEDY);
+            }
+            Err(error) => return Err(self.problem(place, format!("review.app_token: {error}"), REMEDY)),
+        }
+        Ok(())
     }
 
     fn log(&self, section: file::Log) -> Result<Log, Problem> {

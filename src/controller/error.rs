@@ -4,7 +4,7 @@ use kube::runtime::watcher;
 
 use crate::cause::of_kube;
 use crate::controller::{resources, validate};
-use crate::crd::reason;
+use crate::crd::reason::Reason;
 
 /// Why a reconciliation did not reach its end. Everything here is also said in the object's status.
 #[derive(Debug, thiserror::Error)]
@@ -60,12 +60,12 @@ pub enum Error {
 impl Error {
     /// The word for conditions and events.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => reason::controller::INVALID_SPEC,
-            Self::NameTaken { .. } => reason::controller::NAME_TAKEN,
-            Self::DefinitionOutdated(_) => reason::controller::DEFINITION_OUTDATED,
-            Self::PredecessorRemains { .. } | Self::Kube { .. } => reason::controller::APPLY_FAILED,
+            Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => Reason::InvalidSpec,
+            Self::NameTaken { .. } => Reason::NameTaken,
+            Self::DefinitionOutdated(_) => Reason::DefinitionOutdated,
+            Self::PredecessorRemains { .. } | Self::Kube { .. } => Reason::ApplyFailed,
         }
     }
 

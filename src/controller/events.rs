@@ -9,7 +9,7 @@ use kube::{Api, Client, Resource as _};
 
 use crate::controller::resources;
 use crate::controller::status::Controlled;
-use crate::crd::reason::controller as reason;
+use crate::crd::reason::Reason;
 use crate::crd::status::{DeliveryStatus, READY};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
 
@@ -41,7 +41,7 @@ pub fn news(before: &SlackAccessPluginStatus, now: &Controlled) -> Vec<News> {
 pub fn unrouted(seen: i64, delivery: &DeliveryStatus) -> Option<News> {
     (delivery.unrouted > seen).then(|| News {
         is_warning: true,
-        reason: reason::UNROUTED.to_owned(),
+        reason: Reason::Unrouted.to_string(),
         note: delivery.last_unrouted.clone().unwrap_or_else(|| {
             "an access request reached nobody; add its roles or \"*\" to roleToRecipients".to_owned()
         }),
@@ -54,9 +54,9 @@ fn of_ready(before: Option<&Condition>, now: &Condition) -> Option<News> {
         return None;
     }
     // That something is on its way is no news; that it arrived, or did not, is.
-    let is_news = now.status != "Unknown" || now.reason == reason::WORKER_SILENT;
+    let is_news = now.status != "Unknown" || now.reason == Reason::WorkerSilent;
     is_news.then(|| News {
-        is_warning: now.status != "True" && now.reason != reason::SUSPENDED,
+        is_warning: now.status != "True" && now.reason != Reason::Suspended,
         reason: now.reason.clone(),
         note: now.message.clone(),
         before: before.map(as_it_was).unwrap_or_default(),
@@ -158,13 +158,17 @@ mod tests {
     #[test]
     fn only_a_change_is_an_event() {
         assert_eq!(of_ready(Some(&ready("True", "Working")), &ready("True", "Working")), None);
-        assert_eq!(of_ready(None, &ready("Unknown", reason::STARTING)), None);
+        assert_eq!(of_ready(None, &ready("Unknown", Reason::Starting.as_str())), None);
         assert!(!of_ready(None, &ready("True", "Working")).unwrap().is_warning);
         assert!(of_ready(Some(&ready("True", "Working")), &ready("False", "TokenRefused")).unwrap().is_warning);
         assert!(
-            of_ready(Some(&ready("True", "Working")), &ready("Unknown", reason::WORKER_SILENT)).unwrap().is_warning
+            of_ready(Some(&ready("True", "Working")), &ready("Unknown", Reason::WorkerSilent.as_str()))
+                .unwrap()
+                .is_warning
         );
-        assert!(!of_ready(Some(&ready("True", "Working")), &ready("False", reason::SUSPENDED)).unwrap().is_warning);
+        assert!(
+            !of_ready(Some(&ready("True", "Working")), &ready("False", Reason::Suspended.as_str())).unwrap().is_warning
+        );
     }
 
     #[test]

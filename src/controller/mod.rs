@@ -227,7 +227,7 @@ async fn log_results<Q: std::error::Error + 'static>(
                 // It was deleted while it waited for its turn.
                 Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "An object is gone"),
                 Err(controller::Error::ReconcilerFailed(error, object)) => {
-                    tracing::warn!(%object, %error, reason = error.reason(), "Failed to reconcile an object");
+                    tracing::warn!(%object, %error, reason = error.reason().as_str(), "Failed to reconcile an object");
                 }
                 Err(error) => tracing::error!(%error, "Failed to schedule a reconciliation"),
             }

@@ -79,7 +79,7 @@ pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Act
     if result.is_ok() {
         context.memory.note_success(&plugin.uid().unwrap_or_default());
     }
-    let outcome = result.as_ref().map_or_else(Error::reason, |_| "ok");
+    let outcome = result.as_ref().map_or_else(|error| error.reason().as_str(), |_| "ok");
     context.metrics.reconciled(outcome, started.elapsed());
     result
 }
@@ -184,7 +184,7 @@ async fn say_unreadable(client: &Client, invalid: &kube::core::error_boundary::I
     let condition = json!({
         "type": crate::crd::status::READY,
         "status": "False",
-        "reason": error.reason(),
+        "reason": error.reason().as_str(),
         "message": error.to_string(),
         "observedGeneration": invalid.metadata.generation,
         "lastTransitionTime": Time(Timestamp::now()),

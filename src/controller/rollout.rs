@@ -6,23 +6,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 
 use crate::controller::resources::{CONTAINER, PLUGIN_LABEL, REVISION_ANNOTATION};
-use crate::crd::reason::controller as reason;
+use crate::crd::condition::Finding;
+use crate::crd::reason::Reason;
 use crate::crd::status::WorkerStatus;
 
 /// So many restarts are a loop; before the first pause between two of them, Kubernetes restarts once at once.
 const LOOP: i32 = 2;
 
-/// Something that keeps a worker from running.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Problem {
-    /// The word for conditions and events.
-    pub reason: &'static str,
-    /// What is wrong, and what to do.
-    pub message: String,
-}
-
 /// The first thing in the way of the pods of this revision.
-pub fn diagnose(deployment: &Deployment, pods: &[Pod], revision: &str) -> Option<Problem> {
+pub fn diagnose(deployment: &Deployment, pods: &[Pod], revision: &str) -> Option<Finding> {
     let name = deployment.name_any();
     refused(deployment)
         .or_else(|| {
@@ -127,40 +119,40 @@ pub fn is_past_deadline(deployment: &Deployment) -> bool {
 }
 
 /// The quota or an admission policy refuses the pods.
-fn refused(deployment: &Deployment) -> Option<Problem> {
+fn refused(deployment: &Deployment) -> Option<Finding> {
     let (_, _, message) = condition(deployment, "ReplicaFailure").filter(|(status, ..)| *status == "True")?;
     // `pods "name" is forbidden: …`, with another name after each attempt.
     let message = message.split_once(" is forbidden: ").map_or(message, |(_, why)| why);
-    Some(Problem {
-        reason: reason::POD_REFUSED,
+    Some(Finding {
+        reason: Reason::PodRefused,
         message: format!("Kubernetes refuses to create the worker's pod: {message}"),
     })
 }
 
 /// Somebody has paused the rollout before every pod was made from the present template.
-fn paused(deployment: &Deployment, name: &str) -> Option<Problem> {
+fn paused(deployment: &Deployment, name: &str) -> Option<Finding> {
     let is_paused = deployment.spec.as_ref().and_then(|spec| spec.paused).unwrap_or_default();
     let is_behind =
         rollout(deployment).is_none_or(|Rollout { wanted, updated, all, .. }| updated < wanted || all > updated);
-    (is_paused && is_behind).then(|| Problem {
-        reason: reason::DEPLOYMENT_PAUSED,
+    (is_paused && is_behind).then(|| Finding {
+        reason: Reason::DeploymentPaused,
         message: format!(
             "the rollout of Deployment `{name}` is paused, so that not every worker gets this configuration; to go on: kubectl rollout resume deployment/{name}"
         ),
     })
 }
 
-fn stuck(deployment: &Deployment) -> Option<Problem> {
+fn stuck(deployment: &Deployment) -> Option<Finding> {
     let plugin = deployment.labels().get(PLUGIN_LABEL).map(String::as_str).unwrap_or_default();
-    is_past_deadline(deployment).then(|| Problem {
-        reason: reason::NOT_PROGRESSING,
+    is_past_deadline(deployment).then(|| Finding {
+        reason: Reason::NotProgressing,
         message: format!(
             "the worker's pod does not become ready; see: kubectl describe pod -l {PLUGIN_LABEL}={plugin}"
         ),
     })
 }
 
-fn of_pod(pod: &Pod, deployment: &str) -> Option<Problem> {
+fn of_pod(pod: &Pod, deployment: &str) -> Option<Finding> {
     let status = pod.status.as_ref()?;
     let containers = status.container_statuses.iter().flatten();
     if let Some(problem) = containers.into_iter().find_map(|container| of_container(container, deployment)) {
@@ -172,13 +164,13 @@ fn of_pod(pod: &Pod, deployment: &str) -> Option<Problem> {
         });
     if let Some(condition) = unschedulable {
         let message = condition.message.as_deref().unwrap_or("no reason given");
-        return Some(Problem {
-            reason: reason::UNSCHEDULABLE,
+        return Some(Finding {
+            reason: Reason::Unschedulable,
             message: format!("no node takes the worker's pod: {message}"),
         });
     }
-    has_failed(pod).then(|| Problem {
-        reason: reason::NOT_PROGRESSING,
+    has_failed(pod).then(|| Finding {
+        reason: Reason::NotProgressing,
         message: format!(
             "the worker's pod failed: {}",
             status.message.as_deref().or(status.reason.as_deref()).unwrap_or("no reason given")
@@ -186,7 +178,7 @@ fn of_pod(pod: &Pod, deployment: &str) -> Option<Problem> {
     })
 }
 
-fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Problem> {
+fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Finding> {
     let state = container.state.as_ref()?;
     let Some(waiting) = &state.waiting else {
         // Between two starts of a loop it runs for a moment.
@@ -201,15 +193,15 @@ fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Problem
         | "InvalidImageName"
         | "ErrImageNeverPull"
         | "ImageInspectError"
-        | "RegistryUnavailable" => Some(Problem {
-            reason: reason::IMAGE_PULL_FAILED,
+        | "RegistryUnavailable" => Some(Finding {
+            reason: Reason::ImagePullFailed,
             message: format!(
                 "image `{}` cannot be pulled; check spec.workload.image, and imagePullSecrets for a private registry: {message}",
                 container.image
             ),
         }),
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(Problem {
-            reason: reason::CONTAINER_CONFIG_ERROR,
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(Finding {
+            reason: Reason::ContainerConfigError,
             message: format!("the worker's container cannot be created: {message}; check spec.workload"),
         }),
         "CrashLoopBackOff" => {
@@ -220,9 +212,9 @@ fn of_container(container: &ContainerStatus, deployment: &str) -> Option<Problem
     }
 }
 
-fn crash_loop(ended: Option<&ContainerStateTerminated>, deployment: &str) -> Problem {
-    Problem {
-        reason: reason::CRASH_LOOP,
+fn crash_loop(ended: Option<&ContainerStateTerminated>, deployment: &str) -> Finding {
+    Finding {
+        reason: Reason::CrashLoop,
         message: format!(
             "the worker ends soon after each start{}; see: kubectl logs deployment/{deployment}",
             ended.map(ending).unwrap_or_default()
@@ -299,7 +291,7 @@ mod tests {
         )
     }
 
-    fn said(pod: &Pod) -> (&'static str, String) {
+    fn said(pod: &Pod) -> (Reason, String) {
         let problem = diagnose(&fine(), std::slice::from_ref(pod), REVISION).unwrap();
         (problem.reason, problem.message)
     }
@@ -313,30 +305,30 @@ mod tests {
         let cases = vec![
             (
                 waiting("ImagePullBackOff", "not found", &none),
-                reason::IMAGE_PULL_FAILED,
+                Reason::ImagePullFailed,
                 "image `example.com/x:1` cannot be pulled; check spec.workload.image, and imagePullSecrets for a private registry: not found",
             ),
-            (waiting("ErrImageNeverPull", "absent", &none), reason::IMAGE_PULL_FAILED, "imagePullSecrets"),
+            (waiting("ErrImageNeverPull", "absent", &none), Reason::ImagePullFailed, "imagePullSecrets"),
             (
                 waiting("CreateContainerConfigError", "secret \"proxy\" not found", &none),
-                reason::CONTAINER_CONFIG_ERROR,
+                Reason::ContainerConfigError,
                 "secret \"proxy\" not found",
             ),
             (
                 waiting("CrashLoopBackOff", "back-off 10s", &crashed),
-                reason::CRASH_LOOP,
+                Reason::CrashLoop,
                 "(exit code 1): cannot bind port 8081; see: kubectl logs deployment/slack-access-slack",
             ),
-            (waiting("CrashLoopBackOff", "back-off 10s", &killed), reason::CRASH_LOOP, "needs more memory"),
+            (waiting("CrashLoopBackOff", "back-off 10s", &killed), Reason::CrashLoop, "needs more memory"),
             (
                 pod(
                     REVISION,
                     &json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]}),
                 ),
-                reason::UNSCHEDULABLE,
+                Reason::Unschedulable,
                 "0/3 nodes are available",
             ),
-            (pod(REVISION, &json!({"phase": "Failed", "reason": "Evicted"})), reason::NOT_PROGRESSING, "Evicted"),
+            (pod(REVISION, &json!({"phase": "Failed", "reason": "Evicted"})), Reason::NotProgressing, "Evicted"),
         ];
         for (pod, reason, words) in cases {
             let (said_reason, message) = said(&pod);
@@ -359,7 +351,7 @@ mod tests {
         let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
         for state in [&running, &json!({"terminated": {"exitCode": 1, "message": "cannot bind"}})] {
             let (reason, message) = said(&of(2, false, state.clone()));
-            assert!(reason == reason::CRASH_LOOP && message.contains("cannot bind"), "{reason}: {message}");
+            assert!(reason == Reason::CrashLoop && message.contains("cannot bind"), "{reason}: {message}");
         }
         assert_eq!(diagnose(&fine(), &[of(1, false, running.clone())], REVISION), None);
         assert_eq!(diagnose(&fine(), &[of(9, true, running)], REVISION), None);
@@ -371,9 +363,9 @@ mod tests {
         let mut next = waiting("ImagePullBackOff", "not found", &json!({}));
         next.metadata.name = Some("z".into());
         let problem = diagnose(&fine(), &[evicted.clone(), next.clone()], REVISION).unwrap();
-        assert_eq!(problem.reason, reason::IMAGE_PULL_FAILED);
+        assert_eq!(problem.reason, Reason::ImagePullFailed);
         next.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
-        assert_eq!(diagnose(&fine(), &[evicted, next], REVISION).unwrap().reason, reason::NOT_PROGRESSING);
+        assert_eq!(diagnose(&fine(), &[evicted, next], REVISION).unwrap().reason, Reason::NotProgressing);
     }
 
     #[test]
@@ -402,7 +394,7 @@ mod tests {
             &json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "pods \"slack-access-slack-6947fc8b86-6824x\" is forbidden: exceeded quota: compute"}),
         );
         let problem = diagnose(&refused, &[], REVISION).unwrap();
-        assert_eq!(problem.reason, reason::POD_REFUSED);
+        assert_eq!(problem.reason, Reason::PodRefused);
         assert_eq!(problem.message, "Kubernetes refuses to create the worker's pod: exceeded quota: compute");
     }
 
@@ -412,7 +404,7 @@ mod tests {
             deployment(&json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}));
         assert!(is_past_deadline(&stuck));
         let problem = diagnose(&stuck, &[], REVISION).unwrap();
-        assert_eq!(problem.reason, reason::NOT_PROGRESSING);
+        assert_eq!(problem.reason, Reason::NotProgressing);
         assert!(
             problem.message.ends_with("kubectl describe pod -l slackaccess.dev/plugin=slack"),
             "{}",
@@ -432,7 +424,7 @@ mod tests {
         };
         for status in [json!({}), json!({"replicas": 1}), json!({"replicas": 2, "updatedReplicas": 1})] {
             let problem = paused(&status).unwrap();
-            assert_eq!(problem.reason, reason::DEPLOYMENT_PAUSED);
+            assert_eq!(problem.reason, Reason::DeploymentPaused);
             assert!(problem.message.ends_with("kubectl rollout resume deployment/slack-access-slack"));
         }
         assert_eq!(paused(&json!({"replicas": 1, "updatedReplicas": 1})), None);

@@ -175,7 +175,7 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
         }
         _ => return Err(Rejection::new("spec.teleport", "exactly one of join, identity and tls is needed")),
     };
-    let crd::Slack { token, api_url, ca_bundle: slack_ca } = &plugin.spec.slack;
+    let crd::Slack { token, app_token, api_url, ca_bundle: slack_ca } = &plugin.spec.slack;
     Ok(Config {
         teleport: config::Teleport {
             addr: address.clone(),
@@ -189,6 +189,7 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
             ca_bundle: mounts.ca_bundle(slack_ca.as_ref(), "spec.slack.caBundle")?,
         },
         role_to_recipients: recipients(plugin)?,
+        review: review(&plugin.spec.review, app_token.as_ref(), mounts)?,
         log: log(plugin.spec.log),
         // Of every address: a cluster may have IPv6 alone.
         diag_addr: Some(format!(":{DIAG_PORT}")),
@@ -216,6 +217,36 @@ fn join_token(join: &crd::Join, address: &str) -> JoinToken {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let audience = join.audience.as_deref().unwrap_or(host);
     JoinToken { audience: Some(audience.to_owned()).filter(|audience| !audience.is_empty()) }
+}
+
+/// The app-level token is mounted only where it is used.
+fn review(
+    written: &crd::Review,
+    app_token: Option<&crd::SlackAppToken>,
+    mounts: &mut Mounts,
+) -> Result<Option<config::Review>, Rejection> {
+    let crd::Review { enabled, slack_user_id_trait, allow_email_match, reason } = written;
+    if !enabled {
+        return Ok(None);
+    }
+    let Some(crd::SlackAppToken { secret_ref }) = app_token else {
+        return Err(Rejection::new(
+            "spec.review.enabled",
+            "needs slack.appToken: name the Secret of an app-level token",
+        ));
+    };
+    let slack_user_id_trait = Some(slack_user_id_trait.trim()).filter(|name| !name.is_empty());
+    Ok(Some(config::Review {
+        app_token: TokenSource::File(mounts.file(Source::Secret(secret_ref.name.clone()), &secret_ref.key)),
+        slack_user_id_trait: slack_user_id_trait.map(str::to_owned),
+        allow_email_match: *allow_email_match,
+        reason: match reason {
+            crd::ReasonPolicy::Never => config::ReasonPolicy::Never,
+            crd::ReasonPolicy::Optional => config::ReasonPolicy::Optional,
+            crd::ReasonPolicy::OnDeny => config::ReasonPolicy::OnDeny,
+            crd::ReasonPolicy::Always => config::ReasonPolicy::Always,
+        },
+    }))
 }
 
 /// The worker's file. What the worker would refuse to start with is refused here: its own reader decides.
@@ -383,6 +414,31 @@ mod tests {
         );
         assert!(said.contains("a ConfigMap holds 1024 KiB"), "{said}");
         assert!(validate(&lists(40)).is_ok());
+    }
+
+    #[test]
+    fn reviews_need_the_app_token_and_mount_it_only_where_they_are_on() {
+        let spec = |slack: &str, review: &str| {
+            plugin(&format!(
+                "teleport: {{address: 'a:1', identity: {{secretRef: {{name: id}}}}}}\n\
+                 slack: {{token: {{secretRef: {{name: t}}}}{slack}}}\nroleToRecipients: {{'*': [x]}}\nreview: {review}"
+            ))
+        };
+        let app = ", appToken: {secretRef: {name: app}}";
+        let on = validate(&spec(app, "{enabled: true}")).unwrap();
+        let review = on.config.review.unwrap();
+        assert_eq!(review.slack_user_id_trait.as_deref(), Some("slack_user_id"));
+        assert_eq!(on.mounts[&Source::Secret("app".into())][0].key, "appToken");
+        assert!(on.file.contains("[review]") && !minimal_file().contains("[review]"));
+        assert_eq!(validate(&spec(app, "{}")).unwrap().mounts.len(), 2);
+        let said = validate(&spec("", "{enabled: true}")).unwrap_err().to_string();
+        assert!(said.starts_with("spec.review.enabled: needs slack.appToken"), "{said}");
+        let said = validate(&spec(app, "{enabled: true, slackUserIdTrait: ''}")).unwrap_err().to_string();
+        assert!(said.contains("review.slack_user_id_trait"), "{said}");
+    }
+
+    fn minimal_file() -> String {
+        validate(&minimal()).unwrap().file
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Everything that can be known when an object is written is refused then, by the rules in this module. What can only be
 //! known later is said in [`status`], with the words of [`reason`].
 
+pub mod condition;
 mod join;
 pub mod reason;
 mod recipient;
 mod reference;
+mod review;
 mod spec;
 pub mod status;
 mod workload;
@@ -16,8 +18,10 @@ use kube::CustomResourceExt;
 pub use crate::crd::join::Join;
 pub use crate::crd::recipient::{Recipient, Recipients};
 pub use crate::crd::reference::{
-    CaBundle, ConfigMapKey, Identity, IdentityKey, SecretKey, SlackToken, TlsFiles, TlsSecret, TokenKey,
+    AppTokenKey, CaBundle, ConfigMapKey, Identity, IdentityKey, SecretKey, SlackAppToken, SlackToken, TlsFiles,
+    TlsSecret, TokenKey,
 };
+pub use crate::crd::review::{ReasonPolicy, Review};
 pub use crate::crd::spec::{Log, LogFormat, LogSeverity, Slack, SlackAccessPlugin, SlackAccessPluginSpec, Teleport};
 pub use crate::crd::status::SlackAccessPluginStatus;
 pub use crate::crd::workload::{ImagePullPolicy, PullSecret, Resources, ServiceAccountSettings, Workload};

@@ -119,6 +119,33 @@ impl TokenKey {
     }
 }
 
+/// Where the Slack app-level token lies.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SlackAppToken {
+    /// The Secret that holds the app-level token.
+    pub secret_ref: AppTokenKey,
+}
+
+/// A Secret's key that holds a Slack app-level token.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppTokenKey {
+    /// The Secret's name, in the namespace of this object.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
+    /// The key in the Secret.
+    #[serde(default = "AppTokenKey::default_key")]
+    #[schemars(schema_with = "key")]
+    pub key: String,
+}
+
+impl AppTokenKey {
+    fn default_key() -> String {
+        "appToken".to_owned()
+    }
+}
+
 /// Certificates that are trusted in addition to the system's, for a server whose certificate a private authority signed.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

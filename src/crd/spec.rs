@@ -8,7 +8,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::crd::{CaBundle, Identity, Join, Recipients, SlackAccessPluginStatus, SlackToken, TlsFiles, Workload};
+use crate::crd::{
+    CaBundle, Identity, Join, Recipients, Review, SlackAccessPluginStatus, SlackAppToken, SlackToken, TlsFiles,
+    Workload,
+};
 
 /// Slack's Web API for everybody but GovSlack.
 const SLACK_API: &str = "https://slack.com/api/";
@@ -41,6 +44,7 @@ const SLACK_API: &str = "https://slack.com/api/";
 )]
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.review) || !self.review.enabled || has(self.slack.appToken)").message("review.enabled needs slack.appToken: an app-level token (xapp-…) with the scope connections:write, over which Slack tells of clicks"))]
 pub struct SlackAccessPluginSpec {
     /// Stops the worker and its messages until this is `false` again. Requests made meanwhile are announced then, unless they ended.
     #[serde(default)]
@@ -54,6 +58,9 @@ pub struct SlackAccessPluginSpec {
     #[x_kube(validation = Rule::new("self.size() > 0").message("nobody would be told: at least one role with a recipient is needed, for example \"*\": [access-requests]"))]
     #[x_kube(validation = Rule::new("self.all(role, role.size() > 0 && role.size() <= 256 && role == role.trim())").message("a role's name is empty, longer than 256 characters, or has spaces around it"))]
     pub role_to_recipients: BTreeMap<String, Recipients>,
+    /// Approve and deny in Slack.
+    #[serde(default)]
+    pub review: Review,
     /// What the worker writes to its log.
     #[serde(default)]
     pub log: Log,
@@ -93,6 +100,9 @@ pub struct Teleport {
 pub struct Slack {
     /// The bot token (`xoxb-…`).
     pub token: SlackToken,
+    /// The app-level token (`xapp-…`, scope `connections:write`), over which Slack tells of clicks. Used with `review.enabled` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_token: Option<SlackAppToken>,
     /// Slack's Web API. Set it for GovSlack (`https://slack-gov.com/api/`) or for a proxy that speaks it.
     #[serde(default = "Slack::default_api_url")]
     #[schemars(length(min = 1, max = 2048))]

@@ -21,6 +21,8 @@ pub const IDENTITY_VALID: &str = "IdentityValid";
 pub const SLACK_CONNECTED: &str = "SlackConnected";
 /// Every recipient of `roleToRecipients` can be reached. Written by the worker.
 pub const RECIPIENTS_RESOLVED: &str = "RecipientsResolved";
+/// Every message is told within a minute. Written by the worker.
+pub const DELIVERING: &str = "Delivering";
 
 /// What is known about the object.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -29,8 +31,8 @@ pub struct SlackAccessPluginStatus {
     /// The generation of the spec that the conditions speak of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `TeleportConnected`, `IdentityValid`, `SlackConnected` and
-    /// `RecipientsResolved` say which part does not work and what to do.
+    /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `TeleportConnected`, `IdentityValid`, `SlackConnected`,
+    /// `RecipientsResolved` and `Delivering` say which part does not work and what to do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -1,77 +1,130 @@
-//! Claims of others, and since when this worker has seen them.
+//! Claims: whose they are, how long they are respected, and since when this worker has seen them.
 //!
-//! A claim without its message is never final: whoever made it may have died. It is taken over after a grace time on the
-//! observer's own monotonic clock, because the clocks of two machines cannot be compared.
+//! A claim without its message is never final: the worker that made it may have died. It is taken over after a grace time
+//! on the observer's own monotonic clock, because the clocks of two machines cannot be compared. The grace time belongs to
+//! the claim (worker and number), not to the recipient: a newer claim begins a new one.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
-
+use crate::config::recipient::RecipientKey;
 use crate::delivery::record::Claim;
 
-/// How long a claim is respected. Its owner sends within [`FRESH`] of beginning to store it, and Slack's answer is awaited
-/// for at most 10 s, so that nothing of it can still be under way afterwards.
-pub(crate) const GRACE: Duration = Duration::from_secs(20);
-/// A claim that took longer than this to store is not acted upon, but renewed.
-pub(crate) const FRESH: Duration = Duration::from_secs(8);
+/// How long a call to Slack waits for its answer.
+pub const SLACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A claim that took longer than this to store is not acted upon, but given up.
+pub const FRESH: Duration = Duration::from_secs(8);
+/// How long a claim of another worker is respected.
+pub const GRACE: Duration = Duration::from_secs(20);
+// A send begins within FRESH of its claim and is answered within SLACK_TIMEOUT: nothing of it is under way after GRACE.
+const _: () = assert!(FRESH.as_millis() + SLACK_TIMEOUT.as_millis() < GRACE.as_millis());
 
-/// The claims of others that stand in the way.
+/// Names one worker process. Claims are made in its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerId {
+    /// Where it runs: a pod, or a place on a machine that one process holds at a time.
+    host: String,
+    /// The process, new with each start.
+    incarnation: String,
+}
+
+impl WorkerId {
+    /// A worker on this host. No two live processes may have the same host.
+    pub fn new(host: impl Into<String>, incarnation: impl Into<String>) -> Self {
+        let without_dot = |text: String| text.replace('.', "-");
+        Self { host: without_dot(host.into()), incarnation: without_dot(incarnation.into()) }
+    }
+
+    /// The name in claims.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.host, self.incarnation)
+    }
+
+    /// Whether `name` is of this process or of an earlier one at its place, which is dead.
+    pub fn is_or_was(&self, name: &str) -> bool {
+        name.split_once('.').is_some_and(|(host, _)| host == self.host)
+    }
+
+    /// Whether `name` is of an earlier process at this place.
+    pub fn succeeds(&self, name: &str) -> bool {
+        self.is_or_was(name) && name != self.name()
+    }
+}
+
+/// The claims of others that stand in the way, and since when each was seen.
 #[derive(Debug, Default)]
-pub(crate) struct ForeignClaims(BTreeMap<String, (Claim, Instant)>);
+pub struct ForeignClaims(BTreeMap<RecipientKey, (Claim, Instant)>);
 
 impl ForeignClaims {
-    /// Notes that `claim` is there, and says when its grace time ends.
-    pub(crate) fn see(&mut self, key: &str, claim: &Claim, now: Instant) -> Instant {
+    /// Notes that `claim` is there, and tells since when it has been seen.
+    pub fn see(&mut self, key: &RecipientKey, claim: &Claim, now: Instant) -> Instant {
         let known = self.0.get(key).filter(|(known, _)| known == claim).map(|(_, since)| *since);
         let since = known.unwrap_or(now);
-        self.0.insert(key.to_owned(), (claim.clone(), since));
-        since + GRACE
+        self.0.insert(key.clone(), (claim.clone(), since));
+        since
     }
 
-    /// Those whose grace time had ended when the record was last read, at `read`.
-    pub(crate) fn abandoned(&self, read: Instant) -> BTreeSet<String> {
-        self.0.iter().filter(|(_, (_, since))| *since + GRACE <= read).map(|(key, _)| key.clone()).collect()
+    /// Whether no claim of this recipient was seen.
+    pub fn is_unseen(&self, key: &RecipientKey) -> bool {
+        !self.0.contains_key(key)
     }
 
-    /// Whether a grace time has ended since the record was read: it must be read again to know whether the claim stands.
-    pub(crate) fn must_read_again(&self, read: Instant, now: Instant) -> bool {
-        self.0.values().any(|(_, since)| (read..=now).contains(&(*since + GRACE)) && read < *since + GRACE)
+    /// Whether this very claim had outlived its grace time when the record was last read, at `read`.
+    pub fn is_abandoned(&self, key: &RecipientKey, claim: &Claim, read: Instant) -> bool {
+        self.0.get(key).is_some_and(|(known, since)| known == claim && *since + GRACE <= read)
     }
 
-    /// Forgets the claims but those that `keep` names.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+    /// Forgets the claims of recipients but those that `keep` names.
+    pub fn retain(&mut self, keep: impl Fn(&RecipientKey) -> bool) {
         self.0.retain(|key, _| keep(key));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::delivery::claims::*;
+    use super::*;
 
     fn claim(n: u64) -> Claim {
-        Claim { by: "other".to_owned(), at: 1, n }
+        Claim { by: "other.1".to_owned(), at: 1, n }
+    }
+
+    fn key() -> RecipientKey {
+        RecipientKey::new("#a")
+    }
+
+    #[test]
+    fn the_grace_time_is_twenty_seconds_and_a_claim_is_fresh_for_eight() {
+        assert_eq!((GRACE, FRESH, SLACK_TIMEOUT).0.as_secs(), 20);
+        assert_eq!(FRESH.as_secs(), 8);
+        assert_eq!(SLACK_TIMEOUT.as_secs(), 10);
     }
 
     #[test]
     fn a_claim_is_abandoned_only_once_it_was_read_again_after_the_grace_time() {
         let start = Instant::now();
+        let second = Duration::from_secs(1);
         let mut claims = ForeignClaims::default();
-        assert_eq!(claims.see("a", &claim(1), start), start + GRACE);
-        assert!(claims.abandoned(start).is_empty());
-        assert!(!claims.must_read_again(start, start + GRACE / 2));
-        assert!(claims.must_read_again(start, start + GRACE));
-        claims.see("a", &claim(1), start + GRACE);
-        assert!(claims.abandoned(start + GRACE).contains("a"));
-        assert!(!claims.must_read_again(start + GRACE, start + GRACE));
+        assert_eq!(claims.see(&key(), &claim(1), start), start);
+        assert!(!claims.is_abandoned(&key(), &claim(1), start + 19 * second));
+        assert!(claims.is_abandoned(&key(), &claim(1), start + 20 * second));
     }
 
     #[test]
     fn a_new_claim_gets_a_grace_time_of_its_own() {
         let start = Instant::now();
         let mut claims = ForeignClaims::default();
-        claims.see("a", &claim(1), start);
-        claims.see("a", &claim(2), start + GRACE);
-        assert!(claims.abandoned(start + GRACE).is_empty());
+        claims.see(&key(), &claim(1), start);
+        assert!(!claims.is_abandoned(&key(), &claim(2), start + GRACE), "another claim than the one that was seen");
+        assert_eq!(claims.see(&key(), &claim(2), start + GRACE), start + GRACE);
+        assert!(!claims.is_abandoned(&key(), &claim(2), start + GRACE));
+    }
+
+    #[test]
+    fn an_earlier_process_of_the_same_host_is_dead() {
+        let me = WorkerId::new("pod.a", "2");
+        assert!(me.succeeds(&WorkerId::new("pod.a", "1").name()));
+        assert!(!me.succeeds(&me.name()), "this process is alive");
+        assert!(!me.succeeds(&WorkerId::new("pod.b", "1").name()));
+        assert!(!me.succeeds("0123456789abcdef"), "a claim of an earlier release names no host");
     }
 }

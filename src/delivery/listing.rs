@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::access_request::{AccessRequest, RequestId};
-use crate::delivery::decide::Observation;
+use crate::access_request::{AccessRequest, PluginData, RequestId};
+use crate::delivery::machine::RECORD_OUTLIVES_ACCESS;
 use crate::delivery::record::Record;
+use crate::delivery::state::Observation;
 use crate::teleport::client::StoredRecord;
-
-/// A record outlives the access that its request is about by this long.
-const RECORD_OUTLIVES: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// One request as a listing shows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,9 +16,9 @@ pub(crate) struct Listed {
     /// Which request.
     pub id: RequestId,
     /// Where it stands.
-    pub observed: Observation,
+    pub observation: Observation,
     /// What is stored about it.
-    pub record: Record,
+    pub data: PluginData,
 }
 
 /// Joins requests and records. The records must have been listed first: a record without a request is then one whose
@@ -41,16 +39,17 @@ pub(crate) fn join(
         .into_iter()
         .map(|request| {
             let data = records.remove(&request.id).map(|record| record.data).unwrap_or_default();
-            Listed { id: request.id.clone(), observed: Observation::Present(request), record: Record::decode(data) }
+            Listed { id: request.id.clone(), observation: Observation::Present(Box::new(request)), data }
         })
         .collect();
     let mut hidden = 0;
     for (id, stored) in records {
-        let access_ended = stored.expires.is_some_and(|expires| expires - RECORD_OUTLIVES <= now);
-        let record = Record::decode(stored.data);
-        let request_ended = record.request.expires.is_some_and(|expires| expires <= now);
+        let access_ended = stored.expires.is_some_and(|expires| {
+            expires.checked_sub(RECORD_OUTLIVES_ACCESS).is_ok_and(|access_ended| access_ended <= now)
+        });
+        let request_ended = Record::decode(stored.data.clone()).request.expires.is_some_and(|expires| expires <= now);
         if list_is_whole || access_ended || request_ended {
-            listed.push(Listed { id, observed: Observation::Gone(now), record });
+            listed.push(Listed { id, observation: Observation::Gone(now), data: stored.data });
         } else {
             hidden += 1;
         }
@@ -61,8 +60,8 @@ pub(crate) fn join(
 #[cfg(test)]
 mod tests {
     use crate::access_request::PluginData;
-    use crate::delivery::decide::tests::request;
     use crate::delivery::listing::*;
+    use crate::delivery::testing::request;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -74,14 +73,14 @@ mod tests {
     }
 
     fn ids(listed: &[Listed]) -> Vec<(&str, bool)> {
-        listed.iter().map(|one| (one.id.0.as_str(), matches!(one.observed, Observation::Gone(_)))).collect()
+        listed.iter().map(|one| (one.id.0.as_str(), matches!(one.observation, Observation::Gone(_)))).collect()
     }
 
     #[test]
     fn a_record_whose_request_is_missing_from_a_whole_list_is_gone() {
         let (listed, hidden) = join(vec![request()], vec![stored("id", None), stored("old", None)], "plugin", at(0));
         assert_eq!(ids(&listed), [("id", false), ("old", true)]);
-        assert!(listed[0].record.has_messages());
+        assert!(listed[0].data.contains_key("messages"));
         assert_eq!(hidden, 0);
     }
 

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::access_request::{AccessRequest, PluginData};
+use crate::config::recipient::RecipientKey;
+use crate::delivery::state::{Place, Resolution, Shown};
 use crate::delivery::{gojson, official_format};
 use crate::slack::MessageRef;
 
@@ -41,11 +43,11 @@ pub struct Record {
     /// The request as it was when last written; what is left to show once it is gone.
     pub request: RequestMemory,
     /// Deliveries by recipient.
-    pub deliveries: BTreeMap<String, Delivery>,
+    pub deliveries: BTreeMap<RecipientKey, Delivery>,
     /// Another program announced this request, or was about to: its recipients are not ours to choose.
     pub foreign: bool,
-    /// How the request ended, once every message shows it: `APPROVED`, `DENIED`, `EXPIRED` or `PROMOTED`.
-    pub resolution: String,
+    /// How the request ended, once every message shows it.
+    pub resolution: Option<Resolution>,
 }
 
 /// What is remembered of a request itself.
@@ -75,24 +77,58 @@ pub struct Delivery {
     /// Reviews answered in its thread.
     #[serde(rename = "r", skip_serializing_if = "is_zero")]
     pub replies: usize,
-    /// What the message shows, see `decide::shown`.
-    #[serde(rename = "s", skip_serializing_if = "String::is_empty")]
-    pub shown: String,
-    /// The reaction on it; `-` when it was given up.
-    #[serde(rename = "x", skip_serializing_if = "String::is_empty")]
-    pub reaction: String,
+    /// What the message shows.
+    #[serde(rename = "s", with = "shown_as_text", skip_serializing_if = "is_unknown")]
+    pub shown: Shown,
+    /// The reaction on it.
+    #[serde(rename = "x", with = "reaction_as_text", skip_serializing_if = "Reaction::is_missing")]
+    pub reaction: Reaction,
     /// The message is gone or can no longer be changed: nothing more is done about it.
     #[serde(rename = "l", skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
-    /// Somebody is sending something that must not be sent twice.
+    /// A worker is sending something that must not be sent twice.
     #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
+    /// Where the recipient's messages arrive, as it was resolved.
+    #[serde(rename = "p", with = "place_as_list", skip_serializing_if = "Place::is_unknown")]
+    pub place: Place,
+    /// The worker that posted the message: others leave changes of it to this worker for a moment.
+    #[serde(rename = "o", skip_serializing_if = "String::is_empty")]
+    pub owner: String,
+    /// Something was sent again since this time (seconds since 1970), and its first sending may have taken effect: a second
+    /// message is looked for at the end.
+    #[serde(rename = "y", skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<i64>,
+    /// The message belongs to another Slack app and cannot be updated by this one.
+    #[serde(rename = "a", skip_serializing_if = "std::ops::Not::not")]
+    pub another_app: bool,
+    /// The outcome has to be told with a new message: the old one takes neither updates nor replies.
+    #[serde(rename = "n", skip_serializing_if = "std::ops::Not::not")]
+    pub anew: bool,
+}
+
+/// The reaction on a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reaction {
+    /// There is none.
+    #[default]
+    Missing,
+    /// This one; the emoji's name without colons.
+    Added(String),
+    /// Slack will never take one.
+    GivenUp,
+}
+
+impl Reaction {
+    fn is_missing(&self) -> bool {
+        *self == Self::Missing
+    }
 }
 
 /// A worker's announcement that it is about to send something which Slack could not recognise as a repetition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Claim {
-    /// The worker's instance, new with every start.
+    /// The worker: see [`WorkerId`](super::claims::WorkerId).
     pub by: String,
     /// Seconds since 1970 by that worker's clock: from where to search the channel's history.
     pub at: i64,
@@ -100,16 +136,98 @@ pub struct Claim {
     pub n: u64,
 }
 
+impl Claim {
+    /// When it was made. A stored value may be anything; what no clock can show is clamped.
+    pub fn time(&self) -> Timestamp {
+        clamped(self.at)
+    }
+}
+
+/// Seconds since 1970 as a time between 1970 and 2100.
+pub fn clamped(seconds: i64) -> Timestamp {
+    const YEAR_2100: i64 = 4_102_444_800;
+    Timestamp::from_second(seconds.clamp(0, YEAR_2100)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(value: &usize) -> bool {
     *value == 0
+}
+
+fn is_unknown(shown: &Shown) -> bool {
+    *shown == Shown::Unknown
+}
+
+/// Text that is not understood reads as unknown: the message is then brought up to date.
+mod shown_as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::delivery::state::Shown;
+
+    pub(super) fn serialize<S: Serializer>(shown: &Shown, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(shown)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Shown, D::Error> {
+        Ok(Shown::parse(&String::deserialize(deserializer)?))
+    }
+}
+
+mod reaction_as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::delivery::record::Reaction;
+
+    /// Stands for a reaction that was given up.
+    const NONE: &str = "-";
+
+    pub(super) fn serialize<S: Serializer>(reaction: &Reaction, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match reaction {
+            Reaction::Missing => "",
+            Reaction::Added(name) => name,
+            Reaction::GivenUp => NONE,
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reaction, D::Error> {
+        Ok(match String::deserialize(deserializer)? {
+            text if text.is_empty() => Reaction::Missing,
+            text if text == NONE => Reaction::GivenUp,
+            text => Reaction::Added(text),
+        })
+    }
+}
+
+mod place_as_list {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::delivery::state::Place;
+
+    pub(super) fn serialize<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(place.ids())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Place, D::Error> {
+        Ok(Vec::<String>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+impl Delivery {
+    /// Where its messages arrive: as resolved, and as the message shows.
+    pub fn places(&self) -> Place {
+        let mut place = self.place.clone();
+        if let Some(message) = &self.message {
+            place.add(message.channel.clone());
+        }
+        place
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Progress {
     #[serde(rename = "d")]
-    deliveries: BTreeMap<String, Delivery>,
+    deliveries: BTreeMap<RecipientKey, Delivery>,
     #[serde(rename = "f", skip_serializing_if = "std::ops::Not::not")]
     foreign: bool,
     /// Seconds since 1970.
@@ -126,7 +244,7 @@ impl Record {
         let progress = progress.unwrap_or_default();
         let mut deliveries = progress.deliveries;
         let replies = text(REVIEWS_COUNT).parse().unwrap_or(0);
-        let resolution = text(RESOLUTION);
+        let resolution = Resolution::parse(&text(RESOLUTION));
         let legacy = MessageRef { channel: text(LEGACY_CHANNEL), ts: text(LEGACY_TIMESTAMP) };
         let legacy = (!legacy.channel.is_empty() && !legacy.ts.is_empty()).then_some(legacy);
         for message in legacy.into_iter().chain(official_format::decode(&text(MESSAGES))) {
@@ -134,9 +252,9 @@ impl Record {
                 continue;
             }
             // Another program's message shows what that program has recorded.
-            let shown = if resolution.is_empty() { format!("PENDING:{replies}") } else { resolution.clone() };
+            let shown = resolution.map_or(Shown::Pending { reviews: replies }, Shown::Ended);
             let delivery = Delivery { replies, shown, message: Some(message.clone()), ..Delivery::default() };
-            deliveries.insert(format!("message {message}"), delivery);
+            deliveries.insert(RecipientKey::new(format!("message {message}")), delivery);
         }
         let request = RequestMemory {
             user: text(USER),
@@ -217,7 +335,9 @@ impl Record {
             expires: self.request.expires.map(Timestamp::as_second),
         };
         let posted = self.deliveries.values().filter(|delivery| delivery.message.is_some());
-        let replies = posted.clone().map(|delivery| delivery.replies).min().unwrap_or(0);
+        // A message that came later has fewer replies. The count never falls: the official plugin would reply again.
+        let counted = self.stored.get(REVIEWS_COUNT).and_then(|count| count.parse().ok()).unwrap_or(0);
+        let replies = posted.clone().map(|delivery| delivery.replies).min().unwrap_or(0).max(counted);
         let known = self.stored.get(MESSAGES).map_or("", String::as_str);
         let messages = official_format::append(known, posted.filter_map(|delivery| delivery.message.as_ref()));
         BTreeMap::from([
@@ -226,7 +346,7 @@ impl Record {
             (REASON, self.request.reason.clone()),
             (RESOURCES, gojson::strings(&self.request.resources)),
             (REVIEWS_COUNT, if replies == 0 { String::new() } else { replies.to_string() }),
-            (RESOLUTION, self.resolution.clone()),
+            (RESOLUTION, self.resolution.map_or("", Resolution::as_str).to_owned()),
             (RESOLVE_REASON, self.request.resolve_reason.clone()),
             (MESSAGES, messages),
             // Serialising plain maps, numbers and strings cannot fail.
@@ -269,14 +389,14 @@ mod tests {
         record.request.resources = vec!["/c/node/<a>".to_owned()];
         record.request.expires = Some(Timestamp::from_second(1_700_000_000).unwrap());
         let claim = Claim { by: "x".to_owned(), at: 5, n: 2 };
-        record.deliveries.insert("dba".to_owned(), Delivery { claim: Some(claim), ..Delivery::default() });
+        record.deliveries.insert(RecipientKey::new("#dba"), Delivery { claim: Some(claim), ..Delivery::default() });
         let posted = Delivery {
             message: Some(message("C1", "1.000001")),
             replies: 1,
-            shown: "PENDING:1".to_owned(),
+            shown: Shown::Pending { reviews: 1 },
             ..Delivery::default()
         };
-        record.deliveries.insert("ops".to_owned(), posted);
+        record.deliveries.insert(RecipientKey::new("#ops"), posted);
         let read = roundtrip(&record);
         assert_eq!((&read.request, &read.deliveries), (&record.request, &record.deliveries));
         assert!(!read.foreign);
@@ -289,7 +409,7 @@ mod tests {
         record.request.roles = vec!["dba".to_owned(), "dev".to_owned()];
         for (recipient, ts, replies) in [("a", "1.000001", 2), ("b", "1.000002", 1)] {
             let delivery = Delivery { message: Some(message("C1", ts)), replies, ..Delivery::default() };
-            record.deliveries.insert(recipient.to_owned(), delivery);
+            record.deliveries.insert(RecipientKey::new(recipient), delivery);
         }
         let (set, _) = record.update();
         assert_eq!(set["messages"], "C1/1.000001,C1/1.000002");
@@ -304,8 +424,8 @@ mod tests {
         let stored = data(&[("user", "alice"), ("messages", "C1/1.5,bad,D2/2.5"), ("reviews_count", "1")]);
         let record = Record::decode(stored);
         assert!(record.foreign);
-        let shown: Vec<_> = record.deliveries.values().map(|d| (d.shown.as_str(), d.replies)).collect();
-        assert_eq!(shown, [("PENDING:1", 1), ("PENDING:1", 1)]);
+        let shown: Vec<_> = record.deliveries.values().map(|d| (d.shown, d.replies)).collect();
+        assert_eq!(shown, [(Shown::Pending { reviews: 1 }, 1); 2]);
     }
 
     #[test]
@@ -335,6 +455,6 @@ mod tests {
     }
 
     fn sample() -> AccessRequest {
-        crate::delivery::decide::tests::request()
+        crate::delivery::testing::request()
     }
 }

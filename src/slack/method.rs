@@ -22,10 +22,22 @@ pub const INFO: &str = "conversations.info";
 pub const LIST: &str = "conversations.list";
 /// Reads messages of a channel.
 pub const HISTORY: &str = "conversations.history";
+/// Tells about one user.
+pub const USER_INFO: &str = "users.info";
+/// Tells about one bot, and which app it belongs to.
+pub const BOT_INFO: &str = "bots.info";
+/// Opens a modal; not idempotent, but its trigger works once.
+pub const OPEN_VIEW: &str = "views.open";
+/// Asks for the address of a Socket Mode connection.
+pub const CONNECTIONS_OPEN: &str = "apps.connections.open";
+/// No method, but the WebSocket handshake that follows it.
+pub const HANDSHAKE: &str = "Socket Mode handshake";
+/// No method, but a message that only the person who clicked sees, at the address that came with the click; not idempotent.
+pub const RESPONSE_URL: &str = "response_url";
 /// Reads a thread.
 pub const REPLIES: &str = "conversations.replies";
 
 /// Whether the same call twice has the same effect as once. Everything is, except what makes a new message.
 pub fn is_idempotent(method: &str) -> bool {
-    !matches!(method, POST_MESSAGE | POST_EPHEMERAL)
+    !matches!(method, POST_MESSAGE | POST_EPHEMERAL | RESPONSE_URL)
 }

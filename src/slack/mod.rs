@@ -4,11 +4,13 @@
 //! and it makes each call once: whether to try again is the caller's decision, from the error's [`error::Class`].
 
 pub mod api;
+pub mod app_manifest;
 pub mod directory;
 pub mod error;
 pub mod message;
 pub mod method;
 pub mod pacing;
+pub mod socket;
 pub mod text;
 pub mod token;
 pub mod turn;

@@ -34,6 +34,45 @@ impl Token {
     ///
     /// `Ok(Some(warning))` when the prefix is unknown: simulators and proxies hand out tokens of their own shape.
     pub fn check_bot_slot(&self) -> Result<Option<String>, TokenError> {
+        match self.check_form()? {
+            Kind::Bot | Kind::RotatedBot => Ok(None),
+            Kind::Unknown => Ok(Some(
+                "the Slack token does not start with xoxb-: unless a proxy or a simulator issued it, copy the Bot User \
+                 OAuth Token from the app's OAuth & Permissions page"
+                    .to_owned(),
+            )),
+            kind => Err(TokenError::WrongKind(kind)),
+        }
+    }
+
+    /// Whether the token can serve where an app-level token is expected; the warning is as that of [`Token::check_bot_slot`].
+    pub fn check_app_slot(&self) -> Result<Option<String>, AppTokenError> {
+        let flaw = match self.check_form() {
+            Ok(Kind::App) => return Ok(None),
+            Ok(Kind::Unknown) => {
+                return Ok(Some(
+                    "the Slack app token does not start with xapp-: unless a simulator issued it, generate one with the \
+                     scope connections:write under Basic Information > App-Level Tokens"
+                        .to_owned(),
+                ));
+            }
+            Ok(kind) | Err(TokenError::WrongKind(kind)) => format!("is of another kind, {kind}"),
+            Err(TokenError::Empty) => "is empty".to_owned(),
+            Err(TokenError::Malformed) => "has spaces, line breaks or other characters that no token has".to_owned(),
+            Err(TokenError::Quoted) => "has quotes around it".to_owned(),
+            Err(TokenError::Encoded) => "is base64-encoded once more than needed".to_owned(),
+        };
+        Err(AppTokenError { flaw })
+    }
+
+    /// The id of the app that the token says it belongs to: `xapp-1-A0123456789-…`.
+    pub fn app_id(&self) -> Option<&str> {
+        let id = self.0.strip_prefix("xapp-")?.split('-').nth(1)?;
+        (id.starts_with('A') && id.len() > 1 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(id)
+    }
+
+    /// The token's kind, if it has the form of a token at all.
+    fn check_form(&self) -> Result<Kind, TokenError> {
         if self.0.is_empty() {
             return Err(TokenError::Empty);
         }
@@ -50,15 +89,7 @@ impl Token {
         if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::Malformed);
         }
-        match self.kind() {
-            Kind::Bot | Kind::RotatedBot => Ok(None),
-            Kind::Unknown => Ok(Some(
-                "the Slack token does not start with xoxb-: unless a proxy or a simulator issued it, copy the Bot User \
-                 OAuth Token from the app's OAuth & Permissions page"
-                    .to_owned(),
-            )),
-            kind => Err(TokenError::WrongKind(kind)),
-        }
+        Ok(self.kind())
     }
 }
 
@@ -154,6 +185,16 @@ pub enum TokenError {
     WrongKind(Kind),
 }
 
+/// Why a token cannot be the app-level token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the Slack app token {flaw}: generate an app-level token (xapp-...) with the scope connections:write under Basic Information > App-Level Tokens"
+)]
+pub struct AppTokenError {
+    /// What is wrong with it, as the rest of a sentence.
+    flaw: String,
+}
+
 /// `text` with every appearance of `token` replaced by its kind.
 pub fn mask(text: &str, token: &Token) -> String {
     if token.0.is_empty() { text.to_owned() } else { text.replace(&*token.0, &token.to_string()) }
@@ -210,6 +251,25 @@ mod tests {
             assert!(!error.to_string().contains(token) && !error.to_string().contains("xoxb-1"), "{error}");
         }
         assert!(Token::new("c29tZXRoaW5nIGVsc2U=").check_bot_slot().is_ok(), "it may be a proxy's");
+    }
+
+    #[test]
+    fn only_an_app_token_fits_the_app_slot() {
+        assert_eq!(Token::new("xapp-1-A1-2-ab").check_app_slot(), Ok(None));
+        for token in ["", "xoxb-1", "xoxp-1", "\"xapp-1\"", "xapp-1 xapp-2", "eGFwcC0xLXNlY3JldA=="] {
+            let error = Token::new(token).check_app_slot().unwrap_err().to_string();
+            assert!(error.contains("xapp-...") && error.contains("connections:write"), "{error}");
+            assert!(token.is_empty() || !error.contains(token), "{error}");
+        }
+        assert!(Token::new("test-app-token").check_app_slot().unwrap().unwrap().contains("xapp-"));
+    }
+
+    #[test]
+    fn an_app_token_names_its_app() {
+        assert_eq!(Token::new("xapp-1-A0123ABC-456-abcdef").app_id(), Some("A0123ABC"));
+        for token in ["xapp-1", "xapp-1--2", "xapp-1-B1-2", "xoxb-1-A1-2", "xapp-1-A<>-2"] {
+            assert_eq!(Token::new(token).app_id(), None, "{token}");
+        }
     }
 
     #[test]

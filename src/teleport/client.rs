@@ -12,6 +12,7 @@ use crate::access_request::{AccessRequest, PluginData, RequestId};
 use crate::teleport::convert;
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::pb::proto::auth_service_client::AuthServiceClient;
+use crate::teleport::pb::teleport::users::v1::users_service_client::UsersServiceClient;
 use crate::teleport::pb::{proto, types};
 use crate::teleport::watch::Watch;
 
@@ -29,7 +30,8 @@ const ACCESS_REQUEST: &str = "access_request";
 /// Speaks to the Auth service. Clones share the connection.
 #[derive(Clone)]
 pub struct Client {
-    auth: AuthServiceClient<Channel>,
+    pub(super) auth: AuthServiceClient<Channel>,
+    pub(super) users: UsersServiceClient<Channel>,
     plugin: String,
 }
 
@@ -60,8 +62,8 @@ pub struct StoredRecord {
 impl Client {
     /// Speaks over `channel`, keeping its state under the plugin name `plugin`.
     pub fn new(channel: Channel, plugin: &str) -> Self {
-        let auth = AuthServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Self { auth, plugin: plugin.to_owned() }
+        let auth = AuthServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Self { auth, users: UsersServiceClient::new(channel), plugin: plugin.to_owned() }
     }
 
     /// The cheapest proof that the connection lives and the identity is accepted.
@@ -228,7 +230,7 @@ impl Client {
 }
 
 /// One unary call under a deadline that the server is told of, too.
-async fn call<Q, A, F>(
+pub(super) async fn call<Q, A, F>(
     method: &'static str,
     deadline: Duration,
     message: Q,
@@ -244,7 +246,7 @@ where
     within(method, deadline, async { answer.await.map(Response::into_inner) }).await
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     method: &'static str,
     deadline: Duration,
     work: impl Future<Output = Result<T, Status>>,

@@ -26,7 +26,7 @@ fn state(value: i32) -> RequestState {
     }
 }
 
-fn labels(values: Option<wrappers::LabelValues>) -> BTreeMap<String, Vec<String>> {
+pub(super) fn labels(values: Option<wrappers::LabelValues>) -> BTreeMap<String, Vec<String>> {
     values.unwrap_or_default().values.into_iter().map(|(key, list)| (key, list.values)).collect()
 }
 

@@ -23,6 +23,8 @@ pub struct CallError {
 pub enum Kind {
     /// The resource does not exist.
     NotFound,
+    /// It exists already: a second review of the same author, for instance.
+    AlreadyExists,
     /// A compare-and-swap found other values than expected: read again, decide again.
     CompareFailed,
     /// The identity's roles do not allow it.
@@ -41,6 +43,7 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::NotFound => "not found",
+            Self::AlreadyExists => "already exists",
             Self::CompareFailed => "changed by somebody else",
             Self::AccessDenied => "access denied",
             Self::Unimplemented => "not known to this server",
@@ -56,13 +59,14 @@ impl CallError {
     pub(crate) fn new(method: &'static str, status: &Status) -> Self {
         let kind = match status.code() {
             // Of the caller's own user or role: every call of a bot that was removed ends so.
-            Code::NotFound if status.message().starts_with("access denied") => Kind::AccessDenied,
+            Code::NotFound if status.message().starts_with("access denied\n") => Kind::AccessDenied,
             Code::NotFound => Kind::NotFound,
             // Teleport's CompareFailed travels as FailedPrecondition, not as Aborted.
             Code::FailedPrecondition => Kind::CompareFailed,
             Code::PermissionDenied | Code::Unauthenticated => Kind::AccessDenied,
             Code::Unimplemented => Kind::Unimplemented,
-            Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists => Kind::BadParameter,
+            Code::InvalidArgument | Code::OutOfRange => Kind::BadParameter,
+            Code::AlreadyExists => Kind::AlreadyExists,
             Code::ResourceExhausted => Kind::LimitExceeded,
             _ => Kind::Unavailable,
         };
@@ -90,7 +94,9 @@ const CUT_OFF: &str = "without sending TLS close_notify";
 
 /// The status message; for transport failures also the innermost cause, which says what really happened.
 fn describe(status: &Status) -> String {
-    let message = with_innermost(status.message().to_owned(), status);
+    // Teleport puts a cause on a line of its own, indented.
+    let words = status.message().lines().map(str::trim).collect::<Vec<_>>().join(": ");
+    let message = with_innermost(words, status);
     if message.is_empty() {
         status.code().description().to_owned()
     } else if message.contains(CUT_OFF) {
@@ -107,7 +113,9 @@ mod tests {
     #[test]
     fn a_user_that_was_removed_is_a_refusal_and_no_missing_request() {
         let status = Status::not_found("access denied\n\tuser \"bot-slack\" not found");
-        assert_eq!(CallError::new("GetPluginData", &status).kind, Kind::AccessDenied);
+        let error = CallError::new("GetPluginData", &status);
+        assert_eq!(error.kind, Kind::AccessDenied);
+        assert_eq!(error.message, "access denied: user \"bot-slack\" not found");
         let request = Status::not_found("no access request matching \"x\"");
         assert_eq!(CallError::new("GetPluginData", &request).kind, Kind::NotFound);
     }

@@ -8,6 +8,7 @@ pub mod error;
 mod golden;
 pub mod identity;
 pub mod join;
+pub mod review;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tunnel;

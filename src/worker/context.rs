@@ -1,6 +1,7 @@
 //! What the tasks of all requests share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +9,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::recipient::{Recipient, RoleToRecipients};
-use crate::delivery::dedup;
+use crate::access_request::{AccessRequest, PluginData};
+use crate::config::recipient::{Recipient, RecipientKey, RoleToRecipients};
+use crate::delivery::claims::WorkerId;
+use crate::delivery::decide::needs_work;
+use crate::delivery::input::Wanted;
 use crate::delivery::record::Record;
+use crate::delivery::state::{Observation, Place};
 use crate::metrics::Metrics;
 use crate::slack;
 use crate::slack::directory::Directory;
@@ -45,7 +50,7 @@ pub(super) struct Context {
     /// Recipients that a message did not reach since somebody last asked for them.
     doubted: watch::Sender<BTreeSet<String>>,
     /// When recipients that could not be reached were found to be reachable again.
-    mended: watch::Sender<BTreeMap<String, Instant>>,
+    recovered: watch::Sender<BTreeMap<String, Instant>>,
     /// Logins of roles.
     pub roles: RoleLogins,
     /// Who is to be told of what. Replaced when the configuration or the token changes, which wakes every task.
@@ -54,8 +59,10 @@ pub(super) struct Context {
     pub board: Board,
     /// Counters.
     pub metrics: Metrics,
-    /// This process, new with every start.
-    pub instance: String,
+    /// This process, in whose name claims are made.
+    pub me: WorkerId,
+    /// Requests of others were seen: what is not shown is gone, and not merely hidden.
+    pub sees_requests_of_others: AtomicBool,
     /// Finish what is in flight, begin nothing new.
     pub shutdown: CancellationToken,
 }
@@ -103,9 +110,10 @@ impl Context {
             ids: Mutex::default(),
             looked: watch::Sender::default(),
             doubted: watch::Sender::default(),
-            mended: watch::Sender::default(),
+            recovered: watch::Sender::default(),
             roles: RoleLogins::default(),
-            instance: format!("{:016x}", rand::random::<u64>()),
+            me: WorkerId::new(random(), random()),
+            sees_requests_of_others: AtomicBool::default(),
         })
     }
 
@@ -129,9 +137,9 @@ impl Context {
 
     /// Notes where earlier direct messages went: without the scope im:write Slack does not say it before the next one, and
     /// nothing can be looked for there. (Channels may have been renamed since; direct messages stay where they are.)
-    pub(super) fn learn_direct_messages(&self, record: &Record) {
-        for (key, delivery) in &record.deliveries {
-            if let (Some(Recipient::Email(email)), Some(message)) = (Recipient::parse(key), &delivery.message) {
+    pub(super) fn learn_direct_messages(&self, data: &PluginData) {
+        for (key, delivery) in &Record::decode(data.clone()).deliveries {
+            if let (Some(Recipient::Email(email)), Some(message)) = (key.recipient(), &delivery.message) {
                 self.learn_conversation(&email, &message.channel);
             }
         }
@@ -173,17 +181,17 @@ impl Context {
     }
 
     /// Notes that recipients can be reached again, as of now: what rests because of them goes on.
-    pub(super) fn note_mended(&self, keys: impl IntoIterator<Item = String>) {
+    pub(super) fn note_recovered(&self, keys: impl IntoIterator<Item = String>) {
         let now = Instant::now();
-        let mended: Vec<_> = keys.into_iter().map(|key| (key, now)).collect();
-        if !mended.is_empty() {
-            self.mended.send_modify(|known| known.extend(mended));
+        let recovered: Vec<_> = keys.into_iter().map(|key| (key, now)).collect();
+        if !recovered.is_empty() {
+            self.recovered.send_modify(|known| known.extend(recovered));
         }
     }
 
     /// Tells when recipients can be reached again, and since when.
-    pub(super) fn mended(&self) -> watch::Receiver<BTreeMap<String, Instant>> {
-        self.mended.subscribe()
+    pub(super) fn recovered(&self) -> watch::Receiver<BTreeMap<String, Instant>> {
+        self.recovered.subscribe()
     }
 
     /// Notes that all configured recipients were looked for: what is not identified now cannot be.
@@ -197,15 +205,29 @@ impl Context {
         let _ = timeout(SPELLINGS, self.looked.subscribe().wait_for(|looked| *looked)).await;
     }
 
-    /// Of the `wanted` recipients one for each place.
-    pub(super) fn one_each<'a>(&self, wanted: impl IntoIterator<Item = &'a String>, record: &Record) -> Vec<String> {
-        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        dedup::one_each(wanted, record, |key| {
-            ids.get(key).cloned().or_else(|| dedup::written_id(&Recipient::parse(key)?).map(str::to_owned))
+    /// Whom the configuration selects for a request: first those of its roles, then the reviewers that its author suggested.
+    pub(super) fn select(&self, request: &AccessRequest) -> Vec<Wanted> {
+        let routes = self.routes.borrow().clone();
+        let selection = routes.select(&request.roles, &request.suggested_reviewers);
+        let wanted = |recipients: &[Recipient], suggested| -> Vec<Wanted> {
+            recipients.iter().map(|recipient| Wanted { key: RecipientKey::from(recipient), suggested }).collect()
+        };
+        [wanted(&selection.recipients, false), wanted(&selection.reviewers, true)].concat()
+    }
+
+    /// Whether a listing shows something to do, so that a task is worth its while.
+    pub(super) fn needs_work(&self, observation: &Observation, data: &PluginData) -> bool {
+        let wanted = observation.request().map(|request| self.select(request)).unwrap_or_default();
+        needs_work(observation, data, &wanted, &self.me, &|key| {
+            self.id_of(key.as_str()).map(Place::of).unwrap_or_default()
         })
     }
 
     fn conversations(&self) -> MutexGuard<'_, HashMap<String, String>> {
         self.conversations.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn random() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }

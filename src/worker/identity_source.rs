@@ -21,7 +21,7 @@ use crate::teleport::join::{self, JoinError};
 use crate::worker::Error;
 
 /// The identity of one session.
-pub(super) struct Source(Kind);
+pub(super) struct Identities(Kind);
 
 enum Kind {
     Files { credentials: Credentials, watched: Watched },
@@ -48,7 +48,7 @@ impl From<SourceError> for Error {
     }
 }
 
-impl Source {
+impl Identities {
     /// Starts to watch the files, or to join. `running` is what the session before this one used.
     pub(super) fn start(config: &Config, dial: &DialOptions, running: &RunningJoin, metrics: &Metrics) -> Self {
         Self(match &config.teleport.credentials {

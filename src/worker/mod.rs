@@ -1,20 +1,23 @@
 //! The Teleport ⇄ Slack loop.
 //!
 //! ```text
-//! session ─ connects, watches, lists again ─▶ dispatch ─ one task per request id ─▶ request: observe → decide → act
-//!    ▲                                                                               │
-//!    └─ new identity, token, configuration                                           └▶ plugin data, Slack
+//! session ─ connects, watches, lists again ─▶ dispatcher ─ one task per request id ─▶ task ⇄ delivery::machine
+//!    ▲                                                                                 │
+//!    └─ new identity, token, configuration                                             └▶ plugin data, Slack
 //! ```
 
+mod calls;
 mod context;
 mod dispatcher;
 pub mod health;
 mod identity_source;
+mod notes;
 mod paced;
 mod recipient_check;
-mod request;
+mod render;
 mod role_logins;
 mod session;
+mod task;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +37,8 @@ use crate::teleport::error::CallError;
 use crate::teleport::identity::IdentityError;
 use crate::teleport::join::JoinError;
 use crate::worker::health::condition_reason;
-use crate::worker::health::report::Reporter;
+use crate::worker::health::conditions::WorkerReport;
+use crate::worker::health::report::{Report, Reporter};
 use crate::worker::health::status::{Access, Me};
 use crate::worker::health::undelivered::Board;
 use crate::worker::identity_source::RunningJoin;
@@ -170,7 +174,8 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     };
     if let Some(object) = shared.config.kubernetes.clone() {
         let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
-        tokio::spawn(health::status::run(Access::Environment, object, me, reports, health::status::view, stop.clone()));
+        let view = |report: &Report| WorkerReport::of(report, jiff::Timestamp::now());
+        tokio::spawn(health::status::run(Access::Environment, object, me, reports, view, stop.clone()));
     }
     let Some(mut session) = first_session(&shared, options.strict, &mut signals).await? else {
         shut_down(&stop);
@@ -206,8 +211,8 @@ async fn first_session(shared: &Shared, strict: bool, signals: &mut Signals) -> 
             Err(error) => error,
         };
         match condition_reason::of_ca_bundle(&error) {
-            Some((TELEPORT_BUNDLE, trouble)) => shared.reporter.teleport_trouble(trouble),
-            Some((_, trouble)) => shared.reporter.slack_trouble(trouble),
+            Some((TELEPORT_BUNDLE, problem)) => shared.reporter.teleport_problem(problem),
+            Some((_, problem)) => shared.reporter.slack_problem(problem),
             None => return Err(error),
         }
         error!(%error, "A CA bundle cannot be used: waiting for another");

@@ -3,25 +3,11 @@
 
 use std::time::Instant;
 
+use crate::delivery::input::Failure;
 use crate::slack::api::UserId;
 use crate::slack::error::Error;
 use crate::slack::method;
 use crate::worker::context::Context;
-
-/// Why something was not done.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Slack would refuse it before this moment, so it was not asked.
-    Postponed(Instant),
-    /// Slack refused it, or could not be reached.
-    Refused(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
-    }
-}
 
 /// Makes the call, unless Slack has said that it would refuse it now.
 pub(super) async fn unless_paused<T>(
@@ -31,7 +17,7 @@ pub(super) async fn unless_paused<T>(
 ) -> Result<T, Failure> {
     let permit = context.pacing().permit(method, Instant::now());
     permit.map_err(Failure::Postponed)?;
-    Ok(noted(context, method, call).await?)
+    noted(context, method, call).await.map_err(Failure::Refused)
 }
 
 /// Makes the call as soon as Slack may take it.
@@ -52,7 +38,7 @@ pub(super) async fn patiently<T>(
 /// The user of an address, from memory where it was looked up before.
 pub(super) async fn lookup(context: &Context, email: &str) -> Result<UserId, Failure> {
     match context.directory.known(email) {
-        Some(known) => Ok(known?),
+        Some(known) => known.map_err(Failure::Refused),
         None => unless_paused(context, method::LOOKUP_BY_EMAIL, context.directory.lookup(&context.slack, email)).await,
     }
 }
@@ -64,6 +50,7 @@ pub(super) async fn patient_lookup(context: &Context, email: &str) -> Result<Use
             Ok(user) => return Ok(user),
             Err(Failure::Refused(error)) => return Err(error),
             Err(Failure::Postponed(until)) => tokio::time::sleep_until(until.into()).await,
+            Err(Failure::TooLate) => {}
         }
     }
 }

@@ -214,7 +214,7 @@ impl Room {
 
     pub async fn report_of(&self, hash: &str, broken: &[(&str, &str, &str)]) {
         let pod = self.running_pod(hash).await.name_any();
-        let conditions: Vec<Value> = ["IdentityValid", "TeleportConnected", "SlackConnected", "RecipientsResolved"]
+        let conditions: Vec<Value> = ["IdentityValid", "TeleportConnected", "SlackConnected", "RecipientsResolved", "Delivering"]
             .iter()
             .map(|part| {
                 let (status, reason, message) = broken

@@ -8,8 +8,14 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use slack_access_operator::config::StatusObject;
 use slack_access_operator::crd::SlackAccessPlugin;
-use slack_access_operator::crd::status::{RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
-use slack_access_operator::worker::health::status::{self, Access, Check, Me, WorkerReport};
+use slack_access_operator::crd::condition::Finding;
+use slack_access_operator::crd::reason::Reason;
+use slack_access_operator::crd::status::{
+    DELIVERING, IDENTITY_VALID, RECIPIENTS_RESOLVED, RecipientState, RecipientStatus, SLACK_CONNECTED, SlackStatus,
+    TELEPORT_CONNECTED, TeleportStatus,
+};
+use slack_access_operator::worker::health::conditions::{Check, WorkerReport};
+use slack_access_operator::worker::health::status::{self, Access, Me};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -196,11 +202,11 @@ async fn a_worker_reports_with_its_own_rights_and_nothing_more() {
     // The pod's own service account, as the Role that the controller made allows it.
     let account = format!("system:serviceaccount:{}:{CHILD}", room.namespace);
     let client = room.cluster.client_as(&account, &["system:serviceaccounts", "system:authenticated"]);
-    let ok = || Check::Ok { reason: "OK", message: String::new() };
+    let working =
+        [IDENTITY_VALID, TELEPORT_CONNECTED, RECIPIENTS_RESOLVED, DELIVERING].map(|type_| (type_, Check::ok("")));
+    let with_slack = |slack: Check| working.iter().cloned().chain([(SLACK_CONNECTED, slack)]).collect();
     let mut report = WorkerReport {
-        identity: ok(),
-        teleport_connected: ok(),
-        slack_connected: ok(),
+        conditions: with_slack(Check::ok("")),
         teleport: TeleportStatus { cluster: Some("example.com".into()), ..TeleportStatus::default() },
         slack: SlackStatus { team: Some("Acme".into()), ..SlackStatus::default() },
         recipients: vec![RecipientStatus {
@@ -221,7 +227,7 @@ async fn a_worker_reports_with_its_own_rights_and_nothing_more() {
     let status = room.until_ready_is("True", "Working").await;
     assert_eq!(status.worker.unwrap().pod, pod);
     assert_eq!(status.recipients[0].id.as_deref(), Some("C024BE91L"));
-    report.slack_connected = Check::Failed { reason: "TokenRefused", message: "the token was revoked".into() };
+    report.conditions = with_slack(Check::failed(Finding::new(Reason::TokenRefused, "the token was revoked")));
     sender.send(report).unwrap();
     let status = room.until_ready_is("False", "TokenRefused").await;
     assert_eq!(status.condition("SlackConnected").unwrap().message, "the token was revoked");

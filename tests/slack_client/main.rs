@@ -334,13 +334,13 @@ async fn our_own_message_is_found_by_its_metadata_on_any_page() {
     let client = client(&server);
     let since = "2023-11-14T22:13:20Z".parse().unwrap();
     let wanted = Metadata::of_request("id-1", "dba");
-    let found = client.find_posted("C1", since, &wanted).await.unwrap().unwrap();
+    let [found] = client.find_posted("C1", since, &wanted).await.unwrap().try_into().unwrap();
     assert_eq!((&*found.channel, &*found.ts), ("C1", "6.000000"));
     let targets: Vec<_> = server.received().into_iter().map(|request| request.target).collect();
     let first = "/api/conversations.history?channel=C1&oldest=1700000000.000000&inclusive=true&limit=200&include_all_metadata=true";
     assert_eq!(targets[1..], [first.to_owned(), format!("{first}&cursor=abc%3D"), format!("{first}&cursor=def%3D")]);
 
-    assert_eq!(client.find_reply(&message(), &Metadata::of_review("id-1", 0)).await.unwrap(), None);
+    assert_eq!(client.find_replies(&message(), &Metadata::of_review("id-1", 0)).await.unwrap(), []);
     assert!(server.received()[4].target.starts_with("/api/conversations.replies?channel=C1&ts=1700000000.000100&"));
 }
 

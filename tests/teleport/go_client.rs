@@ -98,7 +98,7 @@ async fn the_client_of_a_later_release_sees_the_same_directly_and_through_every_
     };
     let directly = seen(None).await;
     for line in [
-        "Ping: ok 18.2.1",
+        "Ping: ok 18.11.1",
         "event Put: ok APPROVED fine",
         "access list: ok databases Databases bob [conformance-dba]",
         "rule: ok access_monitoring_rule true [#dba]",

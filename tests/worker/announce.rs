@@ -113,7 +113,7 @@ async fn a_request_that_names_nobody_is_reported_and_told_once_the_map_names_som
     })
     .await;
     let id = world.request("ops");
-    worker.said("Nobody is told of this request").await;
+    worker.said("The request reaches no recipient").await;
     world.configure(&format!("\"*\" = \"{CHANNEL}\""));
     worker.signal("HUP");
     world.announced(&id, 1).await;

@@ -9,19 +9,19 @@ use serde::Serialize;
 use crate::controller::error::Error;
 use crate::controller::object_state::Pulse;
 use crate::controller::resources::{Applied, Resources};
-use crate::controller::rollout::{self, Problem, Rollout};
+use crate::controller::rollout::{self, Rollout};
 use crate::crd::SlackAccessPluginStatus;
-use crate::crd::reason::{controller as reason, worker};
+use crate::crd::condition::{Finding, Status, condition};
+use crate::crd::reason::{Credential, Reason};
 use crate::crd::status::{
-    IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
+    DELIVERING, IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
     WorkerStatus, WorkloadStatus,
 };
 
 /// The worker's conditions, in the order in which one makes the next possible.
-const PARTS: [&str; 4] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED];
-
-/// Longer messages are cut: a table has to stay readable.
-const LONGEST_MESSAGE: usize = 1024;
+const PARTS: [&str; 5] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED, DELIVERING];
+/// Workers of earlier releases do not write all of them.
+const WRITTEN_BY_ALL: usize = 4;
 
 /// Everything that the decision depends on.
 #[derive(Debug)]
@@ -63,10 +63,17 @@ pub struct Controlled {
 /// What the controller finds, before it becomes conditions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Verdict {
-    ready: &'static str,
+    ready: Status,
+    /// Of a worker of another release, the word may be one that this release does not know.
     reason: String,
     message: String,
     phase: Phase,
+}
+
+impl Verdict {
+    fn new(ready: Status, reason: Reason, message: impl Into<String>, phase: Phase) -> Self {
+        Self { ready, reason: reason.to_string(), message: message.into(), phase }
+    }
 }
 
 /// Where an object stands for those who wait for it.
@@ -75,7 +82,7 @@ enum Phase {
     /// At its end.
     Settled,
     /// On its way, and why.
-    Moving(Option<(&'static str, String)>),
+    Moving(Option<Finding>),
     /// Somebody has to do something.
     Stuck,
 }
@@ -83,24 +90,17 @@ enum Phase {
 /// Decides what to say.
 pub fn decide(facts: &Facts<'_>) -> Controlled {
     let Verdict { ready, reason: why, message, phase } = verdict(facts);
-    let none = || (reason::NONE.to_owned(), String::new());
+    let none = || (Reason::None.to_string(), String::new());
     let (reconciling, stalled) = match phase {
-        Phase::Settled => (("False", none()), ("False", none())),
-        Phase::Moving(None) => (("True", (why.clone(), message.clone())), ("False", none())),
-        Phase::Moving(Some((why, message))) => (("True", (why.to_owned(), message)), ("False", none())),
-        Phase::Stuck => (("False", none()), ("True", (why.clone(), message.clone()))),
-    };
-    let condition = |type_: &str, status: &str, (why, message): (String, String)| {
-        let before = facts.previous.condition(type_).filter(|before| before.status == status);
-        Condition {
-            type_: type_.to_owned(),
-            status: status.to_owned(),
-            reason: why,
-            message: shortened(&message),
-            observed_generation: facts.generation,
-            last_transition_time: before
-                .map_or_else(|| facts.now.clone(), |before| before.last_transition_time.clone()),
+        Phase::Settled => ((Status::False, none()), (Status::False, none())),
+        Phase::Moving(None) => ((Status::True, (why.clone(), message.clone())), (Status::False, none())),
+        Phase::Moving(Some(Finding { reason, message })) => {
+            ((Status::True, (reason.to_string(), message)), (Status::False, none()))
         }
+        Phase::Stuck => ((Status::False, none()), (Status::True, (why.clone(), message.clone()))),
+    };
+    let condition = |type_: &str, status: Status, (why, message): (String, String)| {
+        condition(type_, status, (&why, &message), facts.generation, facts.previous.condition(type_), &facts.now)
     };
     Controlled {
         observed_generation: facts.generation,
@@ -142,7 +142,7 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
         Ok(resources) => resources,
         Err(error) => {
             let phase = if error.needs_person() { Phase::Stuck } else { Phase::Moving(None) };
-            return Verdict { ready: "False", reason: error.reason().to_owned(), message: error.to_string(), phase };
+            return Verdict::new(Status::False, error.reason(), error.to_string(), phase);
         }
     };
     if facts.suspended {
@@ -161,18 +161,15 @@ fn verdict(facts: &Facts<'_>) -> Verdict {
         (false, Pulse::Silent) if owes_first_report(facts.previous, facts.pods, revision) => {
             silent(&resources.deployment)
         }
-        (false, _) if has_predecessor => Verdict {
-            ready: "Unknown",
-            reason: reason::ROLLING_OUT.to_owned(),
-            message: "a worker with this configuration is being started; the one before works until then".to_owned(),
-            phase: Phase::Moving(None),
-        },
-        (false, _) => Verdict {
-            ready: "Unknown",
-            reason: reason::STARTING.to_owned(),
-            message: "the worker is being started".to_owned(),
-            phase: Phase::Moving(None),
-        },
+        (false, _) if has_predecessor => Verdict::new(
+            Status::Unknown,
+            Reason::RollingOut,
+            "a worker with this configuration is being started; the one before works until then",
+            Phase::Moving(None),
+        ),
+        (false, _) => {
+            Verdict::new(Status::Unknown, Reason::Starting, "the worker is being started", Phase::Moving(None))
+        }
     }
 }
 
@@ -188,19 +185,15 @@ pub fn owes_first_report(status: &SlackAccessPluginStatus, pods: &[Pod], revisio
 
 /// Whether the status says that the worker is silent.
 pub fn says_silent(status: &SlackAccessPluginStatus) -> bool {
-    status.condition(READY).is_some_and(|ready| ready.reason == reason::WORKER_SILENT)
+    status.condition(READY).is_some_and(|ready| ready.reason == Reason::WorkerSilent)
 }
 
 fn silent(deployment: &Deployment) -> Verdict {
-    Verdict {
-        ready: "Unknown",
-        reason: reason::WORKER_SILENT.to_owned(),
-        message: format!(
-            "the worker runs but has not reported for minutes: it may be unable to reach the Kubernetes API; see: kubectl logs deployment/{}",
-            deployment.name_any()
-        ),
-        phase: Phase::Moving(None),
-    }
+    let message = format!(
+        "the worker runs but has not reported for minutes: it may be unable to reach the Kubernetes API; see: kubectl logs deployment/{}",
+        deployment.name_any()
+    );
+    Verdict::new(Status::Unknown, Reason::WorkerSilent, message, Phase::Moving(None))
 }
 
 fn suspended(pods: &[Pod]) -> Verdict {
@@ -209,23 +202,22 @@ fn suspended(pods: &[Pod]) -> Verdict {
     } else {
         ("spec.suspend is set: the worker is being stopped", Phase::Moving(None))
     };
-    Verdict { ready: "False", reason: reason::SUSPENDED.to_owned(), message: message.to_owned(), phase }
+    Verdict::new(Status::False, Reason::Suspended, message, phase)
 }
 
 /// No worker of this revision runs, and it is known why.
-fn hindered(problem: Option<Problem>, deployment: &Deployment, has_predecessor: bool) -> Verdict {
-    let (why, mut message) =
-        problem.map_or((reason::STARTING, String::new()), |problem| (problem.reason, problem.message));
+fn hindered(problem: Option<Finding>, deployment: &Deployment, has_predecessor: bool) -> Verdict {
+    let Finding { reason, mut message } = problem.unwrap_or_else(|| Finding::new(Reason::Starting, ""));
     if has_predecessor {
         message.push_str(" (the worker of the earlier configuration goes on until then)");
     }
-    let is_stuck = why == reason::DEPLOYMENT_PAUSED || rollout::is_past_deadline(deployment);
+    let is_stuck = reason == Reason::DeploymentPaused || rollout::is_past_deadline(deployment);
     let phase = if is_stuck { Phase::Stuck } else { Phase::Moving(None) };
-    Verdict { ready: "False", reason: why.to_owned(), message, phase }
+    Verdict::new(Status::False, reason, message, phase)
 }
 
 /// A worker of this revision reports.
-fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>, has_predecessor: bool) -> Verdict {
+fn reported_verdict(facts: &Facts<'_>, rollout: Option<Finding>, has_predecessor: bool) -> Verdict {
     let status = facts.previous;
     let parts = PARTS.map(|part| status.condition(part));
     // What is known to be broken comes before what is not known yet.
@@ -233,43 +225,37 @@ fn reported_verdict(facts: &Facts<'_>, rollout: Option<(&'static str, String)>, 
     if let Some(condition) = broken("False").or_else(|| broken("Unknown")) {
         let failed = condition.status == "False";
         return Verdict {
-            ready: if failed { "False" } else { "Unknown" },
+            ready: if failed { Status::False } else { Status::Unknown },
             reason: condition.reason.clone(),
             message: with_secret(condition, facts),
-            phase: if failed && needs_person(&condition.reason) { Phase::Stuck } else { Phase::Moving(None) },
+            phase: if failed && reason_of(condition).is_some_and(Reason::needs_person) {
+                Phase::Stuck
+            } else {
+                Phase::Moving(None)
+            },
         };
     }
-    if parts.iter().any(Option::is_none) {
-        return Verdict {
-            ready: "Unknown",
-            reason: reason::STARTING.to_owned(),
-            message: "the worker has not tried everything yet".to_owned(),
-            phase: Phase::Moving(None),
-        };
+    if parts.iter().take(WRITTEN_BY_ALL).any(Option::is_none) {
+        let message = "the worker has not tried everything yet";
+        return Verdict::new(Status::Unknown, Reason::Starting, message, Phase::Moving(None));
     }
     if has_predecessor {
         // It would still tell its own recipients.
-        let (why, message) = rollout.unwrap_or_else(|| (reason::ROLLING_OUT, ENDING.to_owned()));
-        return Verdict { ready: "Unknown", reason: why.to_owned(), message, phase: Phase::Moving(None) };
+        let Finding { reason, message } = rollout.unwrap_or_else(|| Finding::new(Reason::RollingOut, ENDING));
+        return Verdict::new(Status::Unknown, reason, message, Phase::Moving(None));
     }
-    Verdict {
-        ready: "True",
-        reason: reason::WORKING.to_owned(),
-        message: working(status),
-        phase: rollout.map_or(Phase::Settled, |rollout| Phase::Moving(Some(rollout))),
-    }
+    let phase = rollout.map_or(Phase::Settled, |rollout| Phase::Moving(Some(rollout)));
+    Verdict::new(Status::True, Reason::Working, working(status), phase)
 }
 
 /// What the worker says, with the Secret that has to be changed: the worker knows credentials, not where they come from.
 fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
-    let secret = match condition.reason.as_str() {
-        worker::IDENTITY_MALFORMED | worker::IDENTITY_EXPIRED | worker::IDENTITY_REFUSED
-            if !facts.identity_secret.is_empty() =>
-        {
-            facts.identity_secret
-        }
-        worker::TOKEN_MALFORMED | worker::TOKEN_REFUSED => facts.token_secret,
-        _ => return condition.message.clone(),
+    let secret = match reason_of(condition).and_then(Reason::credential) {
+        // A worker that joins has none.
+        Some(Credential::Identity) if facts.identity_secret.is_empty() => return condition.message.clone(),
+        Some(Credential::Identity) => facts.identity_secret,
+        Some(Credential::Token) => facts.token_secret,
+        None => return condition.message.clone(),
     };
     let message = &condition.message;
     // In backticks, as the worker writes names: a Secret may be named like a word of the message (`token`).
@@ -290,66 +276,29 @@ fn working(status: &SlackAccessPluginStatus) -> String {
 const ENDING: &str = "the new configuration works; a worker of the earlier one is ending";
 
 /// Whether the Deployment is still on its way although one worker already works.
-fn rollout(resources: &Resources<Applied>, problem: Option<Problem>) -> Option<(&'static str, String)> {
+fn rollout(resources: &Resources<Applied>, problem: Option<Finding>) -> Option<Finding> {
     let Rollout { wanted, updated, available, all } = rollout::rollout(&resources.deployment)?;
     if rollout::is_rolled_out(&resources.deployment, &resources.revision) {
         return None;
     }
     Some(match problem {
-        Some(problem) => (problem.reason, problem.message),
-        None if all > updated && updated >= wanted => (reason::ROLLING_OUT, ENDING.to_owned()),
-        None => (reason::ROLLING_OUT, format!("{available} of {wanted} workers are ready")),
+        Some(problem) => problem,
+        None if all > updated && updated >= wanted => Finding::new(Reason::RollingOut, ENDING),
+        None => Finding::new(Reason::RollingOut, format!("{available} of {wanted} workers are ready")),
     })
 }
 
-/// Whether waiting cannot heal what the worker reports.
-fn needs_person(reason: &str) -> bool {
-    matches!(
-        reason,
-        worker::IDENTITY_MALFORMED
-            | worker::IDENTITY_EXPIRED
-            | worker::IDENTITY_REFUSED
-            | worker::JOIN_UNTRUSTED
-            | worker::JOIN_AUDIENCE_WRONG
-            | worker::JOIN_NOT_ALLOWED
-            | worker::JOIN_KEY_UNKNOWN
-            | worker::JOIN_ROLE_MISSING
-            | worker::JOIN_REFUSED
-            | worker::TELEPORT_UNTRUSTED
-            | worker::CA_BUNDLE_MALFORMED
-            | worker::PERMISSION_MISSING
-            | worker::TOKEN_MALFORMED
-            | worker::TOKEN_REFUSED
-            | worker::SCOPE_MISSING
-            | worker::RECIPIENT_FAILED
-    )
+/// Why a condition has its status; `None` where a worker of another release uses a word of its own.
+fn reason_of(condition: &Condition) -> Option<Reason> {
+    Reason::parse(&condition.reason)
 }
 
 /// Whether a changed Secret or ConfigMap would heal what the worker reports: then its node should look for one soon.
 pub fn waits_for_secret(status: &SlackAccessPluginStatus) -> bool {
-    status.conditions.iter().any(|condition| {
-        condition.status == "False"
-            && matches!(
-                condition.reason.as_str(),
-                worker::IDENTITY_MISSING
-                    | worker::IDENTITY_MALFORMED
-                    | worker::IDENTITY_EXPIRED
-                    | worker::IDENTITY_REFUSED
-                    | worker::TELEPORT_UNTRUSTED
-                    | worker::CA_BUNDLE_MISSING
-                    | worker::CA_BUNDLE_MALFORMED
-                    | worker::TOKEN_MISSING
-                    | worker::TOKEN_MALFORMED
-                    | worker::TOKEN_REFUSED
-            )
-    })
-}
-
-fn shortened(message: &str) -> String {
-    match message.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
-        None => message.to_owned(),
-    }
+    status
+        .conditions
+        .iter()
+        .any(|condition| condition.status == "False" && reason_of(condition).is_some_and(Reason::healed_by_secret))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::slack::message::Metadata;
 use crate::slack::method;
 
 impl Client {
-    /// Our own message in `channel`, no older than `since` (Slack's clock: leave a margin), whose metadata has the event
-    /// type and all payload entries of `wanted`.
+    /// Our own messages in `channel`, oldest first, no older than `since` (Slack's clock: leave a margin), whose metadata has
+    /// the event type and all payload entries of `wanted`.
     ///
     /// `channel` must be an id (`D…` for direct messages) and the bot a member; takes the scope `channels:history`,
     /// `groups:history` or `im:history`. Slack may show a message only a second or two after it took it.
@@ -18,8 +18,7 @@ impl Client {
         channel: &str,
         since: Timestamp,
         wanted: &Metadata,
-    ) -> Result<Option<MessageRef>, Error> {
-        let account = self.account().await?;
+    ) -> Result<Vec<MessageRef>, Error> {
         let oldest = format!("{}.000000", since.as_second());
         let query = [
             ("channel", channel),
@@ -28,22 +27,37 @@ impl Client {
             ("limit", PAGE),
             ("include_all_metadata", "true"),
         ];
-        self.pages(method::HISTORY, channel, &query, "messages", |message| found(&account, channel, message, wanted))
-            .await
+        self.find_all(method::HISTORY, channel, &query, wanted).await
     }
 
-    /// Our own reply in the thread of `parent`, with metadata as in [`Client::find_posted`].
-    pub async fn find_reply(&self, parent: &MessageRef, wanted: &Metadata) -> Result<Option<MessageRef>, Error> {
-        let account = self.account().await?;
+    /// Our own replies in the thread of `parent`, with metadata as in [`Client::find_posted`].
+    pub async fn find_replies(&self, parent: &MessageRef, wanted: &Metadata) -> Result<Vec<MessageRef>, Error> {
         let query = [
             ("channel", parent.channel.as_str()),
             ("ts", parent.ts.as_str()),
             ("limit", PAGE),
             ("include_all_metadata", "true"),
         ];
-        let channel = &parent.channel;
-        self.pages(method::REPLIES, channel, &query, "messages", |message| found(&account, channel, message, wanted))
-            .await
+        self.find_all(method::REPLIES, &parent.channel, &query, wanted).await
+    }
+
+    async fn find_all(
+        &self,
+        method: &'static str,
+        channel: &str,
+        query: &[(&str, &str)],
+        wanted: &Metadata,
+    ) -> Result<Vec<MessageRef>, Error> {
+        let account = self.account().await?;
+        let mut all = Vec::new();
+        let collect = |message: &Map<String, Value>| -> Option<()> {
+            all.extend(found(&account, channel, message, wanted));
+            None
+        };
+        self.pages(method, channel, query, "messages", collect).await?;
+        all.sort_by(|one, other| one.ts.cmp(&other.ts));
+        all.dedup();
+        Ok(all)
     }
 }
 

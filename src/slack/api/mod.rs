@@ -3,9 +3,11 @@
 //! Every method makes one call and tries nothing again: what to do about an [`Error`] is the caller's decision, by its
 //! class. Pages of one reading are the exception in number, not in kind.
 
+mod app;
 mod channels;
 mod history;
 mod proxy;
+mod review;
 mod settings;
 mod transport;
 
@@ -20,7 +22,9 @@ use crate::slack::message::Content;
 use crate::slack::token::Token;
 use crate::slack::{MessageRef, method};
 
+pub use crate::slack::api::app::{AppClient, WebSocket};
 pub use crate::slack::api::channels::ChannelList;
+pub use crate::slack::api::review::Profile;
 pub use crate::slack::api::settings::{DEFAULT_API_URL, DEFAULT_TIMEOUT, Settings, SettingsError};
 
 /// How many messages are asked for at once; Slack recommends no more than 200.

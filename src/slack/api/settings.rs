@@ -68,6 +68,16 @@ impl Settings {
 
     /// The HTTP client for [`Settings::way`].
     pub(super) fn http(&self, base: &Url) -> Result<reqwest::Client, SettingsError> {
+        let builder = self.builder(base)?.timeout(self.timeout).pool_idle_timeout(Duration::from_secs(30));
+        build(builder)
+    }
+
+    /// The same for Socket Mode: connections begin as HTTP/1.1 and last.
+    pub(super) fn upgrading_http(&self, base: &Url) -> Result<reqwest::Client, SettingsError> {
+        build(self.builder(base)?.http1_only())
+    }
+
+    fn builder(&self, base: &Url) -> Result<reqwest::ClientBuilder, SettingsError> {
         // reqwest panics when the process has no provider; whoever was first wins, and it is the same one.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -75,9 +85,7 @@ impl Settings {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("slack-access-operator/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(self.timeout)
-            .pool_idle_timeout(Duration::from_secs(30));
+            .connect_timeout(CONNECT_TIMEOUT);
         if is_loopback(base) {
             builder = builder.no_proxy();
         }
@@ -87,8 +95,12 @@ impl Settings {
         } else if let Some(pem) = &self.ca_bundle {
             builder = builder.tls_certs_merge(certificates(pem)?);
         }
-        builder.build().map_err(|error| SettingsError::Http { reason: super::transport::reason(&error) })
+        Ok(builder)
     }
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, SettingsError> {
+    builder.build().map_err(|error| SettingsError::Http { reason: super::transport::reason(&error) })
 }
 
 fn parse(url: &str) -> Result<Url, SettingsError> {

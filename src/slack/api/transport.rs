@@ -81,6 +81,41 @@ impl Transport {
         self.call(method, about, self.http.get(self.address(method)).query(query).build()).await
     }
 
+    /// Where the Web API is.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Makes a request without a token, elsewhere than at the Web API. Only its status is looked at.
+    pub(super) async fn execute(
+        &self,
+        method: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Response, Error> {
+        let fail = |code: &str, reason: &str| Error::new(method, code, None).because(reason);
+        let response = request.send().await.map_err(|error| {
+            let (code, reason) = match transport_code(&error) {
+                code::CONNECT_FAILED => self.way.unconnected(&causes(&error)),
+                code => (code, reason(&error)),
+            };
+            fail(code, &reason)
+        })?;
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            return Err(limited(fail(code::RATE_LIMITED, ""), retry_after));
+        }
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        Err(fail(&http_code(status), ""))
+    }
+
+    /// A request elsewhere than at the Web API, over the same client.
+    pub(super) fn post_elsewhere(&self, url: Url) -> reqwest::RequestBuilder {
+        self.http.post(url)
+    }
+
     fn address(&self, method: &str) -> Url {
         let mut url = self.base.clone();
         let path = format!("{}{method}", url.path());

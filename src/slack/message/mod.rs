@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 pub use crate::slack::message::plain::render_plain;
-pub use crate::slack::message::reply::render_reply;
+pub use crate::slack::message::reply::{render_outcome, render_reply};
 
 /// Most UTF-16 units in one section's text; Slack takes 3,000 characters.
 pub const SECTION: usize = 2_900;
@@ -145,6 +145,17 @@ impl Metadata {
     /// Of the message about a request for one recipient, as it is configured.
     pub fn of_request(request_id: &str, recipient: &str) -> Self {
         Self::new(REQUEST_EVENT, request_id, ("recipient", json!(super::text::shorten(recipient, 200))))
+    }
+
+    /// Of every message about a request, whichever recipient it is for.
+    pub fn of_any_recipient(request_id: &str) -> Self {
+        let request_id = json!(super::text::shorten(request_id, 200));
+        Self { event_type: REQUEST_EVENT.to_owned(), payload: BTreeMap::from([("request_id".to_owned(), request_id)]) }
+    }
+
+    /// Of the reply that tells how a request ended, where its message cannot be updated.
+    pub fn of_outcome(request_id: &str, resolution: &str) -> Self {
+        Self::new(REVIEW_EVENT, request_id, ("outcome", json!(resolution)))
     }
 
     /// Of the reply that tells about the review of this index.

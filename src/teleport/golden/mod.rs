@@ -24,6 +24,8 @@ const NEWER: &[&str] = &[
     "types.AccessRequestSpecV3.RequestedResourceAccessIDs",
     // Reviews that a plugin submits for somebody.
     "types.AccessReview.SubmittedBy",
+    "types.AccessReview.submitted_on_behalf_of_author",
+    "types.AccessReviewConditions.SubmitForUsers",
     // Listing users by kind and trait.
     "types.UserFilter.SkipSystemUsers",
     "types.UserFilter.Traits",

@@ -3,31 +3,31 @@
 use std::io::ErrorKind;
 
 use crate::config::paths;
-use crate::crd::reason::worker as reason;
+use crate::crd::condition::Finding;
+use crate::crd::reason::Reason;
 use crate::slack::api::SettingsError;
 use crate::slack::error::{Class, Error as SlackError};
 use crate::teleport::dial::{DialError, Refusal, StepError};
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::identity::IdentityError;
-use crate::teleport::join::{JoinError, Reason};
-use crate::worker::health::report::Trouble;
+use crate::teleport::join::{JoinError, Reason as Refused};
 use crate::worker::identity_source::SourceError;
 use crate::worker::session::ConnectError;
 use crate::worker::{Error, SLACK_BUNDLE, TELEPORT_BUNDLE};
 
 /// An identity that cannot be loaded. A managed worker names the Secret, not the file it is mounted at.
-pub(crate) fn of_identity(error: &IdentityError) -> Trouble {
+pub(crate) fn of_identity(error: &IdentityError) -> Finding {
     match error {
         IdentityError::Read { path, source } if source.kind() == ErrorKind::NotFound => {
             let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
-            Trouble::new(reason::IDENTITY_MISSING, message)
+            Finding::new(Reason::IdentityMissing, message)
         }
-        error => Trouble::new(reason::IDENTITY_MALFORMED, error.to_string()),
+        error => Finding::new(Reason::IdentityMalformed, error.to_string()),
     }
 }
 
 /// An identity that files do not hold, or that Teleport does not give.
-pub(crate) fn of_source(error: &SourceError) -> Trouble {
+pub(crate) fn of_source(error: &SourceError) -> Finding {
     match error {
         SourceError::Files(error) => of_identity(error),
         SourceError::Join(error) => of_join(error),
@@ -35,86 +35,86 @@ pub(crate) fn of_source(error: &SourceError) -> Trouble {
 }
 
 /// A join that failed.
-pub(crate) fn of_join(error: &JoinError) -> Trouble {
+pub(crate) fn of_join(error: &JoinError) -> Finding {
     let reason = match error {
-        JoinError::TokenFile(_) => reason::TOKEN_FILE_MISSING,
-        JoinError::Server(error) if error.is_distrust() => reason::JOIN_UNTRUSTED,
+        JoinError::TokenFile(_) => Reason::TokenFileMissing,
+        JoinError::Server(error) if error.is_distrust() => Reason::JoinUntrusted,
         JoinError::Server(_) | JoinError::Form { .. } | JoinError::Dial(_) | JoinError::Call(_) | JoinError::Key(_) => {
-            reason::JOIN_UNREACHABLE
+            Reason::JoinUnreachable
         }
-        JoinError::WrongRole { .. } => reason::JOIN_ROLE_MISSING,
-        JoinError::Address(_) | JoinError::Certificates(_) => reason::JOIN_REFUSED,
+        JoinError::WrongRole { .. } => Reason::JoinRoleMissing,
+        JoinError::Address(_) | JoinError::Certificates(_) => Reason::JoinRefused,
         JoinError::Refused(refusal) => match refusal.reason {
-            Reason::TokenMissing => reason::JOIN_TOKEN_MISSING,
-            Reason::AudienceWrong => reason::JOIN_AUDIENCE_WRONG,
-            Reason::NotAllowed => reason::JOIN_NOT_ALLOWED,
-            Reason::KeyUnknown => reason::JOIN_KEY_UNKNOWN,
-            Reason::Locked => reason::IDENTITY_LOCKED,
-            Reason::RoleMissing => reason::JOIN_ROLE_MISSING,
-            Reason::Other => reason::JOIN_REFUSED,
+            Refused::TokenMissing => Reason::JoinTokenMissing,
+            Refused::AudienceWrong => Reason::JoinAudienceWrong,
+            Refused::NotAllowed => Reason::JoinNotAllowed,
+            Refused::KeyUnknown => Reason::JoinKeyUnknown,
+            Refused::Locked => Reason::IdentityLocked,
+            Refused::RoleMissing => Reason::JoinRoleMissing,
+            Refused::Other => Reason::JoinRefused,
         },
     };
-    Trouble::new(reason, error.to_string())
+    Finding::new(reason, error.to_string())
 }
 
 /// A token that cannot be loaded, or that was refused.
-pub(crate) fn of_token(error: &Error) -> Trouble {
+pub(crate) fn of_token(error: &Error) -> Finding {
     match error {
         Error::File { path, source, .. } if source.kind() == ErrorKind::NotFound => {
             let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
-            Trouble::new(reason::TOKEN_MISSING, message)
+            Finding::new(Reason::TokenMissing, message)
         }
         Error::Slack { error } => of_slack(error),
-        error => Trouble::new(reason::TOKEN_MALFORMED, error.to_string()),
+        error => Finding::new(Reason::TokenMalformed, error.to_string()),
     }
 }
 
 /// A CA bundle that cannot be used, and the setting that names it; `None` if it is something else that cannot be used.
-pub(crate) fn of_ca_bundle(error: &Error) -> Option<(&'static str, Trouble)> {
-    let trouble = |reason| Trouble::new(reason, error.to_string());
+pub(crate) fn of_ca_bundle(error: &Error) -> Option<(&'static str, Finding)> {
+    let finding = |reason| Finding::new(reason, error.to_string());
     match error {
         Error::File { key: key @ (TELEPORT_BUNDLE | SLACK_BUNDLE), path, source }
             if source.kind() == ErrorKind::NotFound =>
         {
             let message = paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing());
-            Some((key, Trouble::new(reason::CA_BUNDLE_MISSING, message)))
+            Some((key, Finding::new(Reason::CaBundleMissing, message)))
         }
         Error::File { key: key @ (TELEPORT_BUNDLE | SLACK_BUNDLE), .. }
-        | Error::Unusable { key: key @ TELEPORT_BUNDLE, .. } => Some((key, trouble(reason::CA_BUNDLE_MALFORMED))),
+        | Error::Unusable { key: key @ TELEPORT_BUNDLE, .. } => Some((key, finding(Reason::CaBundleMalformed))),
         Error::SlackSettings(SettingsError::CaBundle { .. }) => {
-            Some((SLACK_BUNDLE, trouble(reason::CA_BUNDLE_MALFORMED)))
+            Some((SLACK_BUNDLE, finding(Reason::CaBundleMalformed)))
         }
         _ => None,
     }
 }
 
 /// A call that Slack refused, or that did not get through.
-pub(crate) fn of_slack(error: &SlackError) -> Trouble {
+pub(crate) fn of_slack(error: &SlackError) -> Finding {
     let reason = match error.class {
-        Class::Auth if error.code == "missing_scope" => reason::SCOPE_MISSING,
-        Class::Auth => reason::TOKEN_REFUSED,
-        _ => reason::SLACK_UNREACHABLE,
+        Class::Auth if error.code == "missing_scope" => Reason::ScopeMissing,
+        Class::Auth => Reason::TokenRefused,
+        _ => Reason::SlackUnreachable,
     };
-    Trouble::new(reason, format!("{error}; {}", error.remedy()))
+    Finding::new(reason, format!("{error}; {}", error.remedy()))
 }
 
 /// A failed attempt to connect.
-pub(crate) fn of_connecting(error: &ConnectError) -> Trouble {
+pub(crate) fn of_connecting(error: &ConnectError) -> Finding {
     let reason = match error {
         ConnectError::Dial(DialError::Refused { refusal: Refusal::Expired, .. }) | ConnectError::Expired { .. } => {
-            reason::IDENTITY_EXPIRED
+            Reason::IdentityExpired
         }
-        ConnectError::Dial(DialError::Refused { .. }) | ConnectError::TooEarly { .. } => reason::IDENTITY_REFUSED,
+        ConnectError::Dial(DialError::Refused { .. }) | ConnectError::TooEarly { .. } => Reason::IdentityRefused,
         ConnectError::Dial(DialError::Unreachable { failures, .. })
             if failures.iter().any(|failure| is_distrust(&failure.error)) =>
         {
-            reason::TELEPORT_UNTRUSTED
+            Reason::TeleportUntrusted
         }
-        ConnectError::Refused { .. } => reason::PERMISSION_MISSING,
+        ConnectError::Refused { .. } => Reason::PermissionMissing,
         ConnectError::Call(error) => return of_call(error),
-        ConnectError::Dial(_) => reason::TELEPORT_UNREACHABLE,
+        ConnectError::Dial(_) => Reason::TeleportUnreachable,
     };
-    Trouble::new(reason, error.to_string())
+    Finding::new(reason, error.to_string())
 }
 
 fn is_distrust(error: &StepError) -> bool {
@@ -122,15 +122,15 @@ fn is_distrust(error: &StepError) -> bool {
 }
 
 /// A failed call on a connection that stood.
-pub(crate) fn of_call(error: &CallError) -> Trouble {
+pub(crate) fn of_call(error: &CallError) -> Finding {
     match error.kind {
-        Kind::AccessDenied => Trouble::new(
-            reason::PERMISSION_MISSING,
+        Kind::AccessDenied => Finding::new(
+            Reason::PermissionMissing,
             format!(
                 "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
             ),
         ),
-        _ => Trouble::new(reason::TELEPORT_UNREACHABLE, error.to_string()),
+        _ => Finding::new(Reason::TeleportUnreachable, error.to_string()),
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
         let path = paths::Source::Secret("slack-bot-token".to_owned()).folder().join("token");
         let error = Error::File { key: "slack.token", path, source: io::Error::from(ErrorKind::NotFound) };
         let trouble = of_token(&error);
-        assert_eq!(trouble.reason, reason::TOKEN_MISSING);
+        assert_eq!(trouble.reason, Reason::TokenMissing);
         assert!(trouble.message.contains("Secret `slack-bot-token` does not exist or has no key `token`"));
     }
 
@@ -162,10 +162,10 @@ mod tests {
         let path = paths::Source::ConfigMap("company-ca".to_owned()).folder().join("ca.crt");
         let missing = Error::File { key: TELEPORT_BUNDLE, path, source: io::Error::from(ErrorKind::NotFound) };
         let (key, trouble) = of_ca_bundle(&missing).unwrap();
-        assert_eq!((key, trouble.reason), (TELEPORT_BUNDLE, reason::CA_BUNDLE_MISSING));
+        assert_eq!((key, trouble.reason), (TELEPORT_BUNDLE, Reason::CaBundleMissing));
         assert!(trouble.message.contains("ConfigMap `company-ca` does not exist or has no key `ca.crt`"));
         let broken = Error::SlackSettings(SettingsError::CaBundle { reason: "no PEM".to_owned() });
-        assert_eq!(of_ca_bundle(&broken).unwrap().1.reason, reason::CA_BUNDLE_MALFORMED);
+        assert_eq!(of_ca_bundle(&broken).unwrap().1.reason, Reason::CaBundleMalformed);
         let token = Error::File { key: "slack.token", path: "/t".into(), source: io::Error::from(ErrorKind::NotFound) };
         assert!(of_ca_bundle(&token).is_none());
     }
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn slack_errors_are_told_with_their_remedy() {
         let revoked = of_slack(&SlackError::new("auth.test", "token_revoked", None));
-        assert_eq!(revoked.reason, reason::TOKEN_REFUSED);
+        assert_eq!(revoked.reason, Reason::TokenRefused);
         assert!(revoked.message.contains("reinstall the app"), "{}", revoked.message);
         let down = of_slack(&SlackError::new("auth.test", "connect_failed", None));
-        assert_eq!(down.reason, reason::SLACK_UNREACHABLE);
+        assert_eq!(down.reason, Reason::SlackUnreachable);
     }
 }

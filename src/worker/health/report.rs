@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+use crate::crd::condition::Finding;
 use crate::slack::api::Account;
 use crate::teleport::client::Server;
 use crate::teleport::dial::Route;
@@ -13,43 +14,31 @@ use crate::teleport::identity::Identity;
 use crate::worker::health::undelivered::Summary;
 use crate::worker::recipient_check::Reach;
 
-/// How it goes.
+/// Facts about the worker's health.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The identity in use.
     pub identity: Option<IdentityReport>,
     /// There is no identity, or a newer one cannot be used.
-    pub identity_trouble: Option<Trouble>,
+    pub identity_problem: Option<Finding>,
     /// The cluster, while connected.
     pub teleport: Option<TeleportReport>,
     /// Why there is no connection, or why nothing can be listed.
-    pub teleport_trouble: Option<Trouble>,
+    pub teleport_problem: Option<Finding>,
     /// The workspace, once the token has worked.
     pub slack: Option<Account>,
     /// What stands between the token and Slack.
-    pub slack_trouble: Option<Trouble>,
+    pub slack_problem: Option<Finding>,
     /// Whether the configured recipients can be reached; none before they were looked for.
     pub recipients: Option<BTreeMap<String, Reach>>,
     /// Deliveries.
     pub delivery: Summary,
+    /// Messages that have been waiting for too long.
+    pub delayed: Option<Delayed>,
+    /// Everything was listed once.
+    pub listed: bool,
     /// Requests that wait for a decision.
     pub open_requests: usize,
-}
-
-/// Something that does not work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// The reason of the condition, one of `crd::reason::worker`.
-    pub reason: &'static str,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl Trouble {
-    /// Something that does not work.
-    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
 }
 
 /// The identity in use.
@@ -74,6 +63,27 @@ pub struct TeleportReport {
     pub version: String,
     /// How it is reached, for people.
     pub route: String,
+}
+
+/// Messages that have been waiting for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delayed {
+    /// How many messages wait.
+    pub messages: usize,
+    /// Since when the oldest of them waits.
+    pub since: Timestamp,
+}
+
+/// A message that waits for longer than this is delayed, whatever the cause.
+pub const DELAYED_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+impl Delayed {
+    /// What is delayed at `now`.
+    #[must_use]
+    pub fn find(summary: &Summary, now: Timestamp) -> Option<Self> {
+        let since = summary.oldest.filter(|since| now.duration_since(*since) >= DELAYED_AFTER)?;
+        Some(Self { messages: summary.pending, since })
+    }
 }
 
 /// Collects the report. Clones share it.
@@ -111,13 +121,13 @@ impl Reporter {
         };
         self.change(|report| {
             report.identity = Some(identity);
-            report.identity_trouble = None;
+            report.identity_problem = None;
         });
     }
 
     /// There is no identity, or a new one that cannot be used.
-    pub fn identity_trouble(&self, trouble: Trouble) {
-        self.change(|report| report.identity_trouble = Some(trouble));
+    pub fn identity_problem(&self, problem: Finding) {
+        self.change(|report| report.identity_problem = Some(problem));
     }
 
     /// Teleport answers.
@@ -129,18 +139,21 @@ impl Reporter {
         };
         self.change(|report| {
             report.teleport = Some(teleport);
-            report.teleport_trouble = None;
+            report.teleport_problem = None;
         });
     }
 
     /// Teleport does not answer, or not what is needed.
-    pub fn teleport_trouble(&self, trouble: Trouble) {
-        self.change(|report| report.teleport_trouble = Some(trouble));
+    pub fn teleport_problem(&self, problem: Finding) {
+        self.change(|report| report.teleport_problem = Some(problem));
     }
 
     /// Everything was listed.
     pub fn listed(&self) {
-        self.change(|report| report.teleport_trouble = None);
+        self.change(|report| {
+            report.teleport_problem = None;
+            report.listed = true;
+        });
     }
 
     /// The token works.
@@ -148,12 +161,12 @@ impl Reporter {
         let account = account.clone();
         self.change(|report| {
             report.slack = Some(account);
-            report.slack_trouble = None;
+            report.slack_problem = None;
         });
     }
 
     /// There is no token, it does not work, or Slack cannot be reached.
-    pub fn slack_trouble(&self, trouble: Trouble) {
-        self.change(|report| report.slack_trouble = Some(trouble));
+    pub fn slack_problem(&self, problem: Finding) {
+        self.change(|report| report.slack_problem = Some(problem));
     }
 }

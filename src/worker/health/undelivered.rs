@@ -7,6 +7,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::access_request::RequestId;
+use crate::config::recipient::RecipientKey;
+use crate::delivery::effect::Standing;
+use crate::delivery::machine;
+use crate::slack::error::{Class, Error};
 
 /// Why a recipient could not be told, and what helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct Problem {
 pub struct Undelivered {
     /// Since when.
     pub since: Timestamp,
+    /// Why the recipient is told of the request.
+    pub standing: Standing,
     /// What stands in the way; none while it is just under way.
     pub problem: Option<Problem>,
 }
@@ -41,7 +47,11 @@ pub struct Summary {
     pub oldest: Option<Timestamp>,
     /// The problem of each recipient that has one.
     pub problems: BTreeMap<String, Problem>,
-    /// When a message last reached somebody.
+    /// Suggested reviewers whom messages do not reach.
+    pub unreachable_reviewers: usize,
+    /// Requests that are not worked on any more, because their tasks have crashed again and again.
+    pub set_aside: Vec<RequestId>,
+    /// When a message last reached a recipient.
     pub last_success: Option<Timestamp>,
     /// Requests that nobody was to be told of.
     pub unrouted: usize,
@@ -51,10 +61,21 @@ pub struct Summary {
 
 #[derive(Default)]
 struct State {
-    undelivered: BTreeMap<(RequestId, String), Undelivered>,
+    undelivered: BTreeMap<(RequestId, RecipientKey), Undelivered>,
+    set_aside: BTreeSet<RequestId>,
     last_success: Option<Timestamp>,
     unrouted: usize,
     last_unrouted: Option<String>,
+}
+
+impl State {
+    fn of_request(&self, request: &RequestId) -> impl Iterator<Item = (&RecipientKey, &Undelivered)> {
+        let first = (request.clone(), RecipientKey::new(""));
+        self.undelivered
+            .range(first..)
+            .take_while(move |((id, _), _)| id == request)
+            .map(|((_, key), undelivered)| (key, undelivered))
+    }
 }
 
 /// The board. Clones share it.
@@ -71,24 +92,35 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Notes what is left to do for one recipient of a request, or that nothing is.
-    pub fn set(&self, request: &RequestId, recipient: &str, left: Option<Option<Problem>>) {
+    /// Notes what is left to do for a request.
+    pub fn update(&self, request: &RequestId, left: &[machine::Undelivered<'_>], remedy: impl Fn(&Error) -> String) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (request.clone(), recipient.to_owned());
-        let changed = match left {
-            None => state.undelivered.remove(&key).is_some(),
-            Some(problem) => match state.undelivered.get_mut(&key) {
-                Some(known) if known.problem == problem => false,
-                Some(known) => {
-                    known.problem = problem;
-                    true
-                }
-                None => {
-                    state.undelivered.insert(key, Undelivered { since: Timestamp::now(), problem });
-                    true
-                }
-            },
-        };
+        let mut changed = false;
+        let known: Vec<RecipientKey> = state.of_request(request).map(|(key, _)| key.clone()).collect();
+        for key in known {
+            if left.iter().all(|one| *one.recipient != key) {
+                changed |= state.undelivered.remove(&(request.clone(), key)).is_some();
+            }
+        }
+        for machine::Undelivered { recipient, standing, problem } in left {
+            let key = (request.clone(), (*recipient).clone());
+            let code = problem.filter(|error| !error.is_rate_limit()).map(|error| error.code.as_str());
+            let known = state.undelivered.get(&key);
+            let is_known = known.is_some_and(|known| {
+                known.standing == *standing && known.problem.as_ref().map(|problem| problem.code.as_str()) == code
+            });
+            if is_known {
+                continue;
+            }
+            let problem = problem.filter(|error| !error.is_rate_limit()).map(|error| Problem {
+                code: error.code.clone(),
+                remedy: remedy(error),
+                of_recipient: matches!(error.class, Class::Config | Class::Recipient),
+            });
+            let since = known.map_or_else(Timestamp::now, |known| known.since);
+            state.undelivered.insert(key, Undelivered { since, standing: *standing, problem });
+            changed = true;
+        }
         drop(state);
         if changed {
             self.notify();
@@ -113,7 +145,13 @@ impl Board {
         self.notify();
     }
 
-    /// Notes that nobody is told of a request.
+    /// Notes that a request is set aside, because its task has crashed again and again.
+    pub fn set_aside(&self, request: &RequestId) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).set_aside.insert(request.clone());
+        self.notify();
+    }
+
+    /// Notes that a request reaches no recipient.
     pub fn unrouted(&self, request: &RequestId, roles: &[String]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.unrouted += 1;
@@ -128,9 +166,17 @@ impl Board {
     /// What stands on it now.
     pub fn summary(&self) -> Summary {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let failing = state.undelivered.values().filter(|left| left.problem.is_some());
+        // What a requester writes, and what is configured no more, never decides about the worker's health.
+        let is_failing = |left: &Undelivered| left.problem.is_some() && left.standing == Standing::Configured;
+        let failing = state.undelivered.values().filter(|left| is_failing(left));
         let failing_requests: BTreeSet<_> =
-            state.undelivered.iter().filter(|(_, left)| left.problem.is_some()).map(|((id, _), _)| id).collect();
+            state.undelivered.iter().filter(|(_, left)| is_failing(left)).map(|((id, _), _)| id).collect();
+        let unreachable_reviewers: BTreeSet<_> = state
+            .undelivered
+            .iter()
+            .filter(|(_, left)| left.problem.is_some() && left.standing == Standing::Suggested)
+            .map(|((_, recipient), _)| recipient)
+            .collect();
         Summary {
             pending: state.undelivered.len(),
             failing: failing.count(),
@@ -141,8 +187,11 @@ impl Board {
             problems: state
                 .undelivered
                 .iter()
-                .filter_map(|((_, recipient), left)| Some((recipient.clone(), left.problem.clone()?)))
+                .filter(|(_, left)| is_failing(left))
+                .filter_map(|((_, recipient), left)| Some((recipient.to_string(), left.problem.clone()?)))
                 .collect(),
+            unreachable_reviewers: unreachable_reviewers.len(),
+            set_aside: state.set_aside.iter().cloned().collect(),
             last_success: state.last_success,
         }
     }
@@ -165,29 +214,47 @@ mod tests {
         RequestId(name.to_owned())
     }
 
-    fn problem() -> Problem {
-        Problem { code: "not_in_channel".to_owned(), remedy: "invite @teleport to #dba".to_owned(), of_recipient: true }
+    fn refused(board: &Board, standing: Standing) {
+        let error = Error::new("chat.postMessage", "not_in_channel", Some("#dba"));
+        let recipient = RecipientKey::new("#dba");
+        let left = [machine::Undelivered { recipient: &recipient, standing, problem: Some(&error) }];
+        board.update(&id("a"), &left, |_| "invite @teleport to #dba".to_owned());
     }
 
     #[test]
     fn a_problem_is_shown_until_the_delivery_is_done() {
         let board = Board::default();
-        board.set(&id("a"), "#dba", Some(None));
-        board.set(&id("a"), "#dba", Some(Some(problem())));
+        refused(&board, Standing::Configured);
         let summary = board.summary();
         assert_eq!((summary.pending, summary.failing), (1, 1));
-        assert_eq!(summary.problems["#dba"], problem());
-        board.set(&id("a"), "#dba", None);
+        assert_eq!(summary.problems["#dba"].remedy, "invite @teleport to #dba");
+        board.update(&id("a"), &[], |_| String::new());
         assert_eq!(board.summary(), Summary::default());
     }
 
     #[test]
-    fn nobody_is_told_of_what_has_not_changed() {
+    fn a_suggested_reviewer_is_counted_and_fails_nothing() {
+        let board = Board::default();
+        refused(&board, Standing::Suggested);
+        let summary = board.summary();
+        assert_eq!((summary.failing, summary.unreachable_reviewers), (0, 1));
+        assert!(summary.problems.is_empty());
+    }
+
+    #[test]
+    fn a_recipient_that_is_configured_no_more_fails_nothing() {
+        let board = Board::default();
+        refused(&board, Standing::Former);
+        assert_eq!(board.summary().failing, 0);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_no_news() {
         let board = Board::default();
         let mut changes = board.subscribe();
-        board.set(&id("a"), "#dba", Some(None));
+        refused(&board, Standing::Configured);
         changes.mark_unchanged();
-        board.set(&id("a"), "#dba", Some(None));
+        refused(&board, Standing::Configured);
         assert!(!changes.has_changed().unwrap());
         board.forget(&id("a"));
         assert!(changes.has_changed().unwrap());

@@ -69,7 +69,7 @@ pub(super) async fn keep_looking(context: Arc<Context>, reporter: Reporter) {
                     Some(found) => {
                         let mended = rounds.took(&round, found, Instant::now());
                         tell(&reporter, rounds.known().clone());
-                        context.note_mended(mended);
+                        context.note_recovered(mended);
                     }
                     None => rounds.put_off(Instant::now()),
                 }

@@ -52,7 +52,7 @@ impl Session {
                 if !std::mem::replace(&mut self.check.refused, true) {
                     warn!(%error, "Teleport refuses the identity in use");
                 }
-                self.shared.reporter.teleport_trouble(condition_reason::of_call(&error));
+                self.shared.reporter.teleport_problem(condition_reason::of_call(&error));
                 // Only the answer to a join says why.
                 self.identity_source.renew();
                 self.check.at = Some(Instant::now() + REFUSED_INTERVAL);
@@ -62,7 +62,7 @@ impl Session {
             Ok(()) => {
                 if std::mem::take(&mut self.check.refused) {
                     info!("Teleport accepts the identity in use again");
-                    self.shared.reporter.change(|report| report.teleport_trouble = None);
+                    self.shared.reporter.change(|report| report.teleport_problem = None);
                     self.relist_at = Some(Instant::now());
                 }
             }

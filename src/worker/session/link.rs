@@ -94,13 +94,13 @@ impl Session {
             } else {
                 debug!(%error, retry_in = ?delay, "The new identity does not work yet");
             }
-            self.shared.reporter.identity_trouble(condition_reason::of_connecting(error));
+            self.shared.reporter.identity_problem(condition_reason::of_connecting(error));
             return;
         }
         error!(%error, retry_in = ?delay, "Cannot reach Teleport");
         self.shared.metrics.teleport_connected(false);
         self.shared.health.close(Gate::TELEPORT);
-        self.shared.reporter.teleport_trouble(condition_reason::of_connecting(error));
+        self.shared.reporter.teleport_problem(condition_reason::of_connecting(error));
     }
 
     /// The watch is over, for whatever reason.
@@ -118,7 +118,7 @@ impl Session {
         }
         warn!(%error, "The watch ended: reconnecting");
         self.shared.metrics.teleport_connected(false);
-        self.shared.reporter.teleport_trouble(condition_reason::of_call(&error));
+        self.shared.reporter.teleport_problem(condition_reason::of_call(&error));
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl Session {
                 } else {
                     error!(%error, "There is still no usable identity: waiting for one");
                 }
-                self.shared.reporter.identity_trouble(condition_reason::of_source(&error));
+                self.shared.reporter.identity_problem(condition_reason::of_source(&error));
             }
         }
     }

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::delivery::input::{Known, Source};
 use crate::delivery::listing::{self, Listed};
 use crate::teleport::client::Client;
 use crate::teleport::error::{CallError, Kind};
 use crate::worker::context::Teleport;
+use crate::worker::dispatcher::Mail;
 use crate::worker::health::condition_reason;
-use crate::worker::request::{Hint, needs_work};
 use crate::worker::session::connect::ConnectError;
 use crate::worker::session::{Session, is_due};
 use crate::worker::{Error, Gate};
@@ -35,15 +36,15 @@ impl Session {
         self.listing = Some(list(client, user).boxed());
     }
 
-    pub(super) fn listed(&mut self, result: Result<(Vec<Listed>, usize), CallError>) -> Result<(), Error> {
-        let (listed, hidden) = match result {
+    pub(super) fn listed(&mut self, result: Result<Whole, CallError>) -> Result<(), Error> {
+        let Whole { listed, hidden, asked } = match result {
             Ok(listed) => listed,
             Err(error) if self.strict && error.kind == Kind::AccessDenied => {
                 return Err(Error::Connect(ConnectError::refused(self.identity.as_deref(), error)));
             }
             Err(error) => {
                 warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_trouble(condition_reason::of_call(&error));
+                self.shared.reporter.teleport_problem(condition_reason::of_call(&error));
                 self.relist_at = Some(Instant::now() + RELIST);
                 return Ok(());
             }
@@ -56,15 +57,19 @@ impl Session {
         let mut found = 0;
         let touched = std::mem::take(&mut self.touched);
         self.open.retain(|id| touched.contains(id));
-        for Listed { id, observed, record } in listed {
-            self.context.learn_direct_messages(&record);
+        for Listed { id, observation, data } in listed {
+            self.context.learn_direct_messages(&data);
+            if let Some(request) = observation.request() {
+                self.note_user(&request.user);
+            }
             let unseen = !touched.contains(&id);
             if unseen {
-                self.count_open(&id, &observed);
+                self.count_open(&id, &observation);
             }
-            if unseen && (self.dispatcher.has(&id) || needs_work(&self.context, &observed, &record)) {
+            if unseen && (self.dispatcher.has(&id) || self.context.needs_work(&observation, &data)) {
                 found += u64::from(!self.dispatcher.has(&id));
-                self.dispatcher.tell(id, observed, Hint::Known(record));
+                self.dispatcher
+                    .tell(id, Mail { observation, source: Source::Listing, known: Known::Stored(data, asked) });
             }
         }
         if hidden > 0 {
@@ -81,9 +86,20 @@ impl Session {
     }
 }
 
-async fn list(client: Client, own_user: String) -> Result<(Vec<Listed>, usize), CallError> {
+/// Everything that one listing shows.
+pub(super) struct Whole {
+    listed: Vec<Listed>,
+    /// Records whose requests the identity cannot see, or that are gone.
+    hidden: usize,
+    /// When the records were asked for.
+    asked: std::time::Instant,
+}
+
+async fn list(client: Client, own_user: String) -> Result<Whole, CallError> {
+    let asked = Instant::now().into_std();
     // In this order, see `listing::join`.
     let records = client.all_plugin_data().await?;
     let requests = client.access_requests().await?;
-    Ok(listing::join(requests, records, &own_user, Timestamp::now()))
+    let (listed, hidden) = listing::join(requests, records, &own_user, Timestamp::now());
+    Ok(Whole { listed, hidden, asked })
 }

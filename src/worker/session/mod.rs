@@ -11,6 +11,7 @@ mod token;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
@@ -26,8 +27,8 @@ use tracing::{debug, error, info, warn};
 use crate::access_request::{RequestId, RequestState};
 use crate::config::Config;
 use crate::config::recipient::RoleToRecipients;
-use crate::delivery::decide::Observation;
-use crate::delivery::listing::Listed;
+use crate::delivery::input::{Known, Source};
+use crate::delivery::state::Observation;
 use crate::file_watch::Watched;
 use crate::metrics::RequestState as StateLabel;
 use crate::slack::error::{self, Class};
@@ -37,12 +38,13 @@ use crate::teleport::error::CallError;
 use crate::teleport::identity::Identity;
 use crate::teleport::watch::Change;
 use crate::worker::context::{Context, Parts, Teleport};
-use crate::worker::dispatcher::Dispatcher;
+use crate::worker::dispatcher::{Dispatcher, Mail};
 use crate::worker::health::condition_reason;
-use crate::worker::identity_source::{FIRST, Source};
-use crate::worker::request::Hint;
+use crate::worker::health::report::Delayed;
+use crate::worker::identity_source::{FIRST, Identities};
 use crate::worker::session::check::Check;
 use crate::worker::session::connect::{Connection, connect};
+use crate::worker::session::listing::Whole;
 use crate::worker::session::token::Tested;
 use crate::worker::{Error, Gate, Shared, TELEPORT_BUNDLE, ca_bundles, read_file, recipient_check};
 
@@ -67,7 +69,7 @@ const NEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 type Connecting = BoxFuture<'static, (Arc<Identity>, Result<Connection, ConnectError>)>;
 type Testing = BoxFuture<'static, Tested>;
-type Listing = BoxFuture<'static, Result<(Vec<Listed>, usize), CallError>>;
+type Listing = BoxFuture<'static, Result<Whole, CallError>>;
 
 /// One run with one configuration.
 #[expect(clippy::struct_excessive_bools, reason = "each remembers one thing that has happened, or not")]
@@ -77,7 +79,7 @@ pub(super) struct Session {
     dispatcher: Dispatcher,
     teleport: watch::Sender<Option<Teleport>>,
     routes: watch::Sender<Arc<RoleToRecipients>>,
-    identity_source: Source,
+    identity_source: Identities,
     token_file: Watched,
     ca_bundles: Watched,
     dial: DialOptions,
@@ -123,7 +125,7 @@ impl Session {
         if let Some(path) = &shared.config.teleport.ca_bundle {
             dial.web_authorities = authorities(path)?;
         }
-        let identity_source = Source::start(&shared.config, &dial, &shared.running_join, &shared.metrics);
+        let identity_source = Identities::start(&shared.config, &dial, &shared.running_join, &shared.metrics);
         let token_file = token::watched(&shared.config);
         let ca_bundles = ca_bundles(&shared.config);
         let identity = match identity_source.first() {
@@ -131,7 +133,7 @@ impl Session {
             Err(error) if strict => return Err(error.into()),
             Err(error) => {
                 error!(%error, "There is no usable identity: waiting for one");
-                shared.reporter.identity_trouble(condition_reason::of_source(&error));
+                shared.reporter.identity_problem(condition_reason::of_source(&error));
                 None
             }
         };
@@ -309,32 +311,40 @@ impl Session {
             Err(error) => return self.disconnected(error),
         };
         self.shared.metrics.teleport_event(SystemTime::now());
-        let (id, observed, hint) = match change {
+        let (id, observation, known) = match change {
             Change::Put(request) => {
                 debug!(request_id = %request.id, state = ?request.state, "Access request changed");
                 self.shared.metrics.request_observed(state_label(request.state));
                 let age = request.created.map(|created| Timestamp::now().duration_since(created));
                 let untouched = request.state == RequestState::Pending && request.reviews.is_empty();
                 let new = untouched && age.is_some_and(|age| age < NEW);
-                let hint = if new { Hint::New } else { Hint::Unknown };
-                (request.id.clone(), Observation::Present(*request), hint)
+                let known = if new { Known::New } else { Known::Nothing };
+                self.note_user(&request.user);
+                (request.id.clone(), Observation::Present(request), known)
             }
             Change::Deleted(id) => {
                 debug!(request_id = %id, "Access request is gone");
                 self.shared.metrics.request_observed(StateLabel::Gone);
-                (id, Observation::Gone(Timestamp::now()), Hint::Unknown)
+                (id, Observation::Gone(Timestamp::now()), Known::Nothing)
             }
         };
         if self.listing.is_some() {
             self.touched.insert(id.clone());
         }
-        self.count_open(&id, &observed);
-        self.dispatcher.tell(id, observed, hint);
+        self.count_open(&id, &observation);
+        self.dispatcher.tell(id, Mail { observation, source: Source::Event, known });
         Ok(())
     }
 
-    fn count_open(&mut self, id: &RequestId, observed: &Observation) {
-        let open = matches!(observed, Observation::Present(request) if request.state == RequestState::Pending);
+    /// Requests of others are seen: what is not shown is gone, and not merely hidden.
+    fn note_user(&self, user: &str) {
+        if self.identity.as_ref().is_some_and(|identity| identity.user() != user) {
+            self.context.sees_requests_of_others.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn count_open(&mut self, id: &RequestId, observation: &Observation) {
+        let open = observation.is_pending();
         let changed = if open { self.open.insert(id.clone()) } else { self.open.remove(id) };
         if changed {
             let count = self.open.len();
@@ -359,7 +369,11 @@ impl Session {
         if refused && !tested_lately && self.testing.is_none() && self.test_failures == 0 {
             self.test_at = Some(Instant::now());
         }
-        self.shared.reporter.change(|report| report.delivery = summary);
+        let delayed = Delayed::find(&summary, Timestamp::now());
+        self.shared.reporter.change(|report| {
+            report.delivery = summary;
+            report.delayed = delayed;
+        });
     }
 
     fn beat(&mut self) {

@@ -39,7 +39,7 @@ impl Session {
                 }
                 // That there is no token is said already; its file is watched.
                 if !self.context.slack.has_token(&Token::new("")) {
-                    self.shared.reporter.slack_trouble(condition_reason::of_slack(&error));
+                    self.shared.reporter.slack_problem(condition_reason::of_slack(&error));
                 }
             }
             Tested::NewFails(error) => {
@@ -51,7 +51,7 @@ impl Session {
                         error!(%error, "The new Slack token does not work: staying with the old one");
                     }
                 }
-                self.shared.reporter.slack_trouble(condition_reason::of_token(&error));
+                self.shared.reporter.slack_problem(condition_reason::of_token(&error));
             }
         }
     }

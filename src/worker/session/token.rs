@@ -29,7 +29,7 @@ pub(super) fn client(shared: &Shared, strict: bool) -> Result<Client, Error> {
         Err(error) if strict => Err(error),
         Err(error) => {
             error!(%error, "There is no Slack token: waiting for one");
-            shared.reporter.slack_trouble(condition_reason::of_token(&error));
+            shared.reporter.slack_problem(condition_reason::of_token(&error));
             client_with(config, Token::new(""))
         }
     }

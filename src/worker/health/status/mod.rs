@@ -6,7 +6,6 @@
 mod patch;
 mod silence;
 mod turn;
-mod view;
 
 use std::time::Duration;
 
@@ -23,18 +22,13 @@ use crate::backoff::Backoff;
 use crate::cause::of_kube;
 use crate::config::StatusObject;
 use crate::config::paths::{POD_NAME_VARIABLE, REVISION_VARIABLE};
-use crate::crd::status::{DeliveryStatus, RecipientState, RecipientStatus, SlackStatus, TeleportStatus};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
+use crate::worker::health::conditions::WorkerReport;
 use crate::worker::health::status::silence::{News, Silence};
 use crate::worker::health::status::turn::{Turn, Turns};
 
-pub(crate) use crate::worker::health::status::view::view;
-
 /// The name under which workers own fields of the status.
 pub const FIELD_MANAGER: &str = "slack-access-operator/worker";
-
-/// What is said of a recipient that is being looked for.
-const SOUGHT: &str = "being looked up";
 
 /// A report is written at least this often; the promise to others is once a minute.
 const HEARTBEAT: Duration = Duration::from_secs(40);
@@ -46,66 +40,6 @@ const GAP: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(15);
 /// How long to wait after failures in a row.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(30));
-
-/// Everything that a worker says about itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct WorkerReport {
-    /// Becomes the condition `IdentityValid`.
-    pub identity: Check,
-    /// Becomes the condition `TeleportConnected`.
-    pub teleport_connected: Check,
-    /// Becomes the condition `SlackConnected`.
-    pub slack_connected: Check,
-    /// The cluster and the identity.
-    pub teleport: TeleportStatus,
-    /// The workspace and the bot.
-    pub slack: SlackStatus,
-    /// Every recipient of the configuration. Becomes the condition `RecipientsResolved` as well.
-    pub recipients: Vec<RecipientStatus>,
-    /// Messages under way.
-    pub delivery: DeliveryStatus,
-}
-
-impl WorkerReport {
-    /// Whether everything was tried, or enough to know what does not work.
-    fn has_tried(&self) -> bool {
-        let parts = [&self.identity, &self.teleport_connected, &self.slack_connected];
-        let failed = parts.iter().any(|part| matches!(part, Check::Failed { .. }));
-        let pending = parts.iter().any(|part| matches!(part, Check::Pending(_)));
-        failed || !(pending || self.recipients.is_empty() || self.recipients.iter().any(is_sought))
-    }
-}
-
-fn is_sought(recipient: &RecipientStatus) -> bool {
-    recipient.state == RecipientState::Unknown && recipient.message.as_deref() == Some(SOUGHT)
-}
-
-/// What is known of one part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// Nothing yet, and why.
-    Pending(String),
-    /// It works.
-    Ok {
-        /// One of [`crate::crd::reason::worker`]; usually `OK`.
-        reason: &'static str,
-        /// What works.
-        message: String,
-    },
-    /// It does not.
-    Failed {
-        /// One of [`crate::crd::reason::worker`].
-        reason: &'static str,
-        /// What is wrong and what to do, in one line and without any secret.
-        message: String,
-    },
-}
-
-impl Default for Check {
-    fn default() -> Self {
-        Self::Pending("not tried yet".to_owned())
-    }
-}
 
 /// Who reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -284,7 +218,6 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use crate::crd::reason::worker as reason;
     use crate::worker::health::status::*;
 
     #[test]
@@ -295,22 +228,5 @@ mod tests {
         assert!(error.is_of_stranger());
         let status = kube::core::Status::failure("no patch", "Forbidden").with_code(403);
         assert!(!Error::from(kube::Error::Api(Box::new(status))).is_of_stranger());
-    }
-
-    #[test]
-    fn a_worker_has_tried_when_all_is_known_or_something_failed() {
-        let ok = || Check::Ok { reason: reason::OK, message: String::new() };
-        let mut report = WorkerReport { identity: ok(), teleport_connected: ok(), ..WorkerReport::default() };
-        assert!(!report.has_tried(), "Slack is not known yet");
-        report.slack_connected = ok();
-        assert!(!report.has_tried(), "the recipients are not");
-        report.recipients.push(RecipientStatus { message: Some(SOUGHT.to_owned()), ..RecipientStatus::default() });
-        assert!(!report.has_tried(), "the recipients are being looked up");
-        report.recipients = vec![RecipientStatus::default()];
-        assert!(report.has_tried());
-        report.teleport_connected = Check::default();
-        assert!(!report.has_tried());
-        report.slack_connected = Check::Failed { reason: reason::TOKEN_REFUSED, message: String::new() };
-        assert!(report.has_tried(), "what does not work is worth saying");
     }
 }

@@ -36,12 +36,17 @@ impl ServerVersion {
     /// The last version without `ListAccessRequests` and monitoring rules that the real thing is compared with.
     pub const OLD: Self = Self { major: 14, minor: 2, patch: 3 };
     /// A current one.
-    pub const NEW: Self = Self { major: 18, minor: 2, patch: 1 };
+    pub const NEW: Self = Self { major: 18, minor: 11, patch: 1 };
 
     /// The oldest client that is not turned away, if it says its version: of the previous major version.
     #[must_use]
     pub fn oldest_client(self) -> Self {
         Self { major: self.major.saturating_sub(1), minor: 0, patch: 0 }
+    }
+
+    /// Plugins may submit reviews of users: `review_requests.submit_for_users`.
+    pub fn takes_reviews_for_users(self) -> bool {
+        (self.major, self.minor) >= (18, 11)
     }
 
     /// `ListAccessRequests` exists.

@@ -180,9 +180,16 @@ impl State {
     }
 
     /// Whether `author` may review requests of others at all, and this one.
-    pub(crate) fn check_reviewer(&self, caller: &Caller, author: &str, id: &str) -> Result<(), Trace> {
+    pub(crate) fn check_reviewer(
+        &self,
+        caller: &Caller,
+        author: &str,
+        for_author: bool,
+        id: &str,
+    ) -> Result<(), Trace> {
         let on_behalf = author != caller.user;
-        let speaks_for = self.roles_of(caller).any(|role| matches_any(&role.submit_for_users, author));
+        let allowed = for_author && self.version.takes_reviews_for_users();
+        let speaks_for = allowed && self.roles_of(caller).any(|role| matches_any(&role.submit_for_users, author));
         if on_behalf && !speaks_for {
             return Err(Trace::denied(format!("user {:?} cannot submit reviews on behalf of {author:?}", caller.user)));
         }
@@ -222,7 +229,7 @@ impl State {
         });
         let rows = rows.filter(|(id, request)| {
             let own = request.spec.as_ref().is_some_and(|spec| spec.user == caller.user);
-            all.is_ok() || own || self.check_reviewer(caller, &caller.user, id).is_ok()
+            all.is_ok() || own || self.check_reviewer(caller, &caller.user, false, id).is_ok()
         });
         Ok(rows.map(|(_, request)| request.as_ref().clone()).collect())
     }

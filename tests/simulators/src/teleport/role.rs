@@ -164,7 +164,13 @@ impl Role {
             version: "v7".to_owned(),
             metadata: Some(named(&self.name)),
             spec: Some(types::RoleSpecV6 {
-                allow: Some(types::RoleConditions { logins: self.logins.clone() }),
+                allow: Some(types::RoleConditions {
+                    logins: self.logins.clone(),
+                    review_requests: Some(types::AccessReviewConditions {
+                        roles: self.reviewable.clone(),
+                        submit_for_users: self.submit_for_users.clone(),
+                    }),
+                }),
                 deny: Some(types::RoleConditions::default()),
             }),
         }
@@ -181,12 +187,14 @@ pub struct User {
     pub roles: Vec<String>,
     /// Its traits.
     pub traits: BTreeMap<String, Vec<String>>,
+    /// Locked after too many failed logins. (A lock that an administrator makes is a resource of its own: `put_lock`.)
+    pub locked: bool,
 }
 
 impl User {
     /// A user with these roles.
     pub fn new(name: &str, roles: &[&str]) -> Self {
-        Self { name: name.to_owned(), roles: owned(roles), traits: BTreeMap::new() }
+        Self { name: name.to_owned(), roles: owned(roles), ..Self::default() }
     }
 
     /// With this trait.
@@ -202,7 +210,11 @@ impl User {
             sub_kind: String::new(),
             version: "v2".to_owned(),
             metadata: Some(named(&self.name)),
-            spec: Some(types::UserSpecV2 { roles: self.roles.clone(), traits: Some(label_values(&self.traits)) }),
+            spec: Some(types::UserSpecV2 {
+                roles: self.roles.clone(),
+                traits: Some(label_values(&self.traits)),
+                status: self.locked.then_some(types::LoginStatus { is_locked: true, lock_expires: None }),
+            }),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::pb::proto::event::Resource;
 use super::pb::teleport::accesslist::v1::AccessList;
 use super::pb::teleport::accessmonitoringrules::v1::AccessMonitoringRule;
 use super::pb::teleport::userloginstate::v1::UserLoginState;
-use super::pb::types::{AccessRequestV3, PluginDataUpdateParams, PluginDataV3};
+use super::pb::types::{AccessRequestV3, LockV2, PluginDataUpdateParams, PluginDataV3};
 use super::plugin_data;
 use super::role::{Role, Rule, User};
 use super::table::Table;
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) login_states: BTreeMap<String, UserLoginState>,
     pub(crate) resources: Vec<PaginatedResource>,
     pub(crate) join_tokens: BTreeMap<String, JoinToken>,
+    /// Locks in force, by the name of the user that they lock out.
+    pub(crate) locks: BTreeMap<String, LockV2>,
     pub(crate) watchers: Watchers,
 }
 
@@ -59,6 +61,7 @@ impl State {
             login_states: BTreeMap::new(),
             resources: Vec::new(),
             join_tokens: BTreeMap::new(),
+            locks: BTreeMap::new(),
             watchers: Watchers::default(),
         }
     }

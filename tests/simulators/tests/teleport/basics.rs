@@ -10,7 +10,7 @@ use crate::support::{auth, cluster, dba, events, next, plugin, try_auth, update}
 async fn ping_tells_name_and_version_of_the_cluster() {
     let cluster = cluster().await;
     let answer = plugin(&cluster).await.ping(PingRequest {}).await.unwrap();
-    assert_eq!(answer.metadata().get("version").unwrap(), "18.2.1");
+    assert_eq!(answer.metadata().get("version").unwrap(), "18.11.1");
     assert_eq!(answer.get_ref().cluster_name, "teleport.example.com");
     assert!(answer.get_ref().server_features.unwrap().advanced_access_workflows);
     cluster.assert_no_violations();
@@ -65,5 +65,5 @@ async fn without_a_certificate_only_ping_works() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert_eq!(refused.message(), "access denied to perform action \"list\" on \"access_plugin_data\"");
     let mut alice = auth(&cluster, "alice@example.com").await;
-    assert_eq!(alice.ping(PingRequest {}).await.unwrap().into_inner().server_version, "18.2.1");
+    assert_eq!(alice.ping(PingRequest {}).await.unwrap().into_inner().server_version, "18.11.1");
 }

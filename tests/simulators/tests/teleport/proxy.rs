@@ -38,7 +38,7 @@ async fn the_lookup_tells_version_cluster_and_addresses() {
     let (status, found) = get(&routing, "/webapi/find").await;
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert_eq!(found["cluster_name"], "teleport.example.com");
-    assert_eq!(found["server_version"], "18.2.1");
+    assert_eq!(found["server_version"], "18.11.1");
     assert_eq!(found["proxy"]["tls_routing_enabled"], true);
     assert_eq!(found["proxy"]["ssh"]["public_addr"], "tele.example.com:443");
 

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
-use simulators::teleport::pb::proto::{AccessRequestSort, ListAccessRequestsRequest, RequestId, RequestStateSetter};
+use simulators::teleport::pb::proto::{
+    AccessRequestSort, GetLocksRequest, ListAccessRequestsRequest, RequestId, RequestStateSetter,
+};
 use simulators::teleport::pb::types::{
     AccessCapabilitiesRequest, AccessRequestFilter, AccessRequestScope, AccessRequestSpecV3, AccessRequestV3,
-    AccessReview, AccessReviewSubmission, Metadata, RequestState,
+    AccessReview, AccessReviewSubmission, LockTarget, Metadata, RequestState,
 };
 use simulators::teleport::{Cluster, Config, NewRequest, NewReview};
 use tonic::{Code, Status};
@@ -28,7 +30,12 @@ fn said(status: &Status) -> (Code, &str) {
 }
 
 async fn submit(client: &mut Auth, id: &str, author: &str, state: RequestState) -> Result<RequestState, Status> {
-    let review = AccessReview { author: author.to_owned(), proposed_state: state.into(), ..AccessReview::default() };
+    let review = AccessReview {
+        author: author.to_owned(),
+        proposed_state: state.into(),
+        submitted_on_behalf_of_author: !author.is_empty(),
+        ..AccessReview::default()
+    };
     let submission = AccessReviewSubmission { request_id: id.to_owned(), review: Some(review) };
     Ok(client.submit_access_review(submission).await?.into_inner().spec.unwrap().state())
 }
@@ -145,6 +152,35 @@ async fn a_plugin_with_the_right_reviews_on_behalf_of_users() {
     assert_eq!((review.author.as_str(), review.submitted_by.as_str()), ("bob@example.com", "slack-plugin"));
     let alice = submit(&mut plugin, &id, "alice@example.com", RequestState::Approved).await.unwrap_err();
     assert_eq!(alice.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_server_before_18_11_takes_no_reviews_on_behalf_of_users() {
+    let version = "18.10.9".parse().unwrap();
+    let cluster = Cluster::start(Config { version, ..Config::default() }).await.unwrap();
+    let role = simulators::teleport::Role::access_plugin_with_review();
+    cluster.put_user(simulators::teleport::User::new("slack-plugin", &[role.name.as_str()]));
+    cluster.put_role(role);
+    let id = cluster.create_request(dba());
+    let mut plugin = plugin(&cluster).await;
+    let refused = submit(&mut plugin, &id, "bob@example.com", RequestState::Approved).await.unwrap_err();
+    let words = "user \"slack-plugin\" cannot submit reviews on behalf of \"bob@example.com\"";
+    assert_eq!(said(&refused), (Code::PermissionDenied, words));
+}
+
+#[tokio::test]
+async fn a_lock_is_seen_by_those_who_may_list_locks() {
+    let cluster = cluster().await;
+    cluster.put_lock("bob@example.com", "left the company");
+    let target = LockTarget { user: "bob@example.com".to_owned(), ..LockTarget::default() };
+    let query = GetLocksRequest { targets: vec![target], in_force_only: true };
+    let mut plugin = plugin(&cluster).await;
+    assert_eq!(plugin.get_locks(query.clone()).await.unwrap_err().code(), Code::PermissionDenied);
+    let role = simulators::teleport::Role::access_plugin().allow("lock", &["list", "read"]);
+    cluster.put_role(role);
+    assert_eq!(plugin.get_locks(query.clone()).await.unwrap().into_inner().locks.len(), 1);
+    assert!(cluster.remove_lock("bob@example.com"));
+    assert_eq!(plugin.get_locks(query).await.unwrap().into_inner().locks.len(), 0);
 }
 
 #[tokio::test]

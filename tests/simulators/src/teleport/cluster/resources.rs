@@ -10,7 +10,8 @@ use crate::teleport::pb::teleport::accesslist::v1::AccessList;
 use crate::teleport::pb::teleport::accessmonitoringrules::v1::AccessMonitoringRule;
 use crate::teleport::pb::teleport::userloginstate::v1::UserLoginState;
 use crate::teleport::pb::types::{
-    AccessRequestV3, PluginDataUpdateParams, PluginDataV3, PromotedAccessList, RequestState,
+    AccessRequestV3, LockSpecV2, LockTarget, LockV2, PluginDataUpdateParams, PluginDataV3, PromotedAccessList,
+    RequestState,
 };
 use crate::teleport::requests::{NewRequest, NewReview};
 use crate::teleport::role::{Role, Rule, User};
@@ -154,6 +155,24 @@ impl Cluster {
             }
             found
         })
+    }
+
+    /// Locks a user out, as `tctl lock --user` does.
+    pub fn put_lock(&self, user: &str, message: &str) {
+        let target = LockTarget { user: user.to_owned(), ..LockTarget::default() };
+        let lock = LockV2 {
+            kind: "lock".to_owned(),
+            version: "v2".to_owned(),
+            metadata: Some(super::super::role::named(user)),
+            spec: Some(LockSpecV2 { target: Some(target), message: message.to_owned(), expires: None }),
+            ..LockV2::default()
+        };
+        self.core.write(|state| state.locks.insert(user.to_owned(), lock));
+    }
+
+    /// Takes a user's lock away.
+    pub fn remove_lock(&self, user: &str) -> bool {
+        self.core.write(|state| state.locks.remove(user).is_some())
     }
 
     /// All roles.

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Answer, Control, Refusal, Sent, done};
@@ -16,6 +17,7 @@ pub(super) fn routes() -> Router<Control> {
         .route("/_sim/roles/{name}", delete(remove_role))
         .route("/_sim/users", post(put_user))
         .route("/_sim/users/{name}", delete(remove_user))
+        .route("/_sim/users/{name}/lock", post(lock).delete(unlock))
         .route("/_sim/users/{name}/permissions", post(permit))
         .route("/_sim/users/{name}/login-state", post(put_login_state))
         .route("/_sim/rules", post(put_rule))
@@ -52,6 +54,21 @@ async fn put_user(State(control): State<Control>, Sent(user): Sent<User>) -> Ans
 
 async fn remove_user(State(control): State<Control>, Path(name): Path<String>) -> Answer {
     removed(control.cluster.remove_user(&name), "user", &name)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Lock {
+    message: String,
+}
+
+async fn lock(State(control): State<Control>, Path(name): Path<String>, Sent(lock): Sent<Lock>) -> Json<Value> {
+    control.cluster.put_lock(&name, &lock.message);
+    done()
+}
+
+async fn unlock(State(control): State<Control>, Path(name): Path<String>) -> Answer {
+    removed(control.cluster.remove_lock(&name), "lock of", &name)
 }
 
 /// A list of rules replaces those of the user's roles; `null` takes that back.

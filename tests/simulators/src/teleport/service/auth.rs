@@ -11,10 +11,10 @@ use crate::teleport::config::Edition;
 use crate::teleport::error::{Kind, Trace};
 use crate::teleport::pb::proto::auth_service_server::AuthService;
 use crate::teleport::pb::proto::{
-    AccessRequestSort, AccessRequests, Certs, Event, Features, GetClusterCaCertResponse, GetRoleRequest,
-    GetRolesResponse, GetUserRequest, GetUsersRequest, ListAccessRequestsRequest, ListAccessRequestsResponse,
-    ListResourcesRequest, ListResourcesResponse, ListRolesRequest, ListRolesResponse, PingRequest, PingResponse,
-    PluginDataSeq, RequestId, RequestStateSetter, UserCertsRequest, Watch,
+    AccessRequestSort, AccessRequests, Certs, Event, Features, GetClusterCaCertResponse, GetLocksRequest,
+    GetLocksResponse, GetRoleRequest, GetRolesResponse, GetUserRequest, GetUsersRequest, ListAccessRequestsRequest,
+    ListAccessRequestsResponse, ListResourcesRequest, ListResourcesResponse, ListRolesRequest, ListRolesResponse,
+    PingRequest, PingResponse, PluginDataSeq, RequestId, RequestStateSetter, UserCertsRequest, Watch,
 };
 use crate::teleport::pb::types;
 use crate::teleport::plugin_data;
@@ -149,7 +149,8 @@ impl AuthService for Services {
                 review.author.clone_from(&call.caller.user);
             }
             self.core.write(|state| {
-                state.check_reviewer(&call.caller, &review.author, &submission.request_id)?;
+                let for_author = review.submitted_on_behalf_of_author;
+                state.check_reviewer(&call.caller, &review.author, for_author, &submission.request_id)?;
                 if review.author != call.caller.user {
                     review.submitted_by.clone_from(&call.caller.user);
                 }
@@ -317,9 +318,30 @@ impl AuthService for Services {
         .await
     }
 
+    async fn get_locks(&self, request: Request<GetLocksRequest>) -> Result<Response<GetLocksResponse>, Status> {
+        self.unary("GetLocks", request, |call, query| {
+            self.core.read(|state| {
+                state.check_all(&call.caller, "lock", &["list", "read"])?;
+                let locks = state.locks.values().filter(|lock| is_target(lock, &query.targets));
+                Ok::<_, Trace>(GetLocksResponse { locks: locks.cloned().collect() })
+            })
+        })
+        .await
+    }
+
     async fn generate_user_certs(&self, request: Request<UserCertsRequest>) -> Result<Response<Certs>, Status> {
         self.unary("GenerateUserCerts", request, |call, asked| self.user_certs(&call.caller, &asked)).await
     }
+}
+
+/// Without targets every lock is meant.
+fn is_target(lock: &types::LockV2, targets: &[types::LockTarget]) -> bool {
+    let locked = lock.spec.as_ref().and_then(|spec| spec.target.as_ref());
+    let matches = |wanted: &types::LockTarget| {
+        let same = |wanted: &str, locked: &str| wanted.is_empty() || wanted == locked;
+        locked.is_some_and(|locked| same(&wanted.user, &locked.user) && same(&wanted.role, &locked.role))
+    };
+    targets.is_empty() || targets.iter().any(matches)
 }
 
 /// A stream of what is known already.
