@@ -20,7 +20,10 @@ use crate::teleport::join::schedule::{self, Outcome};
 use crate::teleport::join::{self, JoinError};
 use crate::worker::Error;
 
-/// The identity of one session.
+/// A strict start waits no longer than this for the first join.
+pub(super) const FIRST: Duration = Duration::from_secs(30);
+
+/// The identities that one session gets, one after the other.
 pub(super) struct Identities(Kind);
 
 enum Kind {
@@ -217,6 +220,3 @@ async fn asked(wanted: &Notify, earliest: Instant) {
     wanted.notified().await;
     sleep_until(earliest).await;
 }
-
-/// A strict start waits no longer than this for the first join.
-pub(super) const FIRST: Duration = Duration::from_secs(30);

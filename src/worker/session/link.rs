@@ -140,14 +140,14 @@ impl Session {
                 self.failures = 0;
             }
             Err(error) => {
-                // A failed join has a metric of its own, and is no new credential.
+                // A failed join is logged and counted where it is made, and is no new credential.
                 if !self.identity_source.joins() {
                     self.shared.metrics.identity_reload(Reload::Failed);
-                }
-                if self.identity.is_some() {
-                    error!(%error, "Cannot use the new identity: staying with the old one");
-                } else {
-                    error!(%error, "There is still no usable identity: waiting for one");
+                    if self.identity.is_some() {
+                        error!(%error, "Cannot use the new identity: staying with the old one");
+                    } else {
+                        error!(%error, "There is still no usable identity: waiting for one");
+                    }
                 }
                 self.shared.reporter.identity_problem(condition_reason::of_source(&error));
             }
