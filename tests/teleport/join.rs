@@ -1,5 +1,6 @@
 //! Joining with a ServiceAccount token instead of an identity file.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ impl<'a> Bot<'a> {
 
     async fn directly(&self, slack: &Slack, role: &str) -> Configuration {
         let mut direct = self.configuration(&self.teleport.auth, slack, role);
-        direct.teleport.push_str(&format!("join_ca_pins = [{:?}]\n", pin(self.teleport).await));
+        let _ = writeln!(direct.teleport, "join_ca_pins = [{:?}]", pin(self.teleport).await);
         direct
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 
 /// Between attempts while Teleport cannot be reached.
-const RETRY: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
+const RETRY: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_mins(1));
 /// Between attempts while Teleport refuses: an administrator may mend what it refuses for.
 const REFUSED: Duration = Duration::from_mins(1);
 /// Joins outside the schedule are at least this far apart.

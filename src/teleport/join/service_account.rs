@@ -164,10 +164,14 @@ mod tests {
         format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(claims), part("signature"))
     }
 
-    fn read(content: &str) -> Result<ServiceAccountToken, TokenFileError> {
+    fn written(content: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, content).unwrap();
-        ServiceAccountToken::read_once(file.path())
+        file
+    }
+
+    fn read(content: &str) -> Result<ServiceAccountToken, TokenFileError> {
+        ServiceAccountToken::read_once(written(content).path())
     }
 
     #[test]

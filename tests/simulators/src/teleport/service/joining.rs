@@ -20,6 +20,7 @@ use crate::teleport::pb::teleport::join::v1::join_service_server::JoinService as
 use crate::teleport::pb::types::RegisterUsingTokenRequest;
 use crate::teleport::x509::pem;
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn internal(error: impl ToString) -> Trace {
     Trace::new(Kind::Other, error.to_string())
 }
@@ -33,7 +34,7 @@ impl Services {
     fn bot(&self, token: &JoinToken, keys: &PublicKeys, not_after: SystemTime) -> Result<Issued, Trace> {
         let user = token.user();
         let cluster = &self.core.config.cluster_name;
-        join::issue(&self.authorities, cluster, &user, &[user.clone()], keys, not_after).map_err(internal)
+        join::issue(&self.authorities, cluster, &user, std::slice::from_ref(&user), keys, not_after).map_err(internal)
     }
 
     /// Certificates for other roles than the caller's own. As with the real one, their authorities are the users' alone.
