@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::config::recipient::Recipient;
 use crate::config::{self, Config, DEFAULT_API_URL, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
+use crate::controller::policy::Policy;
 use crate::slack::app_manifest::{APP_TOKEN_SCOPE, Manifest, ManifestError, Needs};
 use crate::telemetry::{self, Logging};
 use crate::{controller, crd, join_resources, probe, worker};
@@ -77,6 +78,9 @@ struct Controller {
     /// Image of the workers whose object names none
     #[arg(long, value_name = "IMAGE", env = "WORKER_IMAGE")]
     worker_image: String,
+    /// File with the policy for authors of SlackAccessPlugin objects (docs/security.md); the strict default when left out
+    #[arg(long, value_name = "PATH")]
+    policy: Option<PathBuf>,
     /// Serve /livez, /readyz and /metrics there
     #[arg(long, value_name = "HOST:PORT")]
     diag_addr: Option<String>,
@@ -170,6 +174,8 @@ enum Fatal {
     Controller(#[from] controller::Error),
     #[error(transparent)]
     Probe(#[from] probe::Error),
+    #[error("--policy: cannot use {}: {reason}; write it as docs/security.md shows", path.display())]
+    Policy { path: PathBuf, reason: String },
     #[error(transparent)]
     JoinResources(#[from] join_resources::Error),
     #[error(transparent)]
@@ -198,8 +204,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ended = match cli.command {
-        Command::Start(Start { config, common }) => run_worker(origin(config, Wildcard::Required, common), true),
-        Command::Worker(Worker { config, common }) => run_worker(origin(config, Wildcard::Optional, common), false),
+        Command::Start(Start { config, common }) => {
+            run_worker(origin(config, Wildcard::Required, Environment::from_process(), common), true)
+        }
+        // Its settings are the object's alone, which a policy has judged: no variable replaces one.
+        Command::Worker(Worker { config, common }) => {
+            run_worker(origin(config, Wildcard::Optional, Environment::default(), common), false)
+        }
         Command::Controller(arguments) => run_controller(arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
         Command::JoinResources(arguments) => run_join_resources(arguments),
@@ -217,9 +228,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn origin(path: PathBuf, wildcard: Wildcard, common: Common) -> Origin {
+fn origin(path: PathBuf, wildcard: Wildcard, environment: Environment, common: Common) -> Origin {
     let Common { debug, diag_addr } = common;
-    Origin { path, wildcard, environment: Environment::from_process(), debug, diag_addr }
+    Origin { path, wildcard, environment, debug, diag_addr }
 }
 
 fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
@@ -239,11 +250,21 @@ fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
 }
 
 fn run_controller(arguments: Controller) -> Result<(), Fatal> {
-    let Controller { watch_namespaces, worker_image, diag_addr, instance, log_severity, log_format } = arguments;
+    let Controller { watch_namespaces, worker_image, policy, diag_addr, instance, log_severity, log_format } =
+        arguments;
+    let policy = policy.map_or_else(|| Ok(Policy::default()), read_policy)?;
     Logging::start(&telemetry::Log { output: telemetry::Output::Stdout, severity: log_severity, format: log_format })?;
     // `--watch-namespace=` of a template without a value means none.
     let namespaces = watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect();
-    block_on(controller::run(controller::Settings { namespaces, worker_image, diag_addr, instance }))
+    block_on(controller::run(controller::Settings { namespaces, worker_image, policy, diag_addr, instance }))
+}
+
+fn read_policy(path: PathBuf) -> Result<Policy, Fatal> {
+    let unusable = |path: PathBuf, reason: String| Fatal::Policy { path, reason };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Policy::parse(&text).map_err(|error| unusable(path, error.to_string())),
+        Err(error) => Err(unusable(path, error.to_string())),
+    }
 }
 
 fn run_join_resources(arguments: JoinResources) -> Result<(), Fatal> {
@@ -340,28 +361,24 @@ fn version(name: &str) -> String {
 }
 
 fn command(name: &'static str) -> clap::Command {
-    let variables: Vec<String> = OVERRIDES
-        .iter()
-        .map(|over| format!("  {:38} {}.{}", over.variable, over.section, over.key))
+    let line = |variable: &str, meaning: &str| format!("  {variable:38} {meaning}");
+    let overrides = OVERRIDES.iter().map(|over| line(over.variable, &format!("{}.{}", over.section, over.key)));
+    let overrides: Vec<String> = overrides
         .chain([
-            format!("  {:38} {}", "TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
-            format!(
-                "  {:38} {}",
-                "KUBERNETES_TOKEN_PATH", "ServiceAccount token, when teleport.join_token_path is not set"
-            ),
-            format!("  {:38} {}", "HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
-            format!(
-                "  {:38} {}",
-                "TELEPORT_TUNNEL_PUBLIC_ADDR", "address of the Proxy's reverse tunnel, not looked up"
-            ),
-            format!(
-                "  {:38} {}",
-                "TELEPORT_TLS_ROUTING_CONN_UPGRADE", "whether a load balancer needs upgrades, not tested"
-            ),
-            format!("  {:38} {}", "RUST_LOG", "what to log, instead of log.severity"),
+            line("TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
+            line("KUBERNETES_TOKEN_PATH", "ServiceAccount token, when teleport.join_token_path is not set"),
         ])
         .collect();
-    let environment = format!("Environment (takes the place of the file's settings):\n{}", variables.join("\n"));
+    let shared = [
+        line("HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
+        line("TELEPORT_TUNNEL_PUBLIC_ADDR", "address of the Proxy's reverse tunnel, not looked up"),
+        line("TELEPORT_TLS_ROUTING_CONN_UPGRADE", "whether a load balancer needs upgrades, not tested"),
+        line("RUST_LOG", "what to log, instead of log.severity"),
+    ]
+    .join("\n");
+    let environment =
+        format!("Environment (takes the place of the file's settings):\n{}\n{shared}", overrides.join("\n"));
+    let environment_of_worker = format!("Environment (no variable replaces a setting of the file):\n{shared}");
     let signals = "Signals:\n  HUP        read the configuration again, and open the log file anew\n  TERM, INT  \
                    end, after finishing or handing over what is in flight";
     let overview = format!(
@@ -370,8 +387,9 @@ fn command(name: &'static str) -> clap::Command {
          variables and signals."
     );
     let start = format!("Example:\n  {name} start --config={DEFAULT_PATH}\n\n{environment}\n\n{signals}");
-    let worker =
-        format!("Example:\n  {name} worker --config=/etc/slack-access/worker.toml\n\n{environment}\n\n{signals}");
+    let worker = format!(
+        "Example:\n  {name} worker --config=/etc/slack-access/worker.toml\n\n{environment_of_worker}\n\n{signals}"
+    );
     let join =
         format!("Example:\n  {name} join-resources slack -n teleport > teleport.yaml\n  tctl create -f teleport.yaml");
     let configure = format!("Example:\n  {name} configure | sudo tee {DEFAULT_PATH} > /dev/null");

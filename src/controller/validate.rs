@@ -21,8 +21,6 @@ use crate::teleport::join;
 
 /// What a ConfigMap holds at most, in bytes.
 const LARGEST_FILE: usize = 1024 * 1024;
-/// Environment variables that the operator sets itself start like this.
-const RESERVED_VARIABLES: &str = "SLACK_ACCESS_OPERATOR_";
 /// Labels that the operator sets itself start like this.
 const RESERVED_LABELS: [&str; 2] = ["app.kubernetes.io/", "slackaccess.dev/"];
 
@@ -43,6 +41,16 @@ pub struct Validated {
     pub join_token: Option<JoinToken>,
     /// Settings of the pods.
     pub pods: Pods,
+}
+
+impl Validated {
+    /// The Secrets that are mounted into the worker.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.mounts.keys().filter_map(|source| match source {
+            Source::Secret(name) => Some(name.as_str()),
+            Source::ConfigMap(_) => None,
+        })
+    }
 }
 
 /// The object that owns everything that is built.
@@ -94,7 +102,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
 }
@@ -315,14 +323,6 @@ fn log(log: crd::Log) -> telemetry::Log {
 }
 
 fn pods(workload: &Workload) -> Result<Pods, Rejection> {
-    for (index, variable) in workload.env.iter().enumerate() {
-        if variable.name.starts_with(RESERVED_VARIABLES) {
-            return Err(Rejection::new(
-                format!("spec.workload.env[{index}].name"),
-                format!("{} is reserved: names that start with {RESERVED_VARIABLES} are the operator's", variable.name),
-            ));
-        }
-    }
     if let Some(label) = workload.labels.keys().find(|label| RESERVED_LABELS.iter().any(|own| label.starts_with(own))) {
         return Err(Rejection::new(
             format!("spec.workload.labels[{label}]"),
@@ -477,10 +477,6 @@ mod tests {
     fn names_that_the_operator_needs_cannot_be_taken() {
         let spec = "teleport: {address: 'a:1', identity: {secretRef: {name: id}}}\n\
                     slack: {token: {secretRef: {name: t}}}\nroleToRecipients: {'*': [x]}\n";
-        assert!(
-            rejection(&format!("{spec}workload: {{env: [{{name: SLACK_ACCESS_OPERATOR_POD}}]}}"))
-                .starts_with("spec.workload.env[0].name: ")
-        );
         assert!(
             rejection(&format!("{spec}workload: {{labels: {{slackaccess.dev/plugin: other}}}}"))
                 .starts_with("spec.workload.labels[slackaccess.dev/plugin]: ")

@@ -28,7 +28,7 @@ const SLACK_API: &str = "https://slack.com/api/";
     namespaced,
     status = "SlackAccessPluginStatus",
     derive = "PartialEq",
-    doc = "Announces the access requests of a Teleport cluster in Slack.",
+    doc = "Announces the access requests of a Teleport cluster in Slack. Its author makes a worker use a Teleport identity and a Slack token of this namespace, and decides who in Slack reads the cluster's access requests; which Secrets, hosts and images that may be is the operator's policy, and no value of a Secret is shown to the author (docs/security.md).",
     // The name goes into labels (63 characters) and into names that Kubernetes appends to.
     validation = Rule::new("self.metadata.name.size() <= 45").message("metadata.name is too long: at most 45 characters, since the names of the workload's parts are made from it"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether a running worker works with this configuration."),

@@ -12,6 +12,9 @@
 mod support;
 
 mod admission;
+mod authors;
+mod chart;
+mod own_power;
 mod resilience;
 mod room;
 mod status;

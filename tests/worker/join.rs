@@ -48,8 +48,8 @@ impl Joins for World {
 
     fn configure_join(&self) {
         let join = format!(
-            "join_token = {TOKEN:?}\njoin_token_path = {:?}\njoin_role = {ROLE:?}\njoin_ca_pins = [{:?}]",
-            self.path("sa-token"),
+            "join_token = {TOKEN:?}\njoin_token_path = \"{}\"\njoin_role = {ROLE:?}\njoin_ca_pins = [{:?}]",
+            self.path("sa-token").display(),
             self.cluster.ca_pin()
         );
         self.configure_with(&join, &format!("\"*\" = \"{CHANNEL}\""));

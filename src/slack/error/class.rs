@@ -72,7 +72,6 @@ pub fn classify(method: &str, code: &str) -> Class {
     let unclear = if method::is_idempotent(method) { Class::Transient } else { Class::Ambiguous };
     match (method, code) {
         (method::ADD_REACTION, "already_reacted") | (method::DELETE, "message_not_found") => return Class::AlreadyDone,
-        (method::UPDATE | method::ADD_REACTION, "is_inactive") => return Class::Forgotten,
         _ => {}
     }
     match code {
@@ -275,7 +274,7 @@ pub(super) mod tests {
             (method::DELETE, "message_not_found", Class::AlreadyDone),
             (method::UPDATE, "message_not_found", Class::Forgotten),
             (method::ADD_REACTION, "message_not_found", Class::Forgotten),
-            (method::UPDATE, "is_inactive", Class::Forgotten),
+            (method::UPDATE, "is_inactive", Class::Config),
             (method::POST_MESSAGE, "is_inactive", Class::Config),
         ] {
             assert_eq!(classify(method, code), class, "{method} {code}");
