@@ -50,6 +50,7 @@ pub(super) fn build(official: Official, options: &Options) -> Converted {
             address,
             identity,
             tls,
+            join: None,
             user: None,
             ca_bundle: teleport_ca.map(|path| bundle("teleport-ca", &path, &mut skeletons)),
         },
