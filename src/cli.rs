@@ -16,6 +16,7 @@ use crate::admin::CertificateFiles;
 use crate::admin::access::{self, Authentication};
 use crate::config::recipient::Recipient;
 use crate::config::{self, Config, DEFAULT_API_URL, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
+use crate::controller::policy::Policy;
 use crate::controller::resources::WorkerPods;
 use crate::slack::app_manifest::{APP_TOKEN_SCOPE, Manifest, ManifestError, Needs};
 use crate::telemetry::{self, Logging};
@@ -78,6 +79,9 @@ struct Controller {
     /// Image of the workers whose object names none
     #[arg(long, value_name = "IMAGE", env = "WORKER_IMAGE")]
     worker_image: String,
+    /// File with the policy for authors of SlackAccessPlugin objects (docs/security.md); the strict default when left out
+    #[arg(long, value_name = "PATH")]
+    policy: Option<PathBuf>,
     /// A seccomp profile for the workers' pods, as its path below the kubelets' folder of profiles; the container runtime's own when
     /// left out
     #[arg(long, value_name = "PATH")]
@@ -177,6 +181,8 @@ enum Fatal {
     Controller(#[from] controller::Error),
     #[error(transparent)]
     Probe(#[from] probe::Error),
+    #[error("--policy: cannot use {}: {reason}; write it as docs/security.md shows", path.display())]
+    Policy { path: PathBuf, reason: String },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error("cannot render the manifest: {0}")]
@@ -203,8 +209,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ended = match cli.command {
-        Command::Start(Start { config, common }) => run_worker((config, Wildcard::Required, common), true),
-        Command::Worker(Worker { config, common }) => run_worker((config, Wildcard::Optional, common), false),
+        Command::Start(Start { config, common }) => {
+            run_worker((config, Wildcard::Required, Environment::from_process(), common), true)
+        }
+        // Its settings are the object's alone, which a policy has judged: no variable replaces one.
+        Command::Worker(Worker { config, common }) => {
+            run_worker((config, Wildcard::Optional, Environment::default(), common), false)
+        }
         Command::Controller(arguments) => run_controller(arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
         Command::AppManifest(arguments) => app_manifest(arguments),
@@ -224,10 +235,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run_worker((path, wildcard, common): (PathBuf, Wildcard, Common), strict: bool) -> Result<(), Fatal> {
+fn run_worker(
+    (path, wildcard, environment, common): (PathBuf, Wildcard, Environment, Common),
+    strict: bool,
+) -> Result<(), Fatal> {
     let Common { debug, diag } = common;
     let (diag_addr, metrics) = diag.into_settings();
-    let origin = Origin { path, wildcard, environment: Environment::from_process(), debug, diag_addr };
+    let origin = Origin { path, wildcard, environment, debug, diag_addr };
     let loaded = origin.load()?;
     let logging = Logging::start(&loaded.config.log)?;
     hardening::apply();
@@ -254,8 +268,17 @@ fn run_worker((path, wildcard, common): (PathBuf, Wildcard, Common), strict: boo
 }
 
 fn run_controller(arguments: Controller) -> Result<(), Fatal> {
-    let Controller { watch_namespaces, worker_image, worker_seccomp_profile, diag, instance, log_severity, log_format } =
-        arguments;
+    let Controller {
+        watch_namespaces,
+        worker_image,
+        policy,
+        worker_seccomp_profile,
+        diag,
+        instance,
+        log_severity,
+        log_format,
+    } = arguments;
+    let policy = policy.map_or_else(|| Ok(Policy::default()), read_policy)?;
     let (diag_addr, metrics) = diag.into_settings();
     let worker_pods = WorkerPods {
         metrics_authentication: metrics.authentication,
@@ -272,11 +295,20 @@ fn run_controller(arguments: Controller) -> Result<(), Fatal> {
     block_on(controller::run(controller::Settings {
         namespaces,
         worker_image,
+        policy,
         worker_pods,
         diag_addr,
         metrics,
         instance,
     }))
+}
+
+fn read_policy(path: PathBuf) -> Result<Policy, Fatal> {
+    let unusable = |path: PathBuf, reason: String| Fatal::Policy { path, reason };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Policy::parse(&text).map_err(|error| unusable(path, error.to_string())),
+        Err(error) => Err(unusable(path, error.to_string())),
+    }
 }
 
 /// The manifest goes to standard output; the link that makes the app of it, to a comment in YAML and to standard error with JSON.
@@ -367,24 +399,21 @@ fn version(name: &str) -> String {
 }
 
 fn command(name: &'static str) -> clap::Command {
-    let variables: Vec<String> = OVERRIDES
-        .iter()
-        .map(|over| format!("  {:38} {}.{}", over.variable, over.section, over.key))
-        .chain([
-            format!("  {:38} {}", "TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
-            format!("  {:38} {}", "HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
-            format!(
-                "  {:38} {}",
-                "TELEPORT_TUNNEL_PUBLIC_ADDR", "address of the Proxy's reverse tunnel, not looked up"
-            ),
-            format!(
-                "  {:38} {}",
-                "TELEPORT_TLS_ROUTING_CONN_UPGRADE", "whether a load balancer needs upgrades, not tested"
-            ),
-            format!("  {:38} {}", "RUST_LOG", "what to log, instead of log.severity"),
-        ])
+    let line = |variable: &str, meaning: &str| format!("  {variable:38} {meaning}");
+    let overrides = OVERRIDES.iter().map(|over| line(over.variable, &format!("{}.{}", over.section, over.key)));
+    let overrides: Vec<String> = overrides
+        .chain([line("TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks")])
         .collect();
-    let environment = format!("Environment (takes the place of the file's settings):\n{}", variables.join("\n"));
+    let shared = [
+        line("HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
+        line("TELEPORT_TUNNEL_PUBLIC_ADDR", "address of the Proxy's reverse tunnel, not looked up"),
+        line("TELEPORT_TLS_ROUTING_CONN_UPGRADE", "whether a load balancer needs upgrades, not tested"),
+        line("RUST_LOG", "what to log, instead of log.severity"),
+    ]
+    .join("\n");
+    let environment =
+        format!("Environment (takes the place of the file's settings):\n{}\n{shared}", overrides.join("\n"));
+    let environment_of_worker = format!("Environment (no variable replaces a setting of the file):\n{shared}");
     let signals = "Signals:\n  HUP        read the configuration again, and open the log file anew\n  TERM, INT  \
                    end, after finishing or handing over what is in flight";
     let overview = format!(
@@ -393,8 +422,9 @@ fn command(name: &'static str) -> clap::Command {
          variables and signals."
     );
     let start = format!("Example:\n  {name} start --config={DEFAULT_PATH}\n\n{environment}\n\n{signals}");
-    let worker =
-        format!("Example:\n  {name} worker --config=/etc/slack-access/worker.toml\n\n{environment}\n\n{signals}");
+    let worker = format!(
+        "Example:\n  {name} worker --config=/etc/slack-access/worker.toml\n\n{environment_of_worker}\n\n{signals}"
+    );
     let configure = format!("Example:\n  {name} configure | sudo tee {DEFAULT_PATH} > /dev/null");
     Cli::command()
         .name(name)

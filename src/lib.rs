@@ -31,4 +31,5 @@ pub mod review;
 pub mod slack;
 pub mod telemetry;
 pub mod teleport;
+pub mod ttl_cache;
 pub mod worker;

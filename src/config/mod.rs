@@ -8,6 +8,7 @@ mod file;
 pub mod paths;
 pub mod recipient;
 mod render;
+pub mod suggested_reviewers;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::{fmt, io};
 use serde::Serialize;
 
 use crate::config::recipient::RoleToRecipients;
+use crate::config::suggested_reviewers::SuggestedReviewers;
 use crate::file_watch;
 use crate::telemetry::{Log, Severity};
 use crate::teleport::identity::Credentials;
@@ -53,6 +55,8 @@ pub struct Config {
     pub slack: Slack,
     /// `[role_to_recipients]`.
     pub role_to_recipients: RoleToRecipients,
+    /// `[suggested_reviewers]`.
+    pub suggested_reviewers: SuggestedReviewers,
     /// `[review]`; none where reviews in Slack are off.
     pub review: Option<Review>,
     /// `[log]`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::runtime::watcher;
 
 use crate::cause::of_kube;
-use crate::controller::{resources, validate};
+use crate::controller::{policy, resources, validate};
 use crate::crd::reason::Reason;
 
 /// Why a reconciliation did not reach its end. Everything here is also said in the object's status.
@@ -17,6 +17,9 @@ pub enum Error {
     /// The spec cannot work as it is.
     #[error(transparent)]
     Rejected(#[from] validate::Rejection),
+    /// The spec asks for something that the operator's policy does not allow.
+    #[error(transparent)]
+    Forbidden(#[from] policy::Refusal),
     /// An object could not be rendered.
     #[error(transparent)]
     Build(#[from] resources::Error),
@@ -68,6 +71,7 @@ impl Error {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => Reason::InvalidSpec,
+            Self::Forbidden(_) => Reason::PolicyRefused,
             Self::NameTaken { .. } => Reason::NameTaken,
             Self::DefinitionOutdated(_) => Reason::DefinitionOutdated,
             Self::PredecessorRemains { .. } | Self::Unanswered(_) | Self::Kube { .. } => Reason::ApplyFailed,
@@ -80,6 +84,7 @@ impl Error {
         match self {
             Self::Unreadable(_)
             | Self::Rejected(_)
+            | Self::Forbidden(_)
             | Self::Build(_)
             | Self::NameTaken { .. }
             | Self::DefinitionOutdated(_) => true,
@@ -91,7 +96,7 @@ impl Error {
     /// Whether the same input gives the same error: then only a change of the object is worth another try.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_))
+        matches!(self, Self::Unreadable(_) | Self::Rejected(_) | Self::Forbidden(_) | Self::Build(_))
     }
 }
 

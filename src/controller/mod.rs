@@ -1,7 +1,7 @@
 //! The controller: reconciles `SlackAccessPlugin` objects into workloads.
 //!
 //! ```text
-//! gather (caches) → validate (pure) → build (pure) → apply → status (pure) → one write, if there is anything new
+//! gather (caches) → validate (pure) → policy (pure) → build (pure) → apply → status (pure) → one write, if there is anything new
 //! ```
 //!
 //! Every write is a server-side apply of what is wanted: two controllers of one version at once do no harm, and nothing is written
@@ -15,7 +15,9 @@ pub mod error;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
+mod foreign;
 pub mod object_state;
+pub mod policy;
 pub mod reconcile;
 pub mod resources;
 pub mod rollout;
@@ -39,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health};
 use crate::controller::cache::{Caches, Scope};
+use crate::controller::policy::Policy;
 use crate::controller::reconcile::Context;
 use crate::controller::resources::WorkerPods;
 use crate::crd::status::READY;
@@ -71,6 +74,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// The image of workers whose object names none.
     pub worker_image: String,
+    /// What the authors of objects may do.
+    pub policy: Policy,
     /// What the installation asks of every worker's pod.
     pub worker_pods: WorkerPods,
     /// `HOST:PORT` of `/livez`, `/readyz` and `/metrics`; not served when absent.
@@ -134,7 +139,7 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
 
 /// Runs with a client until told to stop; what is being reconciled then is finished.
 pub async fn run_with(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
-    let Settings { namespaces, worker_image, worker_pods, diag_addr, metrics: readers, instance } = settings;
+    let Settings { namespaces, worker_image, policy, worker_pods, diag_addr, metrics: readers, instance } = settings;
     let health = Health::with_gates([DEFINITION_GATE, CACHES_GATE]);
     let metrics = ControllerMetrics::default();
     let server = match &diag_addr {
@@ -160,6 +165,7 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
                     events: events::Publisher::new(client.clone(), instance.clone()),
                     metrics: metrics.clone(),
                     worker_image: worker_image.clone(),
+                    policy: policy.clone(),
                     worker_pods: worker_pods.clone(),
                 });
                 (context, queue)

@@ -18,6 +18,7 @@ use crate::controller::cache::{Caches, Observed, Plugin, Scope};
 use crate::controller::error::Error;
 use crate::controller::events::{self, Publisher};
 use crate::controller::object_state::{Memory, Pulse, Signs};
+use crate::controller::policy::Policy;
 use crate::controller::resources::{self, Applied, Resources, WorkerPods};
 use crate::controller::status::{self, Controlled, Facts};
 use crate::controller::validate::{self, Owner};
@@ -56,6 +57,8 @@ pub struct Context {
     pub metrics: ControllerMetrics,
     /// The image of workers whose object names none.
     pub worker_image: String,
+    /// What the authors of objects may do.
+    pub policy: Policy,
     /// What the installation asks of every worker's pod.
     pub worker_pods: WorkerPods,
 }
@@ -157,14 +160,19 @@ fn observe(plugin: &SlackAccessPlugin, context: &Context) -> Result<Observed, Er
     Ok(context.caches.gather(&owner).map_err(resources::Error::from)?)
 }
 
-/// validate (pure) → build (pure) → apply (client required)
+/// validate (pure) → policy (pure) → build (pure) → apply (client required)
 async fn converge(
     plugin: &SlackAccessPlugin,
     context: &Context,
     observed: &Observed,
 ) -> Result<Resources<Applied>, Error> {
     let validated = validate::validate(plugin)?;
-    let wanted = resources::build(&validated, &context.worker_image, &context.worker_pods)?;
+    let fingerprint = context.policy.fingerprint();
+    if let Err(refusal) = context.policy.check(plugin, validated.secrets(), &context.worker_image) {
+        apply::stop(&context.client, &context.memory, &validated.owner, &fingerprint, observed).await?;
+        return Err(refusal.into());
+    }
+    let wanted = resources::build(&validated, &context.worker_image, &context.worker_pods, &fingerprint)?;
     Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
 }
 

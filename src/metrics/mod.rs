@@ -4,6 +4,7 @@
 //! `slack_access_`, and names end with their unit.
 
 pub mod controller;
+pub mod ledger;
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::metrics::ledger::Ledger;
 use crate::telemetry;
 
 /// Upper bounds in seconds: from a healthy delivery to one that waited out an outage.
@@ -177,6 +179,7 @@ struct Inner {
     identity_reloads: Family<OutcomeLabel, Counter>,
     token_reloads: Family<OutcomeLabel, Counter>,
     plugin_data_conflicts: Counter,
+    ledger: Ledger,
 }
 
 impl Default for Metrics {
@@ -210,8 +213,10 @@ impl Metrics {
             identity_reloads: Family::default(),
             token_reloads: Family::default(),
             plugin_data_conflicts: Counter::default(),
+            ledger: Ledger::new(),
         };
         inner.register();
+        inner.ledger.register(&mut inner.registry);
         for outcome in [Reload::Ok, Reload::Failed] {
             // There from the start: an alert on the increase would miss a first value out of nothing.
             let outcome = OutcomeLabel { outcome: outcome.label() };
@@ -295,6 +300,11 @@ impl Metrics {
     /// Somebody else changed a request's plugin data between our reading and writing.
     pub fn plugin_data_conflict(&self) {
         self.inner.plugin_data_conflicts.inc();
+    }
+
+    /// The counters of the promise.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
     }
 
     /// See [`Exposition::encode`].
@@ -429,6 +439,7 @@ fn unix_seconds(time: SystemTime) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::ledger::{Searched, Swept, Untold};
 
     #[test]
     fn fresh_metrics_tell_the_version_and_that_nothing_waits() {
@@ -463,6 +474,18 @@ mod tests {
         handle.identity_reload(Reload::Failed);
         handle.token_reload(Reload::Ok);
         handle.plugin_data_conflict();
+        let ledger = handle.ledger();
+        ledger.never_announced(Untold::Slack);
+        ledger.outcome_unknown();
+        ledger.found();
+        ledger.sent_again(Searched::No);
+        ledger.double_found();
+        ledger.stray_removed();
+        ledger.never_updated();
+        ledger.shown(Duration::from_mins(1));
+        ledger.shown(Duration::from_secs(61));
+        ledger.lost();
+        ledger.swept(Swept::Removed);
         let text = metrics.encode();
         for line in [
             "requests_observed_total{state=\"pending\"} 1",
@@ -486,6 +509,17 @@ mod tests {
             "identity_reloads_total{outcome=\"failed\"} 1",
             "token_reloads_total{outcome=\"ok\"} 1",
             "plugin_data_conflicts_total 1",
+            "requests_never_announced_total{reason=\"slack\"} 1",
+            "requests_never_announced_total{reason=\"waiting\"} 0",
+            "outcomes_unknown_total 1",
+            "outcomes_found_total 1",
+            "sent_again_total{searched=\"no\"} 1",
+            "doubles_found_total 1",
+            "strays_removed_total 1",
+            "messages_never_updated_total 1",
+            "messages_shown_late_total 1",
+            "messages_lost_total 1",
+            "messages_swept_total{what=\"removed\"} 1",
         ] {
             assert!(text.contains(&format!("\nslack_access_{line}\n")), "{line}\n{text}");
         }

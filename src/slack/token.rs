@@ -32,6 +32,19 @@ impl Token {
         &self.0
     }
 
+    /// Why the token must not be sent to this host: nothing is sent as a bearer that is empty, and nothing that is not Slack's to
+    /// Slack. What else may be in a file or a Secret is not for Slack to see; a token of another shape serves a proxy or a simulator.
+    pub(crate) fn withheld_from(&self, host: &str) -> Option<Withheld> {
+        if self.is_empty() {
+            return Some(Withheld::Missing);
+        }
+        let is_slack = SLACK_HOSTS.iter().any(|slack| {
+            let below = host.strip_suffix(slack);
+            below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
+        });
+        (is_slack && self.kind() == Kind::Unknown).then_some(Withheld::Foreign)
+    }
+
     /// Whether the token can serve where a bot token is expected.
     ///
     /// `Ok(Some(warning))` when the prefix is unknown: simulators and proxies hand out tokens of their own shape.
@@ -102,6 +115,28 @@ impl Token {
             return Err(TokenError::Malformed);
         }
         Ok(self.kind())
+    }
+}
+
+/// Slack's own hosts.
+const SLACK_HOSTS: [&str; 2] = ["slack.com", "slack-gov.com"];
+
+/// Why a token is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// There is none.
+    Missing,
+    /// It is not Slack's, and the host is.
+    Foreign,
+}
+
+impl Withheld {
+    /// What Slack would answer, and the reason in words.
+    pub(crate) const fn refusal(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Missing => ("not_authed", "there is no token, and nothing was sent"),
+            Self::Foreign => ("invalid_auth", "what is given as the token is not Slack's (xoxb-...), and was not sent"),
+        }
     }
 }
 
@@ -247,6 +282,19 @@ mod tests {
     fn a_token_of_unknown_shape_is_only_warned_about() {
         let warning = Token::new("test-token").check_bot_slot().unwrap().unwrap();
         assert!(warning.contains("xoxb-") && !warning.contains("test-token"), "{warning}");
+    }
+
+    #[test]
+    fn nothing_but_slacks_own_tokens_goes_to_slack_and_an_empty_one_goes_nowhere() {
+        let withheld = |token: &str, host: &str| Token::new(token).withheld_from(host);
+        for host in ["slack.com", "slack-gov.com", "edge.slack.com"] {
+            assert_eq!(withheld("database-password", host), Some(Withheld::Foreign), "{host}");
+            assert_eq!(withheld("xoxb-1", host), None, "{host}");
+        }
+        for host in ["127.0.0.1", "slack-proxy.example", "notslack.com", "slack.com.example"] {
+            assert_eq!(withheld("token-of-a-proxy", host), None, "{host}");
+            assert_eq!(withheld(" ", host), Some(Withheld::Missing), "{host}");
+        }
     }
 
     #[test]

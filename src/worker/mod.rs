@@ -10,12 +10,13 @@ mod calls;
 mod context;
 mod dispatcher;
 pub mod health;
+mod missed;
 mod notes;
-mod paced;
 mod recipient_check;
 mod render;
 mod role_logins;
 mod session;
+mod sweep;
 mod task;
 
 use std::path::{Path, PathBuf};
@@ -166,7 +167,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     if let Some(object) = shared.config.kubernetes.clone() {
         let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
         let view = |report: &Report| WorkerReport::of(report, jiff::Timestamp::now());
-        tokio::spawn(health::status::run(Access::Environment, object, me, reports, view, stop.clone()));
+        tokio::spawn(health::status::run(Access::InCluster, object, me, reports, view, stop.clone()));
     }
     let Some(mut session) = first_session(&shared, options.strict, &mut signals).await? else {
         shut_down(&stop);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::room::{Room, minimal, with};
+use crate::room::{Room, minimal, with, with_variable};
 
 /// What the API server says when it refuses.
 async fn refusal(room: &Room, plugin: &Value) -> String {
@@ -65,16 +65,32 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/roleToRecipients", json!({"dba": "x"})), "spec.roleToRecipients.dba"),
         (with("/spec/workload", json!({"replicas": 0})), "spec.workload.replicas"),
         (with("/spec/workload", json!({"replicas": 11})), "spec.workload.replicas"),
-        (with("/spec/workload", json!({"env": [{"name": "A"}, {"name": "A"}]})), "duplicate entries"),
-        (with("/spec/workload", json!({"env": [{"name": "SLACK_ACCESS_OPERATOR_POD"}]})), "are the operator's"),
-        (with("/spec/workload", json!({"env": [{"name": "A B"}]})), "spec.workload.env[0].name"),
+        (with("/spec/workload", json!({"env": [{"name": "TZ"}, {"name": "TZ"}]})), "duplicate entries"),
         (with("/spec/workload", json!({"env": [{"name": ""}]})), "spec.workload.env[0].name"),
         (
-            with(
-                "/spec/workload",
-                json!({"env": [{"name": "A", "value": "a", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
+            with_variable(json!({"name": "SLACK_ACCESS_OPERATOR_POD", "value": "x"})),
+            "a worker takes these variables only",
+        ),
+        (
+            with_variable(json!({"name": "TELEPORT_SLACK_SLACK_API_URL", "value": "x"})),
+            "a worker takes these variables only",
+        ),
+        (with_variable(json!({"name": "LD_PRELOAD", "value": "/x.so"})), "a worker takes these variables only"),
+        (with_variable(json!({"name": "KUBECONFIG", "value": "/x"})), "a worker takes these variables only"),
+        (
+            with_variable(json!({"name": "TZ", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
+            "a worker's variables have literal values",
+        ),
+        (with_variable(json!({"name": "HTTPS_PROXY", "value": "http://$(PW):x@p"})), "have literal values"),
+        (
+            with_variable(
+                json!({"name": "SSL_CERT_FILE", "value": "/var/run/slack-access-operator/configmaps/c/ca.crt"}),
             ),
-            "either a value or valueFrom",
+            "must be a file of the image",
+        ),
+        (
+            with_variable(json!({"name": "SSL_CERT_FILE", "value": "/usr/../proc/self/environ"})),
+            "must be a file of the image",
         ),
         (
             with("/spec/workload", json!({"tolerations": [{"key": "k", "operator": "Exist"}]})),
@@ -137,7 +153,8 @@ async fn what_works_is_not_refused() {
                 "nodeSelector": {"kubernetes.io/arch": "arm64"},
                 "env": [
                     {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
-                    {"name": "the.password-1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                    {"name": "no_proxy", "value": "10.0.0.0/8,.svc"},
+                    {"name": "SSL_CERT_FILE", "value": "/etc/ssl/certs/company.pem"},
                 ],
                 "tolerations": [{"operator": "Exists"}, {"key": "k", "value": "v", "effect": "NoSchedule"}],
             }),

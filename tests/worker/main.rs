@@ -24,5 +24,6 @@ mod reload;
 mod slack_faults;
 mod start;
 mod support;
+mod sweep;
 mod teleport_faults;
 mod two;

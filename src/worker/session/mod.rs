@@ -43,7 +43,7 @@ use crate::worker::health::report::Delayed;
 use crate::worker::session::connect::{Connection, connect};
 use crate::worker::session::listing::Whole;
 use crate::worker::session::token::Tested;
-use crate::worker::{Error, Gate, Shared, TELEPORT_BUNDLE, ca_bundles, read_file, recipient_check};
+use crate::worker::{Error, Gate, Shared, TELEPORT_BUNDLE, ca_bundles, read_file, recipient_check, sweep};
 
 pub(super) use crate::worker::session::connect::ConnectError;
 
@@ -139,6 +139,7 @@ impl Session {
             teleport: teleport_in_use,
             slack,
             routes: routes_in_use,
+            suggested_reviewers: shared.config.suggested_reviewers.clone(),
             board: shared.board.clone(),
             metrics: shared.metrics.clone(),
             shutdown: shared.stop.child_token(),
@@ -241,6 +242,7 @@ impl Session {
         let mut board = self.context.board.subscribe();
         let looking = recipient_check::keep_looking(self.context.clone(), self.shared.reporter.clone());
         let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
+        let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep::keep_sweeping(self.context.clone())));
         let stop = self.context.shutdown.clone();
         while !stop.is_cancelled() {
             self.connect_if_due();

@@ -83,7 +83,7 @@ impl Session {
 
     /// Wakes every task: what could not be done before may be possible now.
     pub(super) fn wake_all(&self) {
-        self.context.directory.clear();
+        self.context.book.forget_people();
         self.routes.send_modify(|_| {});
     }
 

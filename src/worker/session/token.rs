@@ -61,10 +61,18 @@ fn read(config: &Config) -> Result<Token, Error> {
     // Some editors put a byte order mark in front.
     let token = Token::new(text.trim_start_matches('\u{feff}'));
     match token.check_bot_slot() {
+        Ok(Some(_)) if is_withheld(config, &token) => Err(unusable(
+            "not a token of Slack's, and therefore not sent to Slack; put the bot token (xoxb-...) into it",
+        )),
         Ok(_) => Ok(token),
         Err(TokenError::Empty) => Err(unusable("empty; put the bot token (xoxb-...) into it")),
         Err(error) => Err(unusable(&error.to_string())),
     }
+}
+
+fn is_withheld(config: &Config, token: &Token) -> bool {
+    let host = reqwest::Url::parse(&config.slack.api_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| token.withheld_from(&host).is_some())
 }
 
 /// Tells when the token's file changes; never, if it is not in a file.
