@@ -78,6 +78,8 @@ pub struct Teleport {
     pub ca_bundle: Option<PathBuf>,
     /// The name under which plugin data is stored.
     pub plugin_name: String,
+    /// The Teleport user that the identity has to be of; any, when it is not set.
+    pub user: Option<String>,
 }
 
 /// How to reach Slack, and as whom.
@@ -89,6 +91,8 @@ pub struct Slack {
     pub api_url: String,
     /// PEM file of authorities to trust beside the system's, for instance those of an inspecting proxy.
     pub ca_bundle: Option<PathBuf>,
+    /// The id of the workspace (`T…`) that the token has to be of; any, when it is not set.
+    pub team_id: Option<String>,
 }
 
 /// A token, or the file that holds it.

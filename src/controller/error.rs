@@ -20,6 +20,16 @@ pub enum Error {
     /// The spec asks for something that the operator's policy does not allow.
     #[error(transparent)]
     Forbidden(#[from] policy::Refusal),
+    /// Another object keeps its records under the same plugin name on the same Teleport cluster.
+    #[error(
+        "the plugin name `{name}` is that of {holder} on this Teleport cluster, and each would take the other's messages for its own: set another one in spec.pluginName"
+    )]
+    PluginNameShared {
+        /// The plugin name.
+        name: String,
+        /// The other object, as `namespace/name`.
+        holder: String,
+    },
     /// An object could not be rendered.
     #[error(transparent)]
     Build(#[from] resources::Error),
@@ -72,6 +82,7 @@ impl Error {
         match self {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => Reason::InvalidSpec,
             Self::Forbidden(_) => Reason::PolicyRefused,
+            Self::PluginNameShared { .. } => Reason::PluginNameShared,
             Self::NameTaken { .. } => Reason::NameTaken,
             Self::DefinitionOutdated(_) => Reason::DefinitionOutdated,
             Self::PredecessorRemains { .. } | Self::Unanswered(_) | Self::Kube { .. } => Reason::ApplyFailed,
@@ -86,6 +97,7 @@ impl Error {
             | Self::Rejected(_)
             | Self::Forbidden(_)
             | Self::Build(_)
+            | Self::PluginNameShared { .. }
             | Self::NameTaken { .. }
             | Self::DefinitionOutdated(_) => true,
             Self::PredecessorRemains { .. } | Self::Unanswered(_) => false,

@@ -17,6 +17,7 @@ pub mod events;
 mod fixtures;
 mod foreign;
 pub mod object_state;
+mod plugin_names;
 pub mod policy;
 pub mod reconcile;
 pub mod resources;
@@ -153,14 +154,22 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
         () = stop.cancelled() => {}
     }
     if !stop.is_cancelled() {
-        let contexts: Vec<_> = scopes
+        let watched: Vec<_> = scopes
             .into_iter()
             .map(|scope| {
                 let (caches, queue) = Caches::watch(&client, &scope);
+                (scope, caches, queue)
+            })
+            .collect();
+        let all_plugins: Arc<[_]> = watched.iter().map(|(_, caches, _)| caches.plugins.clone()).collect();
+        let contexts: Vec<_> = watched
+            .into_iter()
+            .map(|(scope, caches, queue)| {
                 let context = Arc::new(Context {
                     scope,
                     client: client.clone(),
                     caches,
+                    all_plugins: all_plugins.clone(),
                     memory: object_state::Memory::default(),
                     events: events::Publisher::new(client.clone(), instance.clone()),
                     metrics: metrics.clone(),

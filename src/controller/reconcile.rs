@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
@@ -18,6 +19,7 @@ use crate::controller::cache::{Caches, Observed, Plugin, Scope};
 use crate::controller::error::Error;
 use crate::controller::events::{self, Publisher};
 use crate::controller::object_state::{Memory, Pulse, Signs};
+use crate::controller::plugin_names;
 use crate::controller::policy::Policy;
 use crate::controller::resources::{self, Applied, Resources, WorkerPods};
 use crate::controller::status::{self, Controlled, Facts};
@@ -49,6 +51,8 @@ pub struct Context {
     pub client: Client,
     /// What is known of the cluster.
     pub caches: Caches,
+    /// The objects of all scopes.
+    pub all_plugins: Arc<[Store<Plugin>]>,
     /// What is remembered between two reconciliations.
     pub memory: Memory,
     /// Publishes events.
@@ -167,6 +171,9 @@ async fn converge(
     observed: &Observed,
 ) -> Result<Resources<Applied>, Error> {
     let validated = validate::validate(plugin)?;
+    if let Some(holder) = name_holder(plugin, context) {
+        return Err(Error::PluginNameShared { name: plugin.spec.plugin_name.clone(), holder });
+    }
     let fingerprint = context.policy.fingerprint();
     if let Err(refusal) = context.policy.check(plugin, validated.secrets(), &context.worker_image) {
         apply::stop(&context.client, &context.memory, &validated.owner, &fingerprint, observed).await?;
@@ -174,6 +181,12 @@ async fn converge(
     }
     let wanted = resources::build(&validated, &context.worker_image, &context.worker_pods, &fingerprint)?;
     Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
+}
+
+/// Another object that keeps its records under the plugin name of this one.
+fn name_holder(plugin: &SlackAccessPlugin, context: &Context) -> Option<String> {
+    let all: Vec<_> = context.all_plugins.iter().flat_map(Store::state).collect();
+    plugin_names::holder(plugin, all.iter().filter_map(|plugin| plugin.0.as_ref().ok()))
 }
 
 /// Writes the controller's part of the status, and events, if there is anything new in it.

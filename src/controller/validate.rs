@@ -151,7 +151,7 @@ impl Mounts {
 }
 
 fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Result<Config, Rejection> {
-    let crd::Teleport { address, identity, tls, ca_bundle } = &plugin.spec.teleport;
+    let crd::Teleport { address, identity, tls, user, ca_bundle } = &plugin.spec.teleport;
     let credentials = match (identity, tls) {
         (Some(identity), None) => {
             let secret = Source::Secret(identity.secret_ref.name.clone());
@@ -172,18 +172,20 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
         }
         _ => return Err(Rejection::new("spec.teleport", "exactly one of identity and tls is needed")),
     };
-    let crd::Slack { token, app_token, api_url, ca_bundle: slack_ca } = &plugin.spec.slack;
+    let crd::Slack { token, app_token, api_url, ca_bundle: slack_ca, team_id } = &plugin.spec.slack;
     Ok(Config {
         teleport: config::Teleport {
             addr: address.clone(),
             credentials,
             ca_bundle: mounts.ca_bundle(ca_bundle.as_ref(), "spec.teleport.caBundle")?,
-            plugin_name: config::DEFAULT_PLUGIN_NAME.to_owned(),
+            plugin_name: plugin.spec.plugin_name.clone(),
+            user: user.clone(),
         },
         slack: config::Slack {
             token: TokenSource::File(mounts.file(Source::Secret(token.secret_ref.name.clone()), &token.secret_ref.key)),
             api_url: if api_url.ends_with('/') { api_url.clone() } else { format!("{api_url}/") },
             ca_bundle: mounts.ca_bundle(slack_ca.as_ref(), "spec.slack.caBundle")?,
+            team_id: team_id.clone(),
         },
         role_to_recipients: recipients(plugin)?,
         suggested_reviewers: suggested_reviewers(&plugin.spec.suggested_reviewers)?,

@@ -15,6 +15,8 @@ use crate::crd::{
 
 /// Slack's Web API for everybody but GovSlack.
 const SLACK_API: &str = "https://slack.com/api/";
+/// The official plugin's name for its records, so that one can take over from the other.
+const PLUGIN_NAME: &str = "slack";
 
 /// What is announced where, and with which credentials.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -61,6 +63,12 @@ pub struct SlackAccessPluginSpec {
     /// Which of the reviewers that a request suggests are told.
     #[serde(default)]
     pub suggested_reviewers: SuggestedReviewers,
+    /// The name of this object's records in Teleport. Objects on one Teleport cluster need different ones, or each changes the
+    /// other's messages; `slack` is the official plugin's. Changed, it leaves earlier messages as they are.
+    #[serde(default = "SlackAccessPluginSpec::default_plugin_name")]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')").message("must be 1 to 63 lowercase letters, digits and hyphens, with a letter or digit at both ends"))]
+    #[schemars(length(min = 1, max = 63))]
+    pub plugin_name: String,
     /// Approve and deny in Slack.
     #[serde(default)]
     pub review: Review,
@@ -72,6 +80,12 @@ pub struct SlackAccessPluginSpec {
     pub workload: Workload,
 }
 
+impl SlackAccessPluginSpec {
+    pub(crate) fn default_plugin_name() -> String {
+        PLUGIN_NAME.to_owned()
+    }
+}
+
 /// The Teleport cluster.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,7 +93,7 @@ pub struct SlackAccessPluginSpec {
 pub struct Teleport {
     /// Host and port of Teleport's Proxy (443 or 3080) or Auth Service (3025). Which of them it is is found out.
     #[schemars(length(min = 1, max = 261))]
-    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$') && !self.contains('..') && !self.contains(':::')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025)"))]
+    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$') && !self.contains('..') && !self.contains(':::')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025); an IPv6 address stands in brackets: [2001:db8::1]:443"))]
     #[x_kube(validation = Rule::new("!self.matches(':[0-9]{1,5}$') || (int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535)").message("the port must be between 1 and 65535"))]
     pub address: String,
     /// An identity file, as `tctl auth sign --format=file` or `tbot` make it.
@@ -88,6 +102,11 @@ pub struct Teleport {
     /// A certificate, its key and the roots, as `tctl auth sign --format=tls` makes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
+    /// The Teleport user that the identity has to be of. Without it, the user of the first identity is kept until the worker is
+    /// started anew, and an identity of another user is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub user: Option<String>,
     /// Certificates to trust for a Proxy whose web certificate a private authority signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
@@ -112,6 +131,12 @@ pub struct Slack {
     /// Certificates to trust for a server whose certificate a private authority signed, such as an inspecting proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
+    /// The id of the workspace (`T…`) that the token has to be of. Without it, the workspace of the first token is kept until the
+    /// worker is started anew, and a token of another workspace is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^[TE][A-Z0-9]{2,30}$')").message("must be the id of a workspace, such as T0123456"))]
+    #[schemars(length(min = 3, max = 31))]
+    pub team_id: Option<String>,
 }
 
 impl Slack {

@@ -11,6 +11,7 @@ pub mod error;
 pub mod message;
 pub mod method;
 pub mod rate_limit;
+pub mod recipient_mistake;
 pub mod socket;
 pub mod text;
 pub mod token;

@@ -7,7 +7,9 @@ pub mod error;
 #[cfg(test)]
 mod golden;
 pub mod identity;
+mod records;
 pub mod review;
+pub mod right;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tunnel;

@@ -10,6 +10,7 @@ mod calls;
 mod context;
 mod dispatcher;
 pub mod health;
+mod instance;
 mod missed;
 mod notes;
 mod recipient_check;
@@ -41,6 +42,7 @@ use crate::worker::health::conditions::WorkerReport;
 use crate::worker::health::report::{Report, Reporter};
 use crate::worker::health::status::{Access, Me};
 use crate::worker::health::undelivered::Board;
+use crate::worker::instance::Host;
 use crate::worker::session::Session;
 
 /// The setting of the certificates that a Teleport Proxy's web certificate is checked with.
@@ -99,6 +101,19 @@ pub enum Error {
     /// Teleport cannot be reached, or refuses the identity.
     #[error(transparent)]
     Connect(session::ConnectError),
+    /// The identity is of another user than the configuration names.
+    #[error("teleport.identity: {0}")]
+    IdentityUser(String),
+    /// The token is of another workspace than the one in use, or than the configuration names.
+    #[error(
+        "slack.token: the token is of workspace {found}, not of {kept}: put back a token of {kept}, or name the new workspace in spec.slack.teamId (slack.team_id)"
+    )]
+    OtherWorkspace {
+        /// The workspace of the token.
+        found: String,
+        /// The workspace that was expected.
+        kept: String,
+    },
     /// The watch ended, and `TELEPORT_PLUGIN_FAIL_FAST` is set.
     #[error("the watch on Teleport ended and TELEPORT_PLUGIN_FAIL_FAST is set: {0}")]
     WatchEnded(CallError),
@@ -141,6 +156,7 @@ pub(crate) struct Shared {
     metrics: Metrics,
     board: Board,
     reporter: Reporter,
+    host: Arc<Host>,
     fail_fast: bool,
     stop: CancellationToken,
 }
@@ -155,12 +171,14 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         // It serves until the process ends.
         drop(admin::serve(address, &options.metrics, health.clone(), metrics.clone(), stop.clone()).await?);
     }
+    let host = Arc::new(Host::find(config.kubernetes.as_ref()));
     let shared = Shared {
         config: Arc::new(config),
         health,
         metrics,
         board: Board::default(),
         reporter: Reporter::default(),
+        host,
         fail_fast: options.origin.environment.fail_fast(),
         stop: stop.child_token(),
     };

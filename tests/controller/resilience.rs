@@ -20,7 +20,9 @@ use crate::room::{CHILD, Room, minimal, with};
 use crate::support::{Cluster, eventually};
 
 fn named(name: &str) -> Value {
-    with("/metadata/name", json!(name))
+    let mut plugin = with("/metadata/name", json!(name));
+    plugin["spec"]["pluginName"] = json!(name);
+    plugin
 }
 
 /// A control plane of its own: what is done to it would disturb others.
@@ -225,7 +227,7 @@ async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_
         },
     );
     room.apply(&minimal()).await.unwrap();
-    gone.apply(&minimal()).await.unwrap();
+    gone.apply(&with("/spec/pluginName", json!("another"))).await.unwrap();
     room.until::<Deployment>(CHILD, "the Deployment of the other namespace", |_| true).await;
     eventually("readiness", async || answer(&free, "/readyz").await.filter(|ready| ready.contains("200 OK"))).await;
     eventually("the count of the other namespace's objects", async || {

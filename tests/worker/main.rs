@@ -13,6 +13,7 @@
 
 mod announce;
 mod burst;
+mod connection;
 mod endpoints;
 mod handover;
 mod lifecycle;

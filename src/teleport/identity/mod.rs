@@ -17,15 +17,18 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 use zeroize::Zeroizing;
 
+use crate::cause::without_debug;
 use crate::file_watch;
 
 mod error;
 mod file;
+mod source;
 mod ssh;
 #[cfg(test)]
 mod tests;
 
 pub use crate::teleport::identity::error::{IdentityError, Problem};
+pub use crate::teleport::identity::source::IdentitySource;
 pub use crate::teleport::identity::ssh::SshMaterial;
 
 /// The name that every Auth server's certificate carries, whatever its address: Teleport's `constants.APIDomain`.
@@ -53,7 +56,7 @@ impl Credentials {
         match self {
             Self::IdentityFile(path) => {
                 let content = read(path)?;
-                let beside = PathBuf::from(format!("{}-cert.pub", path.display()));
+                let beside = beside(path);
                 let ssh_certificate = match file_watch::read(&beside) {
                     Ok(content) => Some(content),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -73,6 +76,14 @@ impl Credentials {
                     Named { content: &cas_pem, origin: &cas.display().to_string() },
                 )
             }
+        }
+    }
+
+    /// The file that an identity file without an SSH certificate is completed by; it need not exist.
+    pub fn ssh_certificate_beside(&self) -> Option<PathBuf> {
+        match self {
+            Self::IdentityFile(path) => Some(beside(path)),
+            Self::TlsFiles { .. } => None,
         }
     }
 
@@ -142,6 +153,9 @@ impl Identity {
             if file.content.trim_ascii().is_empty() {
                 return Err(Problem::Empty.at(file.origin));
             }
+            if let Some(problem) = file::container(file.content) {
+                return Err(problem.at(file.origin));
+            }
             let blocks = file::blocks(file.content).map_err(|problem| problem.at(file.origin))?;
             let block = blocks.into_iter().find(|block| file::label(block).ends_with(wanted));
             block.ok_or_else(|| file::problem(file.content, missing).at(file.origin))
@@ -150,6 +164,9 @@ impl Identity {
         let no_key = if is_certificate { Problem::KeyIsCertificate } else { Problem::NoPrivateKey };
         let key_pem = Zeroizing::new(first(key, "PRIVATE KEY", no_key)?);
         let certificate_pem = first(certificate, "CERTIFICATE", Problem::NoCertificate)?;
+        if let Some(problem) = file::container(cas.content) {
+            return Err(problem.at(cas.origin));
+        }
         let authorities = file::blocks(cas.content).map_err(|problem| problem.at(cas.origin))?;
         if authorities.is_empty() {
             return Err(file::problem(cas.content, Problem::NoAuthorities).at(cas.origin));
@@ -168,6 +185,9 @@ impl Identity {
     fn parse_file(content: &[u8], beside: Option<&[u8]>, origin: &str) -> Result<Self, IdentityError> {
         if content.trim_ascii().is_empty() {
             return Err(Problem::Empty.at(origin));
+        }
+        if let Some(problem) = file::container(content) {
+            return Err(problem.at(origin));
         }
         let pieces = file::split(content).map_err(|problem| problem.at(origin))?;
         let key = pieces.key.ok_or_else(|| file::problem(content, Problem::NoPrivateKey).at(origin))?;
@@ -205,12 +225,13 @@ impl Identity {
         let (key_pem, key_origin) = material.key;
         let certificate = Arc::new(certified(leaf, key_pem, &provider).map_err(|problem| problem.at(key_origin))?);
         let (authorities_pem, authorities_origin) = material.authorities;
-        let authorities = Arc::new(roots(authorities_pem).map_err(|problem| problem.at(authorities_origin))?);
+        let authorities =
+            Arc::new(roots(authorities_pem, &facts.cluster).map_err(|problem| problem.at(authorities_origin))?);
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&authorities), Arc::clone(&provider))
             .build()
-            .map_err(|error| Problem::DamagedAuthority(error.to_string()).at(authorities_origin))?;
+            .map_err(|error| Problem::DamagedAuthority(without_debug(&error.to_string())).at(authorities_origin))?;
         let server_name = ServerName::try_from(API_DOMAIN)
-            .map_err(|error| Problem::DamagedAuthority(error.to_string()).at(authorities_origin))?;
+            .map_err(|error| Problem::DamagedAuthority(without_debug(&error.to_string())).at(authorities_origin))?;
         let ssh = ssh(&certificate);
         let Facts { user, cluster, roles, not_before, not_after, is_authority: _ } = facts;
         Ok(Self {
@@ -365,21 +386,37 @@ fn certified(leaf: CertificateDer<'static>, key: &str, provider: &CryptoProvider
     })
 }
 
-/// One authority that cannot be used, such as a leaf cluster's, does not spoil the others.
-fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
+/// The authorities of the identity's own cluster, which name it in their subject. Those of leaf clusters may stand beside them,
+/// and vouch for no Auth server of ours. One that cannot be used does not spoil the others.
+fn roots(authorities: &[String], cluster: &str) -> Result<RootCertStore, Problem> {
     let mut roots = RootCertStore::empty();
     let mut problem = Problem::NoAuthorities;
     for pem in authorities {
         match CertificateDer::from_pem_slice(pem.as_bytes()) {
             Err(_) => problem = Problem::DamagedAuthority("it is damaged".to_owned()),
+            Ok(der) if !is_of_cluster(&der, cluster) => {
+                if matches!(problem, Problem::NoAuthorities) {
+                    problem = Problem::ForeignAuthorities(cluster.to_owned());
+                }
+            }
             Ok(der) => {
                 if let Err(error) = roots.add(der) {
-                    problem = Problem::DamagedAuthority(error.to_string());
+                    problem = Problem::DamagedAuthority(without_debug(&error.to_string()));
                 }
             }
         }
     }
     if roots.is_empty() { Err(problem) } else { Ok(roots) }
+}
+
+fn is_of_cluster(authority: &CertificateDer<'_>, cluster: &str) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(authority) else { return false };
+    let subject = certificate.subject();
+    [common_names(subject), organizations(subject)].concat().iter().any(|name| name == cluster)
+}
+
+fn beside(identity_file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-cert.pub", identity_file.display()))
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
