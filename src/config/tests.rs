@@ -181,7 +181,7 @@ fn a_token_that_slack_would_refuse_in_any_case_is_told_with_its_place() {
         ("xapp-1", "slack.token holds the wrong kind of token: app-level token (xapp-)"),
         ("xoxp-1", "slack.token holds the wrong kind of token: user token (xoxp-)"),
         ("xoxb-1\\nxoxb-2", "slack.token has spaces or other characters that no token has"),
-        ("Bearer xoxb-1", "slack.token has spaces or other characters that no token has"),
+        ("Bearer xoxb-1", "slack.token has something before the token that is not part of it"),
         ("'xoxb-1'", "slack.token has quotes around it that are not part of it"),
         ("eG94Yi0xLXNlY3JldA==", "slack.token is encoded in base64"),
         ("xoxb\u{2013}1", "slack.token has spaces or other characters that no token has"),
