@@ -18,7 +18,7 @@ pub(super) fn client(shared: &Shared, review: &Review) -> Result<AppClient, Erro
     let mut settings = Settings::new(Token::new(""));
     settings.api_url.clone_from(&slack.api_url);
     if let Some(path) = &slack.ca_bundle {
-        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?);
+        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?.to_vec());
     }
     if let TokenSource::Inline(token) = &review.app_token {
         settings.token = Token::new(token);
