@@ -15,6 +15,7 @@ impl From<Config> for file::File {
                 addr: Some(teleport.addr),
                 ca_bundle: teleport.ca_bundle.as_deref().map(text),
                 plugin_name: Some(teleport.plugin_name),
+                user: teleport.user,
                 ..file::Teleport::default()
             },
             slack: file::Slack {
@@ -22,6 +23,7 @@ impl From<Config> for file::File {
                 recipients: None,
                 api_url: Some(slack.api_url),
                 ca_bundle: slack.ca_bundle.as_deref().map(text),
+                team_id: slack.team_id,
             },
             role_to_recipients: role_to_recipients
                 .iter()

@@ -92,9 +92,14 @@ fn what_is_left_out_has_the_official_plugins_default() {
 
 #[test]
 fn a_rendered_configuration_is_read_back_as_the_same() {
-    let full = with("[teleport]", "ca_bundle = \"/ca.pem\"\nplugin_name = \"other\"\naddr = \"[::1]:443\"")
-        .replace("\"xoxb-1\"", "\"/run/token\"\napi_url = \"http://127.0.0.1:1/api\"\nca_bundle = \"/b.pem\"")
-        + "\"d\\\"b.a\" = [\"C024BE91L\", \"#x\", \"A@example.com\"]\n[log]\noutput = \"/a b.log\"\nformat = \"JSON\"\n\
+    let full = with(
+        "[teleport]",
+        "ca_bundle = \"/ca.pem\"\nplugin_name = \"other\"\nuser = \"plugin\"\naddr = \"[::1]:443\"",
+    )
+    .replace(
+        "\"xoxb-1\"",
+        "\"/run/token\"\napi_url = \"http://127.0.0.1:1/api\"\nca_bundle = \"/b.pem\"\nteam_id = \"T1\"",
+    ) + "\"d\\\"b.a\" = [\"C024BE91L\", \"#x\", \"A@example.com\"]\n[log]\noutput = \"/a b.log\"\nformat = \"JSON\"\n\
            severity = \"warning\"\n[diag]\naddr = \"0.0.0.0:3000\"\n[kubernetes]\nnamespace = \"n\"\nname = \"m\"\n\
            uid = \"u\"\n";
     for text in [MINIMAL, GUIDE, &full] {

@@ -169,6 +169,7 @@ impl Judge<'_> {
                 ],
             )?,
             ca_bundle: self.path("teleport", "ca_bundle", section.ca_bundle)?,
+            user: given(section.user),
             plugin_name: given(section.plugin_name).unwrap_or_else(|| DEFAULT_PLUGIN_NAME.to_owned()),
         })
     }
@@ -252,6 +253,7 @@ impl Judge<'_> {
                 None => DEFAULT_API_URL.to_owned(),
             },
             ca_bundle: self.path("slack", "ca_bundle", section.ca_bundle)?,
+            team_id: given(section.team_id),
         })
     }
 
@@ -281,6 +283,7 @@ impl Judge<'_> {
             Err(TokenError::WrongKind(kind)) => format!("slack.token holds the wrong kind of token: {kind}"),
             Err(TokenError::Quoted) => "slack.token has quotes around it that are not part of it".to_owned(),
             Err(TokenError::Encoded) => "slack.token is encoded in base64".to_owned(),
+            Err(TokenError::Prefixed) => "slack.token has something before the token that is not part of it".to_owned(),
             Err(TokenError::Empty | TokenError::Malformed) => {
                 "slack.token has spaces or other characters that no token has".to_owned()
             }

@@ -15,6 +15,8 @@ use crate::crd::{
 
 /// Slack's Web API for everybody but GovSlack.
 const SLACK_API: &str = "https://slack.com/api/";
+/// The official plugin's name for its records, so that one can take over from the other.
+const PLUGIN_NAME: &str = "slack";
 
 /// What is announced where, and with which credentials.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -28,7 +30,7 @@ const SLACK_API: &str = "https://slack.com/api/";
     namespaced,
     status = "SlackAccessPluginStatus",
     derive = "PartialEq",
-    doc = "Announces the access requests of a Teleport cluster in Slack.",
+    doc = "Announces the access requests of a Teleport cluster in Slack. Its author makes a worker use a Teleport identity and a Slack token of this namespace, and decides who in Slack reads the cluster's access requests; which Secrets, hosts and images that may be is the operator's policy, and no value of a Secret is shown to the author (docs/security.md).",
     // The name goes into labels (63 characters) and into names that Kubernetes appends to.
     validation = Rule::new("self.metadata.name.size() <= 45").message("metadata.name is too long: at most 45 characters, since the names of the workload's parts are made from it"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether a running worker works with this configuration."),
@@ -61,6 +63,12 @@ pub struct SlackAccessPluginSpec {
     /// Which of the reviewers that a request suggests are told.
     #[serde(default)]
     pub suggested_reviewers: SuggestedReviewers,
+    /// The name of this object's records in Teleport. Objects on one Teleport cluster need different ones, or each changes the
+    /// other's messages; `slack` is the official plugin's. Changed, it leaves earlier messages as they are.
+    #[serde(default = "SlackAccessPluginSpec::default_plugin_name")]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')").message("must be 1 to 63 lowercase letters, digits and hyphens, with a letter or digit at both ends"))]
+    #[schemars(length(min = 1, max = 63))]
+    pub plugin_name: String,
     /// Approve and deny in Slack.
     #[serde(default)]
     pub review: Review,
@@ -70,6 +78,12 @@ pub struct SlackAccessPluginSpec {
     /// Settings of the pods in which the worker runs.
     #[serde(default)]
     pub workload: Workload,
+}
+
+impl SlackAccessPluginSpec {
+    fn default_plugin_name() -> String {
+        PLUGIN_NAME.to_owned()
+    }
 }
 
 /// The Teleport cluster.
@@ -88,6 +102,11 @@ pub struct Teleport {
     /// A certificate, its key and the roots, as `tctl auth sign --format=tls` makes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
+    /// The Teleport user that the identity has to be of. Without it, the user of the first identity is kept until the worker is
+    /// started anew, and an identity of another user is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub user: Option<String>,
     /// Certificates to trust for a Proxy whose web certificate a private authority signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
@@ -112,6 +131,12 @@ pub struct Slack {
     /// Certificates to trust for a server whose certificate a private authority signed, such as an inspecting proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
+    /// The id of the workspace (`T…`) that the token has to be of. Without it, the workspace of the first token is kept until the
+    /// worker is started anew, and a token of another workspace is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^[TE][A-Z0-9]{2,30}$')").message("must be the id of a workspace, such as T0123456"))]
+    #[schemars(length(min = 3, max = 31))]
+    pub team_id: Option<String>,
 }
 
 impl Slack {

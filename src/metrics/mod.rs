@@ -6,14 +6,15 @@
 pub mod controller;
 pub mod ledger;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::metrics::ledger::Ledger;
+use crate::telemetry;
 
 /// Upper bounds in seconds: from a healthy delivery to one that waited out an outage.
 const LATENCY_BUCKETS: [f64; 14] =
@@ -324,6 +326,25 @@ impl Exposition for Metrics {
     }
 }
 
+/// What every role measures.
+fn register_common(registry: &mut Registry) {
+    registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    registry.register_collector(Box::new(LogLines));
+}
+
+/// Logging counts by itself: it begins before there are metrics.
+#[derive(Debug)]
+struct LogLines;
+
+impl Collector for LogLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let dropped = ConstCounter::new(telemetry::dropped_lines());
+        let help = "Log lines that were not written: they came faster than they were read, or could not be written";
+        let encoder = encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?;
+        dropped.encode(encoder)
+    }
+}
+
 fn text(registry: &Registry) -> String {
     let mut text = String::new();
     if encode(&mut text, registry).is_err() {
@@ -336,7 +357,7 @@ fn text(registry: &Registry) -> String {
 impl Inner {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        register_common(registry);
         registry.register(
             "requests_observed",
             "Looks at access requests, by the state found",
@@ -426,6 +447,7 @@ mod tests {
         assert!(text.contains(&format!("slack_access_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
         assert!(text.contains("\nslack_access_oldest_undelivered_seconds 0.0\n"));
         assert!(text.contains("\nslack_access_teleport_connected 0\n"));
+        assert!(text.contains("\nslack_access_log_lines_dropped_total "), "{text}");
         for reload in ["identity_reloads_total{outcome=\"failed\"}", "token_reloads_total{outcome=\"failed\"}"] {
             assert!(text.contains(&format!("\nslack_access_{reload} 0\n")), "an alert sees the first failure: {text}");
         }

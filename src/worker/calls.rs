@@ -187,7 +187,7 @@ fn store_error(error: &CallError) -> StoreError {
         Kind::NotFound => StoreError::Gone,
         _ if error.is_too_large() => StoreError::TooLarge,
         Kind::AccessDenied | Kind::BadParameter | Kind::Unimplemented | Kind::AlreadyExists => StoreError::Refused,
-        Kind::LimitExceeded | Kind::Unavailable => StoreError::Unknown,
+        Kind::LimitExceeded | Kind::TooLarge | Kind::Unavailable => StoreError::Unknown,
     }
 }
 

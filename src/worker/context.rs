@@ -80,6 +80,8 @@ pub(super) struct Parts {
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
     /// See [`Context::suggested_reviewers`].
     pub suggested_reviewers: SuggestedReviewers,
+    /// See [`Context::me`].
+    pub me: WorkerId,
     /// See [`Context::board`].
     pub board: Board,
     /// See [`Context::metrics`].
@@ -91,7 +93,7 @@ pub(super) struct Parts {
 impl Context {
     /// Begins with nothing known.
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { teleport, slack, routes, suggested_reviewers, board, metrics, shutdown } = parts;
+        let Parts { teleport, slack, routes, suggested_reviewers, me, board, metrics, shutdown } = parts;
         let counted = metrics.clone();
         let limiter = RateLimiter::observed_by(move |method, error| count(&counted, method, error));
         Arc::new(Self {
@@ -108,7 +110,7 @@ impl Context {
             suspects: watch::Sender::default(),
             recovered: watch::Sender::default(),
             roles: RoleLogins::default(),
-            me: WorkerId::new(random(), random()),
+            me,
             sees_requests_of_others: AtomicBool::default(),
         })
     }
@@ -188,10 +190,6 @@ impl Context {
         let wanted = observation.request().map(|request| self.select(request)).unwrap_or_default();
         needs_work(observation, data, &wanted, &self.me, &|key| self.known_place(key))
     }
-}
-
-fn random() -> String {
-    format!("{:016x}", rand::random::<u64>())
 }
 
 /// A recipient as it can be given to Slack.

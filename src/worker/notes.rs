@@ -119,9 +119,10 @@ pub(super) fn report(context: &Arc<Context>, id: &RequestId, note: &Note, seen_a
 }
 
 fn unrouted(context: &Context, id: &RequestId, roles: &[String]) {
-    warn!(request_id = %id, ?roles, "The request reaches no recipient: add its roles, or \"*\", to role_to_recipients");
-    context.metrics.request_unrouted();
-    context.board.unrouted(id, roles);
+    if context.board.unrouted(id, roles) {
+        warn!(request_id = %id, ?roles, "The request reaches no recipient: add its roles, or \"*\", to role_to_recipients");
+        context.metrics.request_unrouted();
+    }
 }
 
 fn store_failing(id: &RequestId, what: StoreCall, error: StoreError, failures: u32) {

@@ -387,6 +387,26 @@ async fn a_refused_token_that_does_not_look_like_one_is_said_to() {
     }
 }
 
+#[tokio::test]
+async fn nothing_is_sent_without_a_token() {
+    let server = Server::new([refused("not_authed")]).await;
+    let client = Client::new(&Settings { token: Token::new(" "), ..settings(&server.url()) }).unwrap();
+    let error = client.auth_test().await.unwrap_err();
+    assert_eq!((error.class, &*error.code), (Class::Auth, "not_authed"));
+    assert!(server.received().is_empty(), "an empty bearer was sent");
+}
+
+#[tokio::test]
+async fn what_is_not_slacks_token_is_not_sent_to_slack() {
+    // Resolved by nobody: the call has to end before that.
+    for url in ["https://slack.com/api/", "https://slack-gov.com/api/"] {
+        let client = Client::new(&Settings { token: Token::new("database-password"), ..settings(url) }).unwrap();
+        let error = client.auth_test().await.unwrap_err();
+        assert_eq!((error.class, &*error.code), (Class::Auth, "invalid_auth"), "{url}");
+        assert!(error.to_string().contains("was not sent") && !error.to_string().contains("database"), "{error}");
+    }
+}
+
 /// The environment of a process cannot be changed safely while it runs threads, so the client runs in another one.
 #[tokio::test]
 async fn the_proxy_of_the_environment_is_used() {

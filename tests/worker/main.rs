@@ -13,9 +13,13 @@
 
 mod announce;
 mod burst;
+mod connection;
+mod endpoints;
 mod handover;
 mod lifecycle;
+mod log;
 mod outage;
+mod process;
 mod proxy;
 mod reload;
 mod slack_faults;

@@ -125,6 +125,19 @@ async fn a_slack_outage_neither_keeps_a_worker_from_starting_nor_ends_it() {
     }
 }
 
+/// Whoever can set a variable on a worker of the operator must not be able to send its token elsewhere.
+#[tokio::test]
+async fn a_worker_of_the_operator_takes_no_setting_from_its_environment() {
+    let mut world = World::new(|setup| setup.command = "worker").await;
+    world.environment.push(("TELEPORT_SLACK_SLACK_API_URL", "http://127.0.0.1:9/elsewhere/".to_owned()));
+    world.environment.push(("TELEPORT_SLACK_SLACK_TOKEN", "xoxb-another".to_owned()));
+    world.environment.push(("TELEPORT_SLACK_LOG_SEVERITY", "error".to_owned()));
+    let worker = world.run().await;
+    let id = world.request("dba");
+    world.announced(&id, 1).await;
+    world.end(worker).await;
+}
+
 #[tokio::test]
 async fn the_first_signal_ends_in_good_order_and_the_second_at_once() {
     let world = World::new(|_| {}).await;
@@ -156,7 +169,7 @@ async fn a_worker_that_is_told_to_end_records_what_it_has_sent() {
 }
 
 /// The answer to a GET: status and body.
-async fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) async fn get(address: &str, path: &str) -> (u16, String) {
     let ask = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -170,7 +183,7 @@ async fn get(address: &str, path: &str) -> (u16, String) {
     (status, answer)
 }
 
-async fn diagnostics(worker: &Worker) -> String {
+pub(crate) async fn diagnostics(worker: &Worker) -> String {
     worker.said("Serving /livez").await;
     let log = worker.log();
     let line = log.lines().find(|line| line.contains("Serving /livez")).unwrap();

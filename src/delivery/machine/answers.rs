@@ -1,7 +1,7 @@
 //! What follows from how an effect ended.
 
 use super::lane::{Doing, LATEST_EFFECT, SearchPlan};
-use super::{LaneId, Machine, Purpose, Question};
+use super::{LaneId, Machine, Purpose, Question, Update};
 use crate::config::recipient::RecipientKey;
 use crate::delivery::change::Change;
 use crate::delivery::decide::Part;
@@ -34,9 +34,7 @@ impl Machine {
             (Question::Reply { lane, claim, what }, Answer::Replied(result)) => {
                 self.replied(&lane, claim, what, result, now, effects);
             }
-            (Question::Update { lane, shown, assures, succeeds_another }, Answer::Done(result)) => {
-                self.updated(&lane, shown, assures, succeeds_another, result, now, effects);
-            }
+            (Question::Update(update), Answer::Done(result)) => self.updated(update, result, now, effects),
             (Question::React { lane, name }, Answer::Done(result)) => {
                 self.reacted(&lane, name, result, now, effects);
             }
@@ -139,7 +137,8 @@ impl Machine {
                 self.happened(key, under, Change::Replied(count));
             }
             ReplyKind::Outcome(resolution) => {
-                self.happened(key, under, Change::Shown(Shown::Ended(resolution)));
+                let before = self.delivery(key).shown;
+                self.happened(key, under, Change::Shown { before, now: Shown::Ended(resolution) });
             }
         }
     }
@@ -196,17 +195,9 @@ impl Machine {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one question, and its answer")]
-    fn updated(
-        &mut self,
-        id: &LaneId,
-        shown: Shown,
-        assures: bool,
-        succeeds_another: bool,
-        result: Result<(), Failure>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn updated(&mut self, update: Update, result: Result<(), Failure>, now: Now, effects: &mut Vec<Effect>) {
+        let Update { lane, before, shown, assures, succeeds_another } = update;
+        let id = &lane;
         self.lane(id).doing = Doing::Nothing;
         let error = match result {
             Ok(()) => {
@@ -219,7 +210,7 @@ impl Machine {
                     return;
                 }
                 effects.push(Effect::Report(Note::Updated(id.0.clone(), shown)));
-                self.happened(&id.0, None, Change::Shown(shown));
+                self.happened(&id.0, None, Change::Shown { before, now: shown });
                 return;
             }
             Err(Failure::Postponed(until)) => {

@@ -138,10 +138,24 @@ enum Question {
     Slot(LaneId),
     Post { lane: LaneId, claim: Claim, shown: Shown },
     Reply { lane: LaneId, claim: Claim, what: ReplyKind },
-    Update { lane: LaneId, shown: Shown, assures: bool, succeeds_another: bool },
+    Update(Update),
     React { lane: LaneId, name: &'static str },
     Search { lane: LaneId, why: Purpose },
     Remove { lane: LaneId, message: MessageRef },
+}
+
+/// An update under way.
+#[derive(Debug)]
+struct Update {
+    lane: LaneId,
+    /// What the message showed, as far as this worker knew.
+    before: Shown,
+    /// What it is to show.
+    shown: Shown,
+    /// It only makes good what an older update may have undone.
+    assures: bool,
+    /// Another worker touched the message before.
+    succeeds_another: bool,
 }
 
 /// Why the history is searched.
@@ -242,6 +256,12 @@ impl Machine {
             if problem.is_some() || !lane.is_free() || lane.search.is_some() {
                 let known = undelivered.entry(key).or_default();
                 *known = known.or(problem);
+            }
+        }
+        // While the record cannot be read or written nothing is begun for any recipient.
+        if self.is_pending() && (self.record.is_none() || self.store.is_failing()) {
+            for wanted in &self.wanted {
+                undelivered.entry(&wanted.key).or_default();
             }
         }
         let standing = |key| self.standing(key);

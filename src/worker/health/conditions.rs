@@ -115,7 +115,7 @@ fn identity(report: &Report, now: Timestamp) -> Check {
 }
 
 fn teleport_connected(report: &Report) -> Check {
-    match (&report.teleport_problem, &report.teleport) {
+    match (report.teleport_problem.as_ref().or(report.name_shared.as_ref()), &report.teleport) {
         (Some(problem), _) => Check::failed(problem.clone()),
         (None, Some(teleport)) => {
             Check::ok(format!("connected to {} ({}) {}", teleport.cluster, teleport.version, teleport.route))
@@ -174,6 +174,13 @@ fn problem(recipient: &RecipientStatus) -> String {
 
 /// Whether each message is told within a minute, whatever would keep it.
 fn delivering(report: &Report) -> Check {
+    if let Some(first) = report.delivery.set_aside.first() {
+        let count = report.delivery.set_aside.len();
+        let message = format!(
+            "{count} requests are set aside, because working on them has crashed again and again; the first is {first}: please report this with the worker's log"
+        );
+        return Check::failed(Finding::new(Reason::Delayed, message));
+    }
     let Some(Delayed { messages, since }) = report.delayed else {
         return if report.listed {
             Check::ok("no message waits for longer than a minute")
@@ -322,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_message_that_waits_for_longer_than_a_minute_fails_whatever_the_cause() {
-        let summary = Summary { pending: 2, oldest: Some(at(100)), ..Summary::default() };
+        let summary = Summary { configured: 2, oldest_configured: Some(at(100)), ..Summary::default() };
         assert_eq!(Delayed::find(&summary, at(159)), None);
         let delayed = Delayed::find(&summary, at(160));
         assert_eq!(delayed, Some(Delayed { messages: 2, since: at(100) }));
