@@ -383,7 +383,12 @@ fn addresses_are_host_and_port() {
     for good in ["teleport.example.com:443", "[::1]:3025", "10.0.0.1:3080"] {
         assert_eq!(config(&with("[teleport]", &format!("addr = \"{good}\""))).teleport.addr, good);
     }
-    for bad in ["teleport.example.com", ":443", "::1", "a b:443", "host:port", "host:0", "user@host:443"] {
+    for bad in ["::1", "fd00::1:443"] {
+        let error = error(&with("[teleport]", &format!("addr = \"{bad}\"")));
+        assert!(error.contains(&format!("'{bad}' is an IPv6 address without brackets")), "{error}");
+        assert!(error.contains("]:443, with port 3025"), "{error}");
+    }
+    for bad in ["teleport.example.com", ":443", "a b:443", "host:port", "host:0", "user@host:443"] {
         let error = error(&with("[teleport]", &format!("addr = \"{bad}\"")));
         assert!(error.starts_with(&format!("slack.toml:2:1: teleport.addr: '{bad}' is no address; ")), "{error}");
     }

@@ -9,12 +9,13 @@ use crate::config::environment::Environment;
 use crate::config::file::{self, KEYS};
 use crate::config::recipient::{Recipient, RoleToRecipients, WILDCARD};
 use crate::config::suggested_reviewers::{DEFAULT_MAX, SuggestedReviewers, parse_domain};
-use crate::config::syntax::{given, is_duration, is_host_and_port, is_path};
+use crate::config::syntax::{given, is_duration, is_host_and_port, is_path, with_brackets};
 use crate::config::toml_source::{Place, Problem, Source, closest, one_line};
 use crate::config::{
     Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, ReasonPolicy, Review, Slack, StatusObject,
     Teleport, TokenSource, Wildcard,
 };
+use crate::slack::recipient_mistake::RecipientMistake;
 use crate::slack::token::{Token, TokenError};
 use crate::telemetry::Log;
 use crate::teleport::identity::Credentials;
@@ -190,7 +191,14 @@ impl Judge<'_> {
             (false, Some(port)) if is_address(&format!("{host_and_port}:{port}")) => {
                 Ok(format!("{host_and_port}:{port}"))
             }
-            _ => Err(self.problem(place, format!("teleport.{key}: '{host_and_port}' is no address"), remedy)),
+            _ => Err(match with_brackets(&host_and_port) {
+                Some(written) => self.problem(
+                    place,
+                    format!("teleport.{key}: '{host_and_port}' is an IPv6 address without brackets, or without a port"),
+                    &format!("write {written}, with port 3025 for an Auth Service and 443 or 3080 for a Proxy Service"),
+                ),
+                None => self.problem(place, format!("teleport.{key}: '{host_and_port}' is no address"), remedy),
+            }),
         }
     }
 
@@ -358,7 +366,13 @@ impl Judge<'_> {
                 Some(recipient) if recipients.contains(&recipient) => {
                     self.warn(setting, format!("role '{role}' names {recipient} more than once"), "keep one of them");
                 }
-                Some(recipient) => recipients.push(recipient),
+                Some(recipient) => {
+                    if let Some(mistake) = RecipientMistake::find(text) {
+                        let what = format!("role '{role}': {text:?} {}", mistake.problem());
+                        self.warn(setting, what, &mistake.remedy());
+                    }
+                    recipients.push(recipient);
+                }
             }
         }
         if listed.is_empty() {

@@ -141,6 +141,30 @@ reasons! {
     /// A channel that is configured by its name has another name now: messages still go to it.
     ChannelMoved = "ChannelMoved",
 
+    // ReviewEnabled
+
+    /// The cluster has no reviews of access requests: an edition without them.
+    ReviewsUnsupported = "ReviewsUnsupported",
+    /// The server is older than reviews that a plugin submits.
+    TeleportTooOld = "TeleportTooOld",
+    /// The plugin's role may not submit reviews, or not look up who clicked.
+    ReviewPermissionMissing = "ReviewPermissionMissing",
+
+    // ReviewConnected
+
+    /// The file of the app-level token is not there: no such Secret, or no such key in it.
+    AppTokenMissing = "AppTokenMissing",
+    /// The file is there and holds no app-level token.
+    AppTokenMalformed = "AppTokenMalformed",
+    /// Slack does not accept the app-level token.
+    AppTokenRefused = "AppTokenRefused",
+    /// Socket Mode is switched off for the app.
+    SocketModeDisabled = "SocketModeDisabled",
+    /// The app has as many connections as Slack permits.
+    TooManyConnections = "TooManyConnections",
+    /// The two tokens belong to different apps.
+    AppMismatch = "AppMismatch",
+
     // Delivering
 
     /// A message has been waiting for longer than a minute.
@@ -172,6 +196,13 @@ impl Reason {
                 | Self::WorkspaceChanged
                 | Self::ScopeMissing
                 | Self::RecipientFailed
+                | Self::ReviewsUnsupported
+                | Self::TeleportTooOld
+                | Self::ReviewPermissionMissing
+                | Self::AppTokenMalformed
+                | Self::AppTokenRefused
+                | Self::SocketModeDisabled
+                | Self::AppMismatch
         )
     }
 
@@ -185,6 +216,10 @@ impl Reason {
                 | Self::CaBundleMissing
                 | Self::CaBundleMalformed
                 | Self::TokenMissing
+                | Self::AppTokenMissing
+                | Self::AppTokenMalformed
+                | Self::AppTokenRefused
+                | Self::AppMismatch
         ) || self.credential().is_some()
     }
 

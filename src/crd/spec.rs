@@ -81,7 +81,7 @@ pub struct SlackAccessPluginSpec {
 }
 
 impl SlackAccessPluginSpec {
-    fn default_plugin_name() -> String {
+    pub(crate) fn default_plugin_name() -> String {
         PLUGIN_NAME.to_owned()
     }
 }
@@ -93,7 +93,7 @@ impl SlackAccessPluginSpec {
 pub struct Teleport {
     /// Host and port of Teleport's Proxy (443 or 3080) or Auth Service (3025). Which of them it is is found out.
     #[schemars(length(min = 1, max = 261))]
-    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$') && !self.contains('..') && !self.contains(':::')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025)"))]
+    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$') && !self.contains('..') && !self.contains(':::')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025); an IPv6 address stands in brackets: [2001:db8::1]:443"))]
     #[x_kube(validation = Rule::new("!self.matches(':[0-9]{1,5}$') || (int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535)").message("the port must be between 1 and 65535"))]
     pub address: String,
     /// An identity file, as `tctl auth sign --format=file` or `tbot` make it.

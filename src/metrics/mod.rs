@@ -145,6 +145,12 @@ struct CallLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReviewLabels {
+    decision: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
 }
@@ -180,6 +186,12 @@ struct Inner {
     token_reloads: Family<OutcomeLabel, Counter>,
     plugin_data_conflicts: Counter,
     ledger: Ledger,
+    reviews: Family<ReviewLabels, Counter>,
+    review_latency: Histogram,
+    reviews_untold: Counter,
+    review_configured: Gauge,
+    review_connected: Gauge,
+    review_other_connections: Gauge,
 }
 
 impl Default for Metrics {
@@ -214,6 +226,12 @@ impl Metrics {
             token_reloads: Family::default(),
             plugin_data_conflicts: Counter::default(),
             ledger: Ledger::new(),
+            reviews: Family::default(),
+            review_latency: Histogram::new(LATENCY_BUCKETS),
+            reviews_untold: Counter::default(),
+            review_configured: Gauge::default(),
+            review_connected: Gauge::default(),
+            review_other_connections: Gauge::default(),
         };
         inner.register();
         inner.ledger.register(&mut inner.registry);
@@ -305,6 +323,32 @@ impl Metrics {
     /// The counters of the promise.
     pub fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    /// A click or a form in Slack came to its end, `latency` after it arrived. `decision` and `outcome` are of a fixed set.
+    pub fn review(&self, decision: &'static str, outcome: &'static str, latency: Duration) {
+        self.inner.reviews.get_or_create(&ReviewLabels { decision, outcome }).inc();
+        self.inner.review_latency.observe(latency.as_secs_f64());
+    }
+
+    /// A person could not be told what became of a click.
+    pub fn review_untold(&self) {
+        self.inner.reviews_untold.inc();
+    }
+
+    /// Whether the configuration asks for reviews in Slack.
+    pub fn review_configured(&self, configured: bool) {
+        self.inner.review_configured.set(i64::from(configured));
+    }
+
+    /// Whether a Socket Mode connection serves.
+    pub fn review_connected(&self, connected: bool) {
+        self.inner.review_connected.set(i64::from(connected));
+    }
+
+    /// How many connections the app has that are not this worker's, as counted last.
+    pub fn review_other_connections(&self, others: u32) {
+        self.inner.review_other_connections.set(i64::from(others));
     }
 
     /// See [`Exposition::encode`].
@@ -429,6 +473,32 @@ impl Inner {
             "Writes of plugin data that lost against somebody else's",
             self.plugin_data_conflicts.clone(),
         );
+        registry.register("reviews", "Clicks and forms in Slack, by what became of them", self.reviews.clone());
+        registry.register(
+            "review_latency_seconds",
+            "Time from a click in Slack to its end",
+            self.review_latency.clone(),
+        );
+        registry.register(
+            "reviews_untold",
+            "Clicks in Slack whose outcome the person could not be told",
+            self.reviews_untold.clone(),
+        );
+        registry.register(
+            "review_configured",
+            "1 where the configuration asks for reviews in Slack",
+            self.review_configured.clone(),
+        );
+        registry.register(
+            "review_connected",
+            "1 while a Socket Mode connection to Slack serves",
+            self.review_connected.clone(),
+        );
+        registry.register(
+            "review_other_connections",
+            "Socket Mode connections of the app that are not this worker's, as counted last",
+            self.review_other_connections.clone(),
+        );
     }
 }
 
@@ -486,6 +556,11 @@ mod tests {
         ledger.shown(Duration::from_secs(61));
         ledger.lost();
         ledger.swept(Swept::Removed);
+        handle.review("approve", "recorded", Duration::from_millis(70));
+        handle.review_untold();
+        handle.review_configured(true);
+        handle.review_connected(true);
+        handle.review_other_connections(2);
         let text = metrics.encode();
         for line in [
             "requests_observed_total{state=\"pending\"} 1",
@@ -520,6 +595,12 @@ mod tests {
             "messages_shown_late_total 1",
             "messages_lost_total 1",
             "messages_swept_total{what=\"removed\"} 1",
+            "reviews_total{decision=\"approve\",outcome=\"recorded\"} 1",
+            "review_latency_seconds_count 1",
+            "reviews_untold_total 1",
+            "review_configured 1",
+            "review_connected 1",
+            "review_other_connections 2",
         ] {
             assert!(text.contains(&format!("\nslack_access_{line}\n")), "{line}\n{text}");
         }

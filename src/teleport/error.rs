@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 use crate::cause::with_innermost;
+use crate::teleport::right::Right;
 
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,11 @@ impl CallError {
     /// Whether Teleport refuses a record of plugin data for its size (`MaxResourceSize` of its `lib/services`).
     pub fn is_too_large(&self) -> bool {
         self.kind == Kind::BadParameter && self.message.contains("size limit")
+    }
+
+    /// The one right that the identity lacks for this call, where Teleport names it.
+    pub fn missing_right(&self) -> Option<Right> {
+        Right::in_refusal(&self.message)
     }
 
     /// Whether the identity was refused, whatever the code: a certificate whose user or role is gone gets `NotFound` with

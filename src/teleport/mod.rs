@@ -9,6 +9,7 @@ mod golden;
 pub mod identity;
 mod records;
 pub mod review;
+pub mod right;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tunnel;

@@ -15,6 +15,7 @@ mod missed;
 mod notes;
 mod recipient_check;
 mod render;
+mod review;
 mod role_logins;
 mod session;
 mod sweep;

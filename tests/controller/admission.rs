@@ -120,6 +120,11 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         ),
         (with("/spec/workload", json!({"resources": {"limits": {"cpu": -0.5}}})), "spec.workload.resources.limits.cpu"),
         (with("/spec/log", json!({"severity": "loud"})), "spec.log.severity"),
+        (with("/spec/review", json!({"enabled": true})), "review.enabled needs slack.appToken"),
+        (with("/spec/review", json!({"enabled": true, "slackUserIdTrait": ""})), "nobody could review"),
+        (with("/spec/review", json!({"slackUserIdTrait": " x"})), "has spaces around it"),
+        (with("/spec/review", json!({"reason": "sometimes"})), "spec.review.reason"),
+        (with("/spec/slack/appToken", json!({"secretRef": {"name": ""}})), "spec.slack.appToken.secretRef.name"),
         (with("/metadata/name", json!("n".repeat(46))), "metadata.name is too long"),
     ];
     for (plugin, words) in &cases {
@@ -159,6 +164,8 @@ async fn what_works_is_not_refused() {
                 "tolerations": [{"operator": "Exists"}, {"key": "k", "value": "v", "effect": "NoSchedule"}],
             }),
         ),
+        with("/spec/review", json!({"slackUserIdTrait": "", "allowEmailMatch": true, "reason": "always"})),
+        with("/spec/slack/appToken", json!({"secretRef": {"name": "slack-app-token"}})),
         with("/metadata/name", json!("n".repeat(45))),
     ];
     for plugin in &cases {

@@ -17,6 +17,7 @@ mod credentials;
 mod delivery;
 mod go_client;
 mod guide;
+mod identities;
 mod official;
 mod refusals;
 mod restarts;

@@ -22,6 +22,7 @@ mod outage;
 mod process;
 mod proxy;
 mod reload;
+mod review;
 mod slack_faults;
 mod start;
 mod support;

@@ -15,13 +15,21 @@ use crate::crd::SlackAccessPluginStatus;
 use crate::crd::condition::{Finding, Status, condition};
 use crate::crd::reason::{Credential, Reason};
 use crate::crd::status::{
-    DELIVERING, IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
-    WORKLOAD_MODIFIED, WorkerStatus, WorkloadStatus,
+    DELIVERING, IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, REVIEW_CONNECTED, REVIEW_ENABLED,
+    SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED, WORKLOAD_MODIFIED, WorkerStatus, WorkloadStatus,
 };
 
 /// The worker's conditions, in the order in which one makes the next possible.
-const PARTS: [&str; 5] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED, DELIVERING];
-/// Workers of earlier releases do not write all of them.
+const PARTS: [&str; 7] = [
+    IDENTITY_VALID,
+    TELEPORT_CONNECTED,
+    SLACK_CONNECTED,
+    RECIPIENTS_RESOLVED,
+    DELIVERING,
+    REVIEW_ENABLED,
+    REVIEW_CONNECTED,
+];
+/// Workers of earlier releases do not write all of them, and those of reviews are there only where these are switched on.
 const WRITTEN_BY_ALL: usize = 4;
 
 /// Everything that the decision depends on.

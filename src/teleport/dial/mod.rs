@@ -69,6 +69,21 @@ pub async fn dial(
     }
 }
 
+/// Tries every way and says what answered on each: for people who want to know. [`dial`] takes the first that works.
+pub async fn survey(
+    address: &str,
+    identity: Arc<Identity>,
+    options: &DialOptions,
+) -> Vec<(&'static str, Result<Route, StepError>)> {
+    let Ok(address) = address.parse() else { return Vec::new() };
+    let Ok(context) = Context::new(address, identity, options.clone()) else { return Vec::new() };
+    let attempts = Guess::all(&context).into_iter().map(|guess| {
+        let context = &context;
+        async move { (guess.name(), guess.attempt(context).await.map(|(_, route)| route)) }
+    });
+    futures::future::join_all(attempts).await
+}
+
 /// Connects on one known route and tries no other: for checks that want to know about that very route.
 pub async fn dial_route(
     address: &str,

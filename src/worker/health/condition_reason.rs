@@ -81,7 +81,7 @@ pub(crate) fn of_connecting(error: &ConnectError) -> Finding {
             Reason::TeleportUntrusted
         }
         ConnectError::Refused { error, .. } if error.is_of_identity() => Reason::IdentityRefused,
-        ConnectError::Refused { .. } => Reason::PermissionMissing,
+        ConnectError::Refused { .. } | ConnectError::Lacks { .. } => Reason::PermissionMissing,
         ConnectError::Call(error) => return of_call(error),
         ConnectError::Dial(_) => Reason::TeleportUnreachable,
     };
@@ -119,9 +119,12 @@ pub(crate) fn of_call(error: &CallError) -> Finding {
         }
         Kind::AccessDenied => Finding::new(
             Reason::PermissionMissing,
-            format!(
-                "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
-            ),
+            match error.missing_right() {
+                Some(right) => format!("{error}; give the plugin's role {right}"),
+                None => format!(
+                    "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
+                ),
+            },
         ),
         _ => Finding::new(Reason::TeleportUnreachable, error.to_string()),
     }

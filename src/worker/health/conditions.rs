@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::crd::condition::{Finding, Status};
 use crate::crd::reason::Reason;
 use crate::crd::status::{
-    DELIVERING, DeliveryStatus, IDENTITY_VALID, RECIPIENTS_RESOLVED, RecipientState, RecipientStatus, SLACK_CONNECTED,
-    SlackStatus, TELEPORT_CONNECTED, TeleportStatus,
+    DELIVERING, DeliveryStatus, IDENTITY_VALID, RECIPIENTS_RESOLVED, REVIEW_CONNECTED, REVIEW_ENABLED, RecipientState,
+    RecipientStatus, SLACK_CONNECTED, SlackStatus, TELEPORT_CONNECTED, TeleportStatus,
 };
-use crate::worker::health::report::{Delayed, IdentityReport, Report};
+use crate::worker::health::report::{Delayed, IdentityReport, Probed, Report};
 
 use crate::worker::recipient_check::Reach;
 
@@ -68,14 +68,20 @@ impl WorkerReport {
     #[must_use]
     pub fn of(report: &Report, now: Timestamp) -> Self {
         let (slack_check, recipients) = (slack_connected(report), recipients(report));
+        let review = report.review.iter().flat_map(|review| {
+            [(REVIEW_ENABLED, probed(&review.enabled)), (REVIEW_CONNECTED, probed(&review.connected))]
+        });
         Self {
-            conditions: vec![
+            conditions: [
                 (IDENTITY_VALID, identity(report, now)),
                 (TELEPORT_CONNECTED, teleport_connected(report)),
                 (RECIPIENTS_RESOLVED, recipients_resolved(&recipients, slack_check.status)),
                 (SLACK_CONNECTED, slack_check),
                 (DELIVERING, delivering(report)),
-            ],
+            ]
+            .into_iter()
+            .chain(review)
+            .collect(),
             teleport: teleport(report),
             slack: slack(report),
             recipients,
@@ -87,6 +93,14 @@ impl WorkerReport {
     pub(super) fn has_tried(&self) -> bool {
         let any = |status| self.conditions.iter().any(|(_, check)| check.status == status);
         any(Status::False) || !(self.conditions.is_empty() || any(Status::Unknown))
+    }
+}
+
+fn probed(probed: &Probed) -> Check {
+    match probed {
+        None => Check::untried(),
+        Some(Ok(message)) => Check::ok(message),
+        Some(Err(problem)) => Check::failed(problem.clone()),
     }
 }
 
@@ -267,7 +281,7 @@ mod tests {
 
     use crate::slack::api::Account;
     use crate::worker::health::conditions::*;
-    use crate::worker::health::report::TeleportReport;
+    use crate::worker::health::report::{ReviewReport, TeleportReport};
     use crate::worker::health::undelivered::{Problem, Summary};
 
     fn at(second: i64) -> Timestamp {
@@ -325,6 +339,17 @@ mod tests {
         assert!(message.contains("tctl auth sign --user=access-plugin"), "{message}");
         let said = view_at(&working(), at(3300));
         assert_eq!(check(&said, IDENTITY_VALID).finding.reason, Reason::IdentityExpiresSoon);
+    }
+
+    #[test]
+    fn reviews_have_conditions_only_where_they_are_on() {
+        let off = view_at(&working(), at(10));
+        assert!(off.conditions.iter().all(|(type_, _)| ![REVIEW_ENABLED, REVIEW_CONNECTED].contains(type_)));
+        let problem = Finding::new(Reason::TeleportTooOld, "upgrade it");
+        let review = ReviewReport { enabled: Some(Err(problem)), connected: None };
+        let on = view_at(&Report { review: Some(review), ..working() }, at(10));
+        assert_eq!(check(&on, REVIEW_ENABLED).finding.reason, Reason::TeleportTooOld);
+        assert_eq!(check(&on, REVIEW_CONNECTED).status, Status::Unknown);
     }
 
     #[test]

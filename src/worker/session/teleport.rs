@@ -20,6 +20,7 @@ use crate::teleport::identity::{Identity, IdentityError, IdentitySource};
 use crate::teleport::watch::Change;
 use crate::worker::context::Teleport;
 use crate::worker::health::condition_reason;
+use crate::worker::review::Reviews;
 use crate::worker::session::connect::{ConnectError, Connection, connect};
 use crate::worker::session::connection::{
     CHECK_TIMEOUT, CheckResult, ConnectionState, Effect, Event, Now, Step, UserPolicy,
@@ -38,6 +39,7 @@ pub(super) struct TeleportLink {
     dial: DialOptions,
     /// The connection in use, for calls.
     in_use: watch::Sender<Option<Teleport>>,
+    reviews: Arc<Reviews>,
     connection: Option<Connection>,
     attempt: Option<Attempt>,
     check: Option<Check>,
@@ -68,7 +70,12 @@ pub(super) struct MustList(pub bool);
 impl TeleportLink {
     /// Loads the identity; connects to nothing yet. An identity that is missing or broken is an error in a strict start,
     /// and waited for otherwise.
-    pub(super) fn new(shared: &Shared, strict: bool, in_use: watch::Sender<Option<Teleport>>) -> Result<Self, Error> {
+    pub(super) fn new(
+        shared: &Shared,
+        strict: bool,
+        in_use: watch::Sender<Option<Teleport>>,
+        reviews: Arc<Reviews>,
+    ) -> Result<Self, Error> {
         let settings = &shared.config.teleport;
         let mut dial = DialOptions::from_env();
         if let Some(path) = &settings.ca_bundle {
@@ -86,6 +93,7 @@ impl TeleportLink {
             source,
             dial,
             in_use,
+            reviews,
             connection: None,
             attempt: None,
             check: None,
@@ -211,6 +219,9 @@ impl TeleportLink {
                 );
                 reporter.teleport_connected(server, route);
                 metrics.teleport_connected(true);
+                if let Some(rights) = &teleport.review_rights {
+                    self.reviews.found(server, rights);
+                }
                 self.in_use.send_replace(Some(teleport.clone()));
             }
             Effect::Identity(identity) => {
