@@ -15,6 +15,8 @@ pub(super) struct File {
     pub(super) teleport: Teleport,
     pub(super) slack: Slack,
     pub(super) role_to_recipients: BTreeMap<String, OneOrMany>,
+    #[serde(skip_serializing_if = "SuggestedReviewers::is_empty")]
+    pub(super) suggested_reviewers: SuggestedReviewers,
     #[serde(skip_serializing_if = "Review::is_empty")]
     pub(super) review: Review,
     pub(super) log: Log,
@@ -52,6 +54,19 @@ pub(super) struct Slack {
     pub(super) api_url: Option<String>,
     pub(super) ca_bundle: Option<String>,
     pub(super) team_id: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct SuggestedReviewers {
+    pub(super) max: Option<u32>,
+    pub(super) allowed_domains: Option<OneOrMany>,
+}
+
+impl SuggestedReviewers {
+    fn is_empty(&self) -> bool {
+        self.max.is_none() && self.allowed_domains.is_none()
+    }
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -151,6 +166,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("slack", &["token", "recipients", "api_url", "ca_bundle", "team_id"]),
     ("role_to_recipients", &[]),
+    ("suggested_reviewers", &["max", "allowed_domains"]),
     ("review", &["enabled", "app_token", "slack_user_id_trait", "allow_email_username_match", "reason"]),
     ("log", &["output", "severity", "format"]),
     ("diag", &["addr"]),

@@ -532,3 +532,22 @@ fn a_credential_in_the_place_of_its_path_is_refused_and_not_shown() {
     let inside = error(&MINIMAL.replace("\"/id\"", &format!("\"\"\"{PEM}\"\"\"")));
     assert!(inside.contains("slack.toml:2") && !inside.contains("MIGH"), "{inside}");
 }
+
+#[test]
+fn suggested_reviewers_have_bounds_that_can_be_changed() {
+    let bounds = config(MINIMAL).suggested_reviewers;
+    assert_eq!((bounds.max, bounds.allowed_domains.len()), (20, 0));
+    let text = with("[suggested_reviewers]", "max = 3\nallowed_domains = [\"Example.com\", \"example.org\"]");
+    let changed = config(&text);
+    assert_eq!(changed.suggested_reviewers.max, 3);
+    assert_eq!(changed.suggested_reviewers.allowed_domains, ["example.com", "example.org"]);
+    assert_eq!(config(&changed.to_toml().unwrap()), changed, "what the controller writes, the worker reads");
+}
+
+#[test]
+fn a_domain_that_is_none_is_refused_by_name() {
+    let text = with("[suggested_reviewers]", "allowed_domains = \"@example.com\"");
+    let error = error(&text);
+    assert!(error.contains("suggested_reviewers.allowed_domains: '@example.com' is no domain"), "{error}");
+    assert!(error.starts_with("slack.toml:"), "{error}");
+}

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::controller::cache::Observed;
 use crate::controller::drift::{self, Belonging, Step, Written};
 use crate::controller::error::Error;
 use crate::controller::object_state::Memory;
-use crate::controller::resources::{self, Applied, Prepared, Resources};
+use crate::controller::resources::{self, Applied, POLICY_ANNOTATION, Prepared, Resources};
 use crate::controller::rollout;
 use crate::controller::validate::Owner;
 
@@ -67,6 +68,22 @@ pub async fn apply(
     writer.prune(Some(&applied.deployment), deployments).await?;
     writer.prune(applied.disruption_budget.as_ref(), disruption_budgets).await?;
     Ok(applied)
+}
+
+/// Stops a worker whose object breaks the policy, unless it was made under this very policy: then it runs what was allowed, and the
+/// refused change alone is without effect.
+pub async fn stop(
+    client: &Client,
+    memory: &Memory,
+    owner: &Owner,
+    policy: &str,
+    observed: &Observed,
+) -> Result<(), Error> {
+    let is_allowed = |deployment: &&Deployment| {
+        deployment.annotations().get(POLICY_ANNOTATION).is_some_and(|made_under| made_under == policy)
+    };
+    let allowed = observed.deployments.iter().find(is_allowed);
+    Writer { client, memory, owner }.prune(allowed, &observed.deployments).await
 }
 
 struct Writer<'a> {

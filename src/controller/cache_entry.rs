@@ -86,7 +86,7 @@ pub fn without_managers<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
 }
 
-/// Leaves what tells why a worker does not run.
+/// Leaves what tells why a worker does not run, and what others put into its pod.
 pub fn pod_essence(pod: &mut k8s_openapi::api::core::v1::Pod) {
     let metadata = std::mem::take(&mut pod.metadata);
     let mut annotations = metadata.annotations;
@@ -101,7 +101,7 @@ pub fn pod_essence(pod: &mut k8s_openapi::api::core::v1::Pod) {
         annotations,
         ..ObjectMeta::default()
     };
-    pod.spec = None;
+    pod.spec = pod.spec.take().map(super::foreign::essence);
 }
 
 fn boxed(text: Option<&str>) -> Box<str> {
@@ -220,13 +220,14 @@ mod tests {
                 "name": "p", "namespace": "teleport", "uid": "u", "labels": {PLUGIN_LABEL: "slack"},
                 "annotations": {"slackaccess.dev/revision": "r", "other": "o"},
             },
-            "spec": {"containers": [{"name": "worker"}]},
+            "spec": {"containers": [{"name": "worker", "image": "x", "command": ["sh"]}], "nodeName": "node"},
             "status": {"phase": "Pending"},
         });
         let kept = Kept::<Pod>::new(serde_json::from_value(pod).unwrap(), pod_essence);
         assert!(kept.is_labelled_for(&owner()));
         let expected = json!({
             "metadata": {"name": "p", "namespace": "teleport", "uid": "u", "annotations": {"slackaccess.dev/revision": "r"}},
+            "spec": {"containers": [{"name": "worker", "command": ["sh"]}]},
             "status": {"phase": "Pending"},
         });
         assert_eq!(kept.parse().unwrap(), serde_json::from_value(expected).unwrap());

@@ -1,9 +1,11 @@
 //! Why a reconciliation did not reach its end.
 
+use std::time::Duration;
+
 use kube::runtime::watcher;
 
 use crate::cause::of_kube;
-use crate::controller::{resources, validate};
+use crate::controller::{policy, resources, validate};
 use crate::crd::reason::Reason;
 
 /// Why a reconciliation did not reach its end. Everything here is also said in the object's status.
@@ -25,6 +27,9 @@ pub enum Error {
         /// The other object, as `namespace/name`.
         holder: String,
     },
+    /// The spec asks for something that the operator's policy does not allow.
+    #[error(transparent)]
+    Forbidden(#[from] policy::Refusal),
     /// An object could not be rendered.
     #[error(transparent)]
     Build(#[from] resources::Error),
@@ -52,6 +57,9 @@ pub enum Error {
         version = env!("CARGO_PKG_VERSION")
     )]
     DefinitionOutdated(String),
+    /// The calls on behalf of one object took too long.
+    #[error("the Kubernetes API did not answer within {} s", .0.as_secs())]
+    Unanswered(Duration),
     /// The Kubernetes API refused or failed.
     #[error("failed to {action} {kind} `{name}`: {}", of_kube(source))]
     Kube {
@@ -74,9 +82,10 @@ impl Error {
         match self {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => Reason::InvalidSpec,
             Self::PluginNameShared { .. } => Reason::PluginNameShared,
+            Self::Forbidden(_) => Reason::PolicyRefused,
             Self::NameTaken { .. } => Reason::NameTaken,
             Self::DefinitionOutdated(_) => Reason::DefinitionOutdated,
-            Self::PredecessorRemains { .. } | Self::Kube { .. } => Reason::ApplyFailed,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) | Self::Kube { .. } => Reason::ApplyFailed,
         }
     }
 
@@ -86,11 +95,12 @@ impl Error {
         match self {
             Self::Unreadable(_)
             | Self::Rejected(_)
+            | Self::Forbidden(_)
             | Self::Build(_)
             | Self::PluginNameShared { .. }
             | Self::NameTaken { .. }
             | Self::DefinitionOutdated(_) => true,
-            Self::PredecessorRemains { .. } => false,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) => false,
             Self::Kube { source, .. } => is_refusal(source),
         }
     }
@@ -98,7 +108,7 @@ impl Error {
     /// Whether the same input gives the same error: then only a change of the object is worth another try.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_))
+        matches!(self, Self::Unreadable(_) | Self::Rejected(_) | Self::Forbidden(_) | Self::Build(_))
     }
 }
 

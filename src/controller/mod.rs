@@ -1,7 +1,7 @@
 //! The controller: reconciles `SlackAccessPlugin` objects into workloads.
 //!
 //! ```text
-//! gather (caches) → validate (pure) → build (pure) → apply → status (pure) → one write, if there is anything new
+//! gather (caches) → validate (pure) → policy (pure) → build (pure) → apply → status (pure) → one write, if there is anything new
 //! ```
 //!
 //! Every write is a server-side apply of what is wanted: two controllers of one version at once do no harm, and nothing is written
@@ -15,14 +15,17 @@ pub mod error;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
+mod foreign;
 pub mod object_state;
 mod plugin_names;
+pub mod policy;
 pub mod reconcile;
 pub mod resources;
 pub mod rollout;
 pub mod status;
 pub mod validate;
 mod wait_for_crd;
+mod watch_pace;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -39,7 +42,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health};
 use crate::controller::cache::{Caches, Scope};
+use crate::controller::policy::Policy;
 use crate::controller::reconcile::Context;
+use crate::controller::resources::WorkerPods;
 use crate::crd::status::READY;
 use crate::metrics::controller::ControllerMetrics;
 
@@ -54,6 +59,9 @@ const FILLING: Duration = Duration::from_millis(100);
 /// The loop is stuck if it has not come round in this time.
 const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
 
+/// For a connection to the API server, with its TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How a scope without a name is called.
 const EVERYWHERE: &str = "all namespaces";
 
@@ -67,8 +75,14 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// The image of workers whose object names none.
     pub worker_image: String,
+    /// What the authors of objects may do.
+    pub policy: Policy,
+    /// What the installation asks of every worker's pod.
+    pub worker_pods: WorkerPods,
     /// `HOST:PORT` of `/livez`, `/readyz` and `/metrics`; not served when absent.
     pub diag_addr: Option<String>,
+    /// Who may read `/metrics`.
+    pub metrics: admin::access::Settings,
     /// The name of this instance in events.
     pub instance: String,
 }
@@ -84,16 +98,22 @@ pub enum Error {
     Client(#[from] kube::Error),
     /// The endpoints cannot be served.
     #[error(transparent)]
-    Bind(#[from] admin::BindError),
+    Endpoints(#[from] admin::Error),
     /// The system refused something that every process may do.
     #[error("cannot listen for signals: {0}; restart the process")]
     Signals(#[source] std::io::Error),
 }
 
+/// A client that gives up a connection which does not come about, so that the next attempt finds an API server that is back.
+pub fn client(mut config: kube::Config) -> Result<Client, kube::Error> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Client::try_from(config)
+}
+
 /// Runs with the cluster that the environment names, until asked to end (`SIGTERM`, `SIGINT`).
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let config = kube::Config::infer().await?;
-    let client = Client::try_from(config)?;
+    let client = client(config)?;
     let stop = CancellationToken::new();
     let signals = signals(stop.clone())?;
     tokio::select! {
@@ -120,15 +140,11 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
 
 /// Runs with a client until told to stop; what is being reconciled then is finished.
 pub async fn run_with(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
-    let Settings { namespaces, worker_image, diag_addr, instance } = settings;
+    let Settings { namespaces, worker_image, policy, worker_pods, diag_addr, metrics: readers, instance } = settings;
     let health = Health::with_gates([DEFINITION_GATE, CACHES_GATE]);
     let metrics = ControllerMetrics::default();
     let server = match &diag_addr {
-        Some(address) => {
-            let listener = admin::Listener::bind(address).await?;
-            let router = admin::router(health.clone(), metrics.clone());
-            Some(tokio::spawn(listener.serve(router, stop.clone().cancelled_owned())))
-        }
+        Some(address) => Some(admin::serve(address, &readers, health.clone(), metrics.clone(), stop.clone()).await?),
         None => None,
     };
     let scopes = scopes(namespaces);
@@ -158,6 +174,8 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
                     events: events::Publisher::new(client.clone(), instance.clone()),
                     metrics: metrics.clone(),
                     worker_image: worker_image.clone(),
+                    policy: policy.clone(),
+                    worker_pods: worker_pods.clone(),
                 });
                 (context, queue)
             })
@@ -171,8 +189,7 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
         }
     }
     if let Some(server) = server {
-        // It ends with the token.
-        let _ = server.await;
+        server.ended().await;
     }
     tracing::info!("The controller has ended");
     Ok(())

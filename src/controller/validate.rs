@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::config::paths::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
 use crate::config::recipient::{Recipient, RoleToRecipients};
+use crate::config::suggested_reviewers::{SuggestedReviewers, parse_domain};
 use crate::config::{self, Config, Problem, StatusObject, TokenSource};
 use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
 use crate::telemetry;
@@ -20,8 +21,6 @@ use crate::teleport::identity::Credentials;
 
 /// What a ConfigMap holds at most, in bytes.
 const LARGEST_FILE: usize = 1024 * 1024;
-/// Environment variables that the operator sets itself start like this.
-const RESERVED_VARIABLES: &str = "SLACK_ACCESS_OPERATOR_";
 /// Labels that the operator sets itself start like this.
 const RESERVED_LABELS: [&str; 2] = ["app.kubernetes.io/", "slackaccess.dev/"];
 
@@ -40,6 +39,16 @@ pub struct Validated {
     pub mounts: BTreeMap<Source, Vec<MountedKey>>,
     /// Settings of the pods.
     pub pods: Pods,
+}
+
+impl Validated {
+    /// The Secrets that are mounted into the worker.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.mounts.keys().filter_map(|source| match source {
+            Source::Secret(name) => Some(name.as_str()),
+            Source::ConfigMap(_) => None,
+        })
+    }
 }
 
 /// The object that owns everything that is built.
@@ -84,7 +93,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
 }
@@ -179,6 +188,7 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
             team_id: team_id.clone(),
         },
         role_to_recipients: recipients(plugin)?,
+        suggested_reviewers: suggested_reviewers(&plugin.spec.suggested_reviewers)?,
         review: review(&plugin.spec.review, app_token.as_ref(), mounts)?,
         log: log(plugin.spec.log),
         // Of every address: a cluster may have IPv6 alone.
@@ -270,6 +280,18 @@ fn recipients(plugin: &SlackAccessPlugin) -> Result<RoleToRecipients, Rejection>
     Ok(RoleToRecipients::new(entries))
 }
 
+fn suggested_reviewers(written: &crd::SuggestedReviewers) -> Result<SuggestedReviewers, Rejection> {
+    let domains = written.allowed_domains.iter().map(|domain| {
+        parse_domain(domain).ok_or_else(|| {
+            Rejection::new(
+                "spec.suggestedReviewers.allowedDomains",
+                format!("'{domain}' is no domain; write what stands behind the @ of the addresses"),
+            )
+        })
+    });
+    Ok(SuggestedReviewers { max: written.max, allowed_domains: domains.collect::<Result<_, _>>()? })
+}
+
 fn log(log: crd::Log) -> telemetry::Log {
     telemetry::Log {
         output: telemetry::Output::Stdout,
@@ -287,19 +309,14 @@ fn log(log: crd::Log) -> telemetry::Log {
 }
 
 fn pods(workload: &Workload) -> Result<Pods, Rejection> {
-    for (index, variable) in workload.env.iter().enumerate() {
-        if variable.name.starts_with(RESERVED_VARIABLES) {
-            return Err(Rejection::new(
-                format!("spec.workload.env[{index}].name"),
-                format!("{} is reserved: names that start with {RESERVED_VARIABLES} are the operator's", variable.name),
-            ));
-        }
-    }
     if let Some(label) = workload.labels.keys().find(|label| RESERVED_LABELS.iter().any(|own| label.starts_with(own))) {
         return Err(Rejection::new(
             format!("spec.workload.labels[{label}]"),
             "is reserved: the operator finds its pods by labels of this prefix",
         ));
+    }
+    if let Some(resources) = &workload.resources {
+        check_resources(resources)?;
     }
     Ok(Pods {
         affinity: workload.affinity.as_ref().map(|value| strictly(value, "spec.workload.affinity")).transpose()?,
@@ -311,6 +328,38 @@ fn pods(workload: &Workload) -> Result<Pods, Rejection> {
             .collect::<Result<_, _>>()?,
         written: workload.clone(),
     })
+}
+
+/// What the API server would refuse in the Deployment, in words that speak of its template.
+fn check_resources(resources: &crd::Resources) -> Result<(), Rejection> {
+    let crd::Resources { requests, limits } = resources;
+    for (kind, amounts) in [("requests", requests), ("limits", limits)] {
+        for (name, amount) in amounts {
+            let field = || format!("spec.workload.resources.{kind}.{name}");
+            match amount.value() {
+                None => {
+                    return Err(Rejection::new(field(), format!("'{amount}' is no quantity; write 0.5, 500m or 64Mi")));
+                }
+                Some(value) if value < 0.0 => {
+                    return Err(Rejection::new(
+                        field(),
+                        format!("'{amount}' is negative; give what the worker may use"),
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for (name, request) in requests {
+        let limit = limits.get(name).filter(|limit| request.value() > limit.value());
+        if let Some(limit) = limit {
+            return Err(Rejection::new(
+                format!("spec.workload.resources.requests.{name}"),
+                format!("'{request}' is more than the limit, '{limit}'; lower the one or raise the other"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a free-form part as the API server would with strict validation: an unknown field is an error, not a silent loss.
@@ -446,13 +495,28 @@ mod tests {
     }
 
     #[test]
+    fn resources_that_no_container_can_have_are_named_by_their_place_in_the_spec() {
+        let spec = "teleport: {address: 'a:1', identity: {secretRef: {name: id}}}\n\
+                    slack: {token: {secretRef: {name: t}}}\nroleToRecipients: {'*': [x]}\n";
+        let with = |resources: &str| format!("{spec}workload: {{resources: {{{resources}}}}}");
+        for (resources, said) in [
+            ("limits: {cpu: -1}", "spec.workload.resources.limits.cpu: '-1' is negative"),
+            ("requests: {memory: much}", "spec.workload.resources.requests.memory: 'much' is no quantity"),
+            (
+                "requests: {cpu: 2}, limits: {cpu: 500m}",
+                "spec.workload.resources.requests.cpu: '2' is more than the limit",
+            ),
+        ] {
+            let told = rejection(&with(resources));
+            assert!(told.starts_with(said), "{told}");
+        }
+        assert!(validate(&plugin(&with("requests: {cpu: 0.5}, limits: {cpu: 500m, memory: 1Gi}"))).is_ok());
+    }
+
+    #[test]
     fn names_that_the_operator_needs_cannot_be_taken() {
         let spec = "teleport: {address: 'a:1', identity: {secretRef: {name: id}}}\n\
                     slack: {token: {secretRef: {name: t}}}\nroleToRecipients: {'*': [x]}\n";
-        assert!(
-            rejection(&format!("{spec}workload: {{env: [{{name: SLACK_ACCESS_OPERATOR_POD}}]}}"))
-                .starts_with("spec.workload.env[0].name: ")
-        );
         assert!(
             rejection(&format!("{spec}workload: {{labels: {{slackaccess.dev/plugin: other}}}}"))
                 .starts_with("spec.workload.labels[slackaccess.dev/plugin]: ")

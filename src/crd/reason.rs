@@ -50,13 +50,15 @@ reasons! {
     WorkerSilent = "WorkerSilent",
     /// The spec cannot work as it is.
     InvalidSpec = "InvalidSpec",
+    /// The spec asks for something that the operator's policy does not allow.
+    PolicyRefused = "PolicyRefused",
     /// An object in the way belongs to another owner.
     NameTaken = "NameTaken",
     /// The Kubernetes API refused or failed.
     ApplyFailed = "ApplyFailed",
     /// The worker's image cannot be pulled.
     ImagePullFailed = "ImagePullFailed",
-    /// A container cannot be made from the pod's settings, such as a missing Secret of `workload.env`.
+    /// A container cannot be made from the pod's settings.
     ContainerConfigError = "ContainerConfigError",
     /// No node takes the pod.
     Unschedulable = "Unschedulable",
@@ -72,6 +74,8 @@ reasons! {
     DefinitionOutdated = "DefinitionOutdated",
     /// Requests came in that reach no recipient; of events only.
     Unrouted = "Unrouted",
+    /// Others put something into the worker's pods; of `WorkloadModified` only.
+    ForeignSettings = "ForeignSettings",
     /// Nothing is under way, or nothing stands in the way; of `Reconciling=False` and `Stalled=False`.
     None = "None",
 
@@ -134,6 +138,8 @@ reasons! {
 
     /// At least one recipient does not exist or cannot be written to.
     RecipientFailed = "RecipientFailed",
+    /// A channel that is configured by its name has another name now: messages still go to it.
+    ChannelMoved = "ChannelMoved",
 
     // Delivering
 

@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::suggested_reviewers::DEFAULT_MAX;
 use crate::crd::{
     CaBundle, Identity, Recipients, Review, SlackAccessPluginStatus, SlackAppToken, SlackToken, TlsFiles, Workload,
 };
@@ -29,7 +30,7 @@ const PLUGIN_NAME: &str = "slack";
     namespaced,
     status = "SlackAccessPluginStatus",
     derive = "PartialEq",
-    doc = "Announces the access requests of a Teleport cluster in Slack.",
+    doc = "Announces the access requests of a Teleport cluster in Slack. Its author makes a worker use a Teleport identity and a Slack token of this namespace, and decides who in Slack reads the cluster's access requests; which Secrets, hosts and images that may be is the operator's policy, and no value of a Secret is shown to the author (docs/security.md).",
     // The name goes into labels (63 characters) and into names that Kubernetes appends to.
     validation = Rule::new("self.metadata.name.size() <= 45").message("metadata.name is too long: at most 45 characters, since the names of the workload's parts are made from it"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether a running worker works with this configuration."),
@@ -65,6 +66,9 @@ pub struct SlackAccessPluginSpec {
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')").message("must be 1 to 63 lowercase letters, digits and hyphens, with a letter or digit at both ends"))]
     #[schemars(length(min = 1, max = 63))]
     pub plugin_name: String,
+    /// Which of the reviewers that a request suggests are told.
+    #[serde(default)]
+    pub suggested_reviewers: SuggestedReviewers,
     /// Approve and deny in Slack.
     #[serde(default)]
     pub review: Review,
@@ -138,6 +142,33 @@ pub struct Slack {
 impl Slack {
     fn default_api_url() -> String {
         SLACK_API.to_owned()
+    }
+}
+
+/// Bounds for suggested reviewers: what a requester writes is not trusted.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SuggestedReviewers {
+    /// How many of one request are told at most; none with 0.
+    #[serde(default = "SuggestedReviewers::default_max")]
+    #[schemars(range(max = 1000))]
+    pub max: u32,
+    /// Only addresses of these domains are told, if some are named: for example `example.com`, without its subdomains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
+    #[x_kube(validation = Rule::new("self.all(domain, domain.matches('^[a-zA-Z0-9-]+([.][a-zA-Z0-9-]+)*$'))").message("must be domains, as they stand behind the @ of an address: example.com"))]
+    pub allowed_domains: Vec<String>,
+}
+
+impl SuggestedReviewers {
+    fn default_max() -> u32 {
+        DEFAULT_MAX
+    }
+}
+
+impl Default for SuggestedReviewers {
+    fn default() -> Self {
+        Self { max: DEFAULT_MAX, allowed_domains: Vec::new() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `status`: the product's face.
 //!
-//! Two writers share it through server-side apply: the controller (`Ready`, `Reconciling`, `Stalled`, `observedGeneration`,
-//! `workload`) and one worker (everything else). Every field and every condition has exactly one of them as its owner.
+//! Two writers share it through server-side apply: the controller (`Ready`, `Reconciling`, `Stalled`,
+//! `WorkloadModified`, `observedGeneration`, `workload`) and one worker (everything else). Every field and every condition has exactly one of them as its owner.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -13,6 +13,8 @@ pub const READY: &str = "Ready";
 pub const RECONCILING: &str = "Reconciling";
 /// Waiting will not help: somebody has to change something. Written by the controller.
 pub const STALLED: &str = "Stalled";
+/// The worker's pods have something that the operator did not put there. Written by the controller.
+pub const WORKLOAD_MODIFIED: &str = "WorkloadModified";
 /// The worker is connected to Teleport and may do what it has to. Written by the worker.
 pub const TELEPORT_CONNECTED: &str = "TeleportConnected";
 /// The Teleport identity is there, well-formed and in its time. Written by the worker.
@@ -31,8 +33,9 @@ pub struct SlackAccessPluginStatus {
     /// The generation of the spec that the conditions speak of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `TeleportConnected`, `IdentityValid`, `SlackConnected`,
-    /// `RecipientsResolved` and `Delivering` say which part does not work and what to do.
+    /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `WorkloadModified` names what others put into the worker's pods;
+    /// `TeleportConnected`, `IdentityValid`, `SlackConnected`, `RecipientsResolved` and `Delivering` say which part does not work and
+    /// what to do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

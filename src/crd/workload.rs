@@ -6,10 +6,27 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{EnvVar, Toleration};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::crd::quantity::{Amount, amounts};
+
+/// The environment variables that may be set on a worker. Any other could load code, insert a Secret or replace a setting.
+pub const VARIABLES: [&str; 9] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "TZ",
+    "RUST_LOG",
+];
+
+/// Where `SSL_CERT_FILE` may point: to files that come with the image, and never to what is mounted.
+pub const CERTIFICATE_FOLDERS: [&str; 3] = ["/etc/ssl/", "/etc/pki/", "/usr/"];
 
 /// Settings of the worker's pods. Every one may be left out.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -54,7 +71,8 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// More environment variables, such as `HTTPS_PROXY` and `NO_PROXY`.
+    /// Environment variables with literal values: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` in upper or lower case, `SSL_CERT_FILE`
+    /// (a file of the image), `TZ`, `RUST_LOG`. Others are refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "variables")]
     pub env: Vec<EnvVar>,
@@ -129,12 +147,12 @@ pub struct PullSecret {
 pub struct Resources {
     /// What the container is guaranteed, by resource (`cpu`, `memory`…).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities")]
-    pub requests: BTreeMap<String, IntOrString>,
+    #[schemars(schema_with = "amounts")]
+    pub requests: BTreeMap<String, Amount>,
     /// What the container may use at most, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities")]
-    pub limits: BTreeMap<String, IntOrString>,
+    #[schemars(schema_with = "amounts")]
+    pub limits: BTreeMap<String, Amount>,
 }
 
 /// Settings of the ServiceAccount that the pods run as.
@@ -151,14 +169,6 @@ impl ServiceAccountSettings {
     fn is_empty(&self) -> bool {
         self.annotations.is_empty()
     }
-}
-
-/// Quantities, as Kubernetes' own definitions describe them: `500m`, `64Mi`, `1`.
-fn quantities(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "additionalProperties": {
-        "x-kubernetes-int-or-string": true,
-        "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
-    }})
 }
 
 /// What Kubernetes takes for a label's or an annotation's key (its docs: labels and selectors, syntax and character set).
@@ -203,24 +213,32 @@ fn pod_labels(_: &mut SchemaGenerator) -> Schema {
     labels_with(&[qualified_keys(), ours])
 }
 
-/// Variables, with what the API server would refuse in the Deployment.
+/// Variables: few names, and literal values only.
 fn variables(generator: &mut SchemaGenerator) -> Schema {
     let mut variable = EnvVar::json_schema(generator);
-    restrict(&mut variable, "name", &json!({"pattern": "^[-._a-zA-Z][-._a-zA-Z0-9]*$", "maxLength": 256}));
+    restrict(&mut variable, "name", &json!({"minLength": 1, "maxLength": 256}));
+    restrict(&mut variable, "value", &json!({"maxLength": 4096}));
+    let names = json!(VARIABLES).to_string().replace('"', "'");
+    let listed = VARIABLES.join(", ");
+    let folders = CERTIFICATE_FOLDERS.map(|folder| format!("variable.value.startsWith('{folder}')")).join(" || ");
     json_schema!({
         "type": "array",
-        "maxItems": 64,
+        "maxItems": 16,
         "items": variable,
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["name"],
         "x-kubernetes-validations": [
             {
-                "rule": "self.all(variable, !variable.name.startsWith('SLACK_ACCESS_OPERATOR_'))",
-                "message": "names that start with SLACK_ACCESS_OPERATOR_ are the operator's",
+                "rule": format!("self.all(variable, variable.name in {names})"),
+                "message": format!("a worker takes these variables only: {listed}"),
             },
             {
-                "rule": "self.all(variable, !has(variable.value) || variable.value == '' || !has(variable.valueFrom))",
-                "message": "a variable has either a value or valueFrom",
+                "rule": "self.all(variable, !has(variable.valueFrom) && (!has(variable.value) || !variable.value.contains('$(')))",
+                "message": "a worker's variables have literal values: no valueFrom, and no $(NAME) of another variable",
+            },
+            {
+                "rule": format!("self.all(variable, variable.name != 'SSL_CERT_FILE' || (has(variable.value) && ({folders}) && !variable.value.contains('..')))"),
+                "message": format!("SSL_CERT_FILE must be a file of the image, below {}; for other authorities use caBundle", CERTIFICATE_FOLDERS.join(" or ")),
             },
         ],
     })

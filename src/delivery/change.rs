@@ -38,7 +38,12 @@ pub enum Change {
     /// So many reviews are answered now.
     Replied(usize),
     /// The message shows this now, or its thread tells it.
-    Shown(Shown),
+    Shown {
+        /// What it showed, as far as this worker knew.
+        before: Shown,
+        /// What it shows.
+        now: Shown,
+    },
     /// The reaction is there.
     Reacted(&'static str),
     /// Slack will never take the reaction.
@@ -97,7 +102,11 @@ impl Fact {
                 }
             }
             Change::Replied(count) => delivery.replies = delivery.replies.max(*count),
-            Change::Shown(shown) => delivery.shown = *shown,
+            // Two workers have updated it at once: which update came last only Slack knows.
+            Change::Shown { before, now } if delivery.shown != *before && delivery.shown != *now => {
+                delivery.shown = Shown::Unknown;
+            }
+            Change::Shown { now, .. } => delivery.shown = *now,
             Change::Reacted(name) => delivery.reaction = Reaction::Added((*name).to_owned()),
             Change::ReactionGivenUp => delivery.reaction = Reaction::GivenUp,
             Change::Lost => {
@@ -125,6 +134,7 @@ fn tells(delivery: &Delivery, conversation: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::state::Resolution;
 
     fn claim(n: u64) -> Claim {
         Claim { by: "me.1".to_owned(), at: 1, n }
@@ -204,6 +214,20 @@ mod tests {
             fact.apply(&mut twice);
         }
         assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn what_two_workers_updated_at_once_shows_something_unknown() {
+        let (pending, denied) = (Shown::Pending { reviews: 0 }, Shown::Ended(Resolution::Denied));
+        let shown = |before, now| fact(None, Change::Shown { before, now });
+        let mut record = Record::default();
+        posted(1, "1.5").apply(&mut record);
+        shown(pending, Shown::Ended(Resolution::Expired)).apply(&mut record);
+        shown(pending, denied).apply(&mut record);
+        assert_eq!(delivery(&record).shown, Shown::Unknown);
+        shown(Shown::Unknown, denied).apply(&mut record);
+        shown(Shown::Unknown, denied).apply(&mut record);
+        assert_eq!(delivery(&record).shown, denied);
     }
 
     #[test]

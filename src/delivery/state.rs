@@ -93,12 +93,14 @@ impl Shown {
         }
     }
 
-    /// The stages are ordered; two different ends are not: which of them is true only a look-up by id can tell.
+    /// How far on it is. A decision is further on than an expiry: a request that was decided expires later, and that is no
+    /// news. Two decisions are not ordered: which of them is true only a look-up by id can tell.
     pub fn stage(self) -> (u8, usize) {
         match self {
             Self::Unknown => (0, 0),
             Self::Pending { reviews } => (1, reviews),
-            Self::Ended(_) => (2, 0),
+            Self::Ended(Resolution::Expired) => (2, 0),
+            Self::Ended(_) => (3, 0),
         }
     }
 

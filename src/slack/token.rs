@@ -3,16 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::encoded;
 
-/// A Slack token. `Debug` and `Display` show its kind only.
+/// A Slack token. `Debug` and `Display` show its kind only; its memory is overwritten when the last copy goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(Arc<str>);
+pub struct Token(Arc<Zeroizing<String>>);
 
 impl Token {
     /// Takes the token as it was found in a file, a Secret or a key, without the white space around it.
     pub fn new(token: impl AsRef<str>) -> Self {
-        Self(Arc::from(token.as_ref().trim()))
+        Self(Arc::new(Zeroizing::new(token.as_ref().trim().to_owned())))
     }
 
     /// Whether there is nothing of it.
@@ -28,6 +30,19 @@ impl Token {
     /// The token itself, for the `Authorization` header and for nothing else.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// Why the token must not be sent to this host: nothing is sent as a bearer that is empty, and nothing that is not Slack's to
+    /// Slack. What else may be in a file or a Secret is not for Slack to see; a token of another shape serves a proxy or a simulator.
+    pub(crate) fn withheld_from(&self, host: &str) -> Option<Withheld> {
+        if self.is_empty() {
+            return Some(Withheld::Missing);
+        }
+        let is_slack = SLACK_HOSTS.iter().any(|slack| {
+            let below = host.strip_suffix(slack);
+            below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
+        });
+        (is_slack && self.kind() == Kind::Unknown).then_some(Withheld::Foreign)
     }
 
     /// Whether the token can serve where a bot token is expected.
@@ -60,6 +75,7 @@ impl Token {
             Err(TokenError::Empty) => "is empty".to_owned(),
             Err(TokenError::Malformed) => "has spaces, line breaks or other characters that no token has".to_owned(),
             Err(TokenError::Quoted) => "has quotes around it".to_owned(),
+            Err(TokenError::Prefixed) => "has something before it".to_owned(),
             Err(TokenError::Encoded) => "is base64-encoded once more than needed".to_owned(),
         };
         Err(AppTokenError { flaw })
@@ -71,13 +87,19 @@ impl Token {
         (id.starts_with('A') && id.len() > 1 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(id)
     }
 
+    /// Whether a token stands behind something that belongs to the place it was copied from: `Bearer xoxb-…`, `token: xoxb-…`.
+    fn follows_something(&self) -> bool {
+        let last = self.0.rsplit([' ', '\t', ':', '=']).next().unwrap_or_default();
+        last != self.reveal() && Kind::of(last) != Kind::Unknown && Kind::of(&self.0) == Kind::Unknown
+    }
+
     /// The token's kind, if it has the form of a token at all.
     fn check_form(&self) -> Result<Kind, TokenError> {
         if self.0.is_empty() {
             return Err(TokenError::Empty);
         }
         let bare = self.0.trim_matches(is_quote).trim();
-        if *bare != *self.0 && Kind::of(bare) != Kind::Unknown {
+        if bare != self.reveal() && Kind::of(bare) != Kind::Unknown {
             return Err(TokenError::Quoted);
         }
         let is_token =
@@ -85,11 +107,36 @@ impl Token {
         if encoded::hides(self.0.as_bytes(), is_token) {
             return Err(TokenError::Encoded);
         }
+        if self.follows_something() {
+            return Err(TokenError::Prefixed);
+        }
         // What cannot stand in a header is not a token: most often a whole file was put where its content belongs.
         if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::Malformed);
         }
         Ok(self.kind())
+    }
+}
+
+/// Slack's own hosts.
+const SLACK_HOSTS: [&str; 2] = ["slack.com", "slack-gov.com"];
+
+/// Why a token is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// There is none.
+    Missing,
+    /// It is not Slack's, and the host is.
+    Foreign,
+}
+
+impl Withheld {
+    /// What Slack would answer, and the reason in words.
+    pub(crate) const fn refusal(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Missing => ("not_authed", "there is no token, and nothing was sent"),
+            Self::Foreign => ("invalid_auth", "what is given as the token is not Slack's (xoxb-...), and was not sent"),
+        }
     }
 }
 
@@ -172,6 +219,9 @@ pub enum TokenError {
     /// It is in quotes that belong to the notation it was copied from.
     #[error("the Slack bot token has quotes around it: give the token without them")]
     Quoted,
+    /// It stands behind `Bearer` or the name of a setting.
+    #[error("the Slack bot token has something before it (`Bearer`, or the name of a setting): give the token alone")]
+    Prefixed,
     /// It is in base64.
     #[error(
         "the Slack bot token is base64-encoded once more than needed: give it plainly, in a Secret under `stringData` or \
@@ -197,7 +247,7 @@ pub struct AppTokenError {
 
 /// `text` with every appearance of `token` replaced by its kind.
 pub fn mask(text: &str, token: &Token) -> String {
-    if token.0.is_empty() { text.to_owned() } else { text.replace(&*token.0, &token.to_string()) }
+    if token.0.is_empty() { text.to_owned() } else { text.replace(token.reveal(), &token.to_string()) }
 }
 
 #[cfg(test)]
@@ -235,11 +285,34 @@ mod tests {
     }
 
     #[test]
+    fn nothing_but_slacks_own_tokens_goes_to_slack_and_an_empty_one_goes_nowhere() {
+        let withheld = |token: &str, host: &str| Token::new(token).withheld_from(host);
+        for host in ["slack.com", "slack-gov.com", "edge.slack.com"] {
+            assert_eq!(withheld("database-password", host), Some(Withheld::Foreign), "{host}");
+            assert_eq!(withheld("xoxb-1", host), None, "{host}");
+        }
+        for host in ["127.0.0.1", "slack-proxy.example", "notslack.com", "slack.com.example"] {
+            assert_eq!(withheld("token-of-a-proxy", host), None, "{host}");
+            assert_eq!(withheld(" ", host), Some(Withheld::Missing), "{host}");
+        }
+    }
+
+    #[test]
     fn quotes_around_a_token_are_not_part_of_it() {
         for token in ["\"xoxb-1\"", "'xoxb-1\n'", "\u{201c}xoxb-1\u{201d}", "xoxb-1\"", "\"xoxp-1\""] {
             assert_eq!(Token::new(token).check_bot_slot(), Err(TokenError::Quoted), "{token}");
         }
         assert!(Token::new("\"test-token\"").check_bot_slot().is_ok(), "it may be a proxy's");
+    }
+
+    #[test]
+    fn what_stands_before_a_token_is_named_and_line_ends_are_not_part_of_it() {
+        for token in ["Bearer xoxb-1", "token: xoxb-1\r\n", "token:xoxb-1", "SLACK_TOKEN=xoxb-1", "bearer\txoxe.xoxb-1"]
+        {
+            assert_eq!(Token::new(token).check_bot_slot(), Err(TokenError::Prefixed), "{token}");
+        }
+        assert_eq!(Token::new("xoxb-1\r\n").check_bot_slot(), Ok(None));
+        assert!(Token::new("proxy:test=token").check_bot_slot().is_ok(), "it may be a proxy's");
     }
 
     #[test]

@@ -11,12 +11,13 @@ mod context;
 mod dispatcher;
 pub mod health;
 mod instance;
+mod missed;
 mod notes;
-mod paced;
 mod recipient_check;
 mod render;
 mod role_logins;
 mod session;
+mod sweep;
 mod task;
 
 use std::path::{Path, PathBuf};
@@ -25,8 +26,9 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use zeroize::Zeroizing;
 
-use crate::admin::{self, Health, Listener};
+use crate::admin::{self, Health};
 use crate::config::{Config, Origin};
 use crate::file_watch::{self, Watched};
 use crate::metrics::Metrics;
@@ -117,7 +119,7 @@ pub enum Error {
     WatchEnded(CallError),
     /// The endpoints cannot be served.
     #[error(transparent)]
-    Bind(#[from] admin::BindError),
+    Endpoints(#[from] admin::Error),
 }
 
 /// The conditions of readiness.
@@ -137,6 +139,8 @@ impl Gate {
 pub struct RunOptions {
     /// Where the configuration comes from, to read it again.
     pub origin: Origin,
+    /// Who may read `/metrics`.
+    pub metrics: admin::access::Settings,
     /// To change severity and output, or open the log file anew.
     pub logging: Logging,
     /// End with an error when credentials are missing, or Teleport or Slack turn the first attempt down, as a service
@@ -164,12 +168,8 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     let health = Health::with_gates([Gate::CREDENTIALS, Gate::TELEPORT, Gate::FIRST_LIST]);
     let metrics = Metrics::new();
     if let Some(address) = &config.diag_addr {
-        let listener = Listener::bind(address).await?;
-        // Port 0 has become another.
-        let bound = listener.local_addr().map_or_else(|_| address.clone(), |bound| bound.to_string());
-        info!(address = bound, "Serving /livez, /readyz and /metrics");
-        let router = admin::router(health.clone(), metrics.clone());
-        tokio::spawn(listener.serve(router, stop.clone().cancelled_owned()));
+        // It serves until the process ends.
+        drop(admin::serve(address, &options.metrics, health.clone(), metrics.clone(), stop.clone()).await?);
     }
     let host = Arc::new(Host::find(config.kubernetes.as_ref()));
     let shared = Shared {
@@ -185,7 +185,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     if let Some(object) = shared.config.kubernetes.clone() {
         let (reports, me) = (shared.reporter.subscribe(), Me::from_environment());
         let view = |report: &Report| WorkerReport::of(report, jiff::Timestamp::now());
-        tokio::spawn(health::status::run(Access::Environment, object, me, reports, view, stop.clone()));
+        tokio::spawn(health::status::run(Access::InCluster, object, me, reports, view, stop.clone()));
     }
     let Some(mut session) = first_session(&shared, options.strict, &mut signals).await? else {
         shut_down(&stop);
@@ -317,7 +317,7 @@ fn ca_bundles(config: &Config) -> Watched {
     Watched::await_files([&config.teleport.ca_bundle, &config.slack.ca_bundle].into_iter().flatten().cloned())
 }
 
-fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+fn read_file(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     file_watch::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
 }
 

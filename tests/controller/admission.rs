@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::room::{Room, minimal, with};
+use crate::room::{Room, minimal, with, with_variable};
 
 /// What the API server says when it refuses.
 async fn refusal(room: &Room, plugin: &Value) -> String {
@@ -65,16 +65,32 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         (with("/spec/roleToRecipients", json!({"dba": "x"})), "spec.roleToRecipients.dba"),
         (with("/spec/workload", json!({"replicas": 0})), "spec.workload.replicas"),
         (with("/spec/workload", json!({"replicas": 11})), "spec.workload.replicas"),
-        (with("/spec/workload", json!({"env": [{"name": "A"}, {"name": "A"}]})), "duplicate entries"),
-        (with("/spec/workload", json!({"env": [{"name": "SLACK_ACCESS_OPERATOR_POD"}]})), "are the operator's"),
-        (with("/spec/workload", json!({"env": [{"name": "A B"}]})), "spec.workload.env[0].name"),
+        (with("/spec/workload", json!({"env": [{"name": "TZ"}, {"name": "TZ"}]})), "duplicate entries"),
         (with("/spec/workload", json!({"env": [{"name": ""}]})), "spec.workload.env[0].name"),
         (
-            with(
-                "/spec/workload",
-                json!({"env": [{"name": "A", "value": "a", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
+            with_variable(json!({"name": "SLACK_ACCESS_OPERATOR_POD", "value": "x"})),
+            "a worker takes these variables only",
+        ),
+        (
+            with_variable(json!({"name": "TELEPORT_SLACK_SLACK_API_URL", "value": "x"})),
+            "a worker takes these variables only",
+        ),
+        (with_variable(json!({"name": "LD_PRELOAD", "value": "/x.so"})), "a worker takes these variables only"),
+        (with_variable(json!({"name": "KUBECONFIG", "value": "/x"})), "a worker takes these variables only"),
+        (
+            with_variable(json!({"name": "TZ", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
+            "a worker's variables have literal values",
+        ),
+        (with_variable(json!({"name": "HTTPS_PROXY", "value": "http://$(PW):x@p"})), "have literal values"),
+        (
+            with_variable(
+                json!({"name": "SSL_CERT_FILE", "value": "/var/run/slack-access-operator/configmaps/c/ca.crt"}),
             ),
-            "either a value or valueFrom",
+            "must be a file of the image",
+        ),
+        (
+            with_variable(json!({"name": "SSL_CERT_FILE", "value": "/usr/../proc/self/environ"})),
+            "must be a file of the image",
         ),
         (
             with("/spec/workload", json!({"tolerations": [{"key": "k", "operator": "Exist"}]})),
@@ -98,6 +114,11 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
             with("/spec/workload", json!({"resources": {"limits": {"cpu": "lots"}}})),
             "spec.workload.resources.limits.cpu",
         ),
+        (
+            with("/spec/workload", json!({"resources": {"requests": {"memory": "-64Mi"}}})),
+            "spec.workload.resources.requests.memory",
+        ),
+        (with("/spec/workload", json!({"resources": {"limits": {"cpu": -0.5}}})), "spec.workload.resources.limits.cpu"),
         (with("/spec/log", json!({"severity": "loud"})), "spec.log.severity"),
         (with("/metadata/name", json!("n".repeat(46))), "metadata.name is too long"),
     ];
@@ -122,7 +143,7 @@ async fn what_works_is_not_refused() {
         ),
         with(
             "/spec/workload",
-            json!({"resources": {"limits": {"cpu": 1, "memory": "64Mi"}, "requests": {"cpu": "0.5"}}, "affinity": {"nodeAffinity": {}}}),
+            json!({"resources": {"limits": {"cpu": 1, "memory": "64Mi"}, "requests": {"cpu": 0.5, "memory": "+1e3"}}, "affinity": {"nodeAffinity": {}}}),
         ),
         with(
             "/spec/workload",
@@ -132,7 +153,8 @@ async fn what_works_is_not_refused() {
                 "nodeSelector": {"kubernetes.io/arch": "arm64"},
                 "env": [
                     {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
-                    {"name": "the.password-1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                    {"name": "no_proxy", "value": "10.0.0.0/8,.svc"},
+                    {"name": "SSL_CERT_FILE", "value": "/etc/ssl/certs/company.pem"},
                 ],
                 "tolerations": [{"operator": "Exists"}, {"key": "k", "value": "v", "effect": "NoSchedule"}],
             }),

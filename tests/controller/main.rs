@@ -12,7 +12,13 @@
 mod support;
 
 mod admission;
+mod authors;
+mod chart;
+mod clusters;
+mod front;
+mod own_power;
 mod resilience;
 mod room;
 mod status;
+mod webhook;
 mod workload;

@@ -1,18 +1,21 @@
 //! What must not do harm: bad objects, a second controller, an API server that goes away, nothing to do, few rights.
 
-use std::process::Command;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use slack_access_operator::controller::Settings;
+use slack_access_operator::admin::access;
+use slack_access_operator::controller::policy::Policy;
+use slack_access_operator::controller::resources::WorkerPods;
+use slack_access_operator::controller::{self, Settings};
 use slack_access_operator::crd::SlackAccessPlugin;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::front::Front;
 use crate::room::{CHILD, Room, minimal, with};
 use crate::support::{Cluster, eventually};
 
@@ -28,7 +31,7 @@ async fn cluster_of_its_own() -> &'static Cluster {
 }
 
 /// Waits until nothing was written for a while, but not for ever, and returns what was.
-async fn writes_until_quiet(room: &Room, user: &str) -> Vec<String> {
+pub(crate) async fn writes_until_quiet(room: &Room, user: &str) -> Vec<String> {
     let mut before = room.cluster.writes_of(user);
     for _ in 0..15 {
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
@@ -141,6 +144,37 @@ async fn an_api_server_that_goes_away_and_comes_back_is_survived() {
     controller.stop().await;
 }
 
+/// Long enough for every wait between attempts to have reached its longest.
+const OUTAGE: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn a_change_is_taken_up_soon_after_an_outage_in_which_connections_led_nowhere() {
+    let room = Room::new().await;
+    let front = Front::before(room.cluster.port()).await;
+    let user = format!("outage-{}", room.namespace);
+    let client = controller::client(room.cluster.config_at(front.address, &user)).unwrap();
+    let running = room.start_controller_with(client, user);
+    room.apply(&minimal()).await.unwrap();
+    room.until_ready_is("Unknown", "Starting").await;
+    front.close();
+    tokio::time::sleep(OUTAGE).await;
+    room.change(json!({"workload": {"replicas": 2}})).await;
+    front.open();
+    let back = Instant::now();
+    room.until::<Deployment>(CHILD, "the change in the Deployment", |deployment| {
+        deployment.spec.as_ref().is_some_and(|spec| spec.replicas == Some(2))
+    })
+    .await;
+    assert!(back.elapsed() < Duration::from_secs(15), "taken up after {:?}", back.elapsed());
+    eventually("the status of the change", async || {
+        let plugin = room.plugins().get("slack").await.unwrap();
+        (plugin.status?.observed_generation == plugin.metadata.generation).then_some(())
+    })
+    .await;
+    assert!(back.elapsed() < Duration::from_secs(20), "said after {:?}", back.elapsed());
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn the_definition_may_come_later() {
     let room = Room::in_cluster(cluster_of_its_own().await).await;
@@ -164,41 +198,6 @@ async fn the_definition_may_come_later() {
     controller.stop().await;
 }
 
-/// What the chart renders for an operator that may work in one namespace: its Role and the RoleBinding.
-fn rights_in(namespace: &str) -> (Role, RoleBinding) {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = Command::new(root.join("hack/kubernetes/build.sh")).arg("helm").output().unwrap();
-    assert!(built.status.success(), "hack/kubernetes/build.sh helm: {}", String::from_utf8_lossy(&built.stderr));
-    let folder = String::from_utf8(built.stdout).unwrap();
-    let rendered = Command::new(std::path::Path::new(folder.trim()).join("helm"))
-        .args(["template", "operator", "charts/slack-access-operator", "--show-only=templates/rbac.yaml"])
-        .args([
-            "--kube-version=1.34.0",
-            "--namespace",
-            namespace,
-            "--set-json",
-            &format!("watchNamespaces=[\"{namespace}\"]"),
-        ])
-        .current_dir(root)
-        .output()
-        .unwrap();
-    assert!(rendered.status.success(), "helm template: {}", String::from_utf8_lossy(&rendered.stderr));
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&String::from_utf8(rendered.stdout).unwrap()).unwrap();
-    let [role, binding] = objects.try_into().unwrap();
-    (serde_json::from_value(role).unwrap(), serde_json::from_value(binding).unwrap())
-}
-
-/// Grants in this room what [`rights_in`] gives the account of that room's operator; the account's user name.
-async fn grant(room: &Room, of: &Room) -> String {
-    let (role, mut binding) = rights_in(&room.namespace);
-    room.api::<Role>().create(&PostParams::default(), &role).await.unwrap();
-    let subject = &mut binding.subjects.as_mut().unwrap()[0];
-    subject.namespace = Some(of.namespace.clone());
-    let user = format!("system:serviceaccount:{}:{}", of.namespace, subject.name);
-    room.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
-    user
-}
-
 /// What an operator answers on its diagnostics port; nothing while it does not listen.
 async fn answer(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
@@ -212,7 +211,7 @@ async fn answer(address: &str, path: &str) -> Option<String> {
 #[tokio::test]
 async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_taken_up_when_it_may() {
     let (room, gone) = (Room::new().await, Room::new().await);
-    let user = grant(&room, &room).await;
+    let user = room.grant(&room).await;
     let client = room.cluster.client_as(&user, &["system:serviceaccounts", "system:authenticated"]);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let controller = Room::start_controller_as(
@@ -220,7 +219,10 @@ async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_
         Settings {
             namespaces: vec![room.namespace.clone(), gone.namespace.clone()],
             worker_image: "example.com/slack-access-operator:1.0.0".into(),
+            policy: Policy::single_team(),
+            worker_pods: WorkerPods::default(),
             diag_addr: Some(free.clone()),
+            metrics: access::Settings::default(),
             instance: user,
         },
     );
@@ -233,7 +235,7 @@ async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_
     })
     .await;
     assert!(gone.api::<Deployment>().get_opt(CHILD).await.unwrap().is_none());
-    grant(&gone, &room).await;
+    gone.grant(&room).await;
     gone.until::<Deployment>(CHILD, "the Deployment of the namespace that came back", |_| true).await;
     controller.stop().await;
 }
@@ -280,7 +282,7 @@ async fn a_definition_without_what_the_operator_writes_is_said_in_the_status_tha
 #[tokio::test]
 async fn the_rights_that_the_chart_grants_in_one_namespace_are_enough() {
     let room = Room::new().await;
-    let user = grant(&room, &room).await;
+    let user = room.grant(&room).await;
     let client = room.cluster.client_as(&user, &["system:serviceaccounts", "system:authenticated"]);
     let controller = room.start_controller_with(client, user);
     room.apply(&with("/spec/workload", json!({"replicas": 2}))).await.unwrap();

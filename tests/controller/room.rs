@@ -5,20 +5,28 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use slack_access_operator::admin::access;
+use slack_access_operator::controller::policy::Policy;
+use slack_access_operator::controller::resources::WorkerPods;
 use slack_access_operator::controller::{self, Settings};
 use slack_access_operator::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::chart;
 use crate::support::{self, Cluster, eventually};
 
 /// The name of everything that belongs to the object `slack`.
 pub const CHILD: &str = "slack-access-slack";
+
+/// The image of workers.
+pub const IMAGE: &str = "example.com/slack-access-operator:1.0.0";
 
 /// A namespace, and what tests do in it.
 pub struct Room {
@@ -82,10 +90,17 @@ impl Room {
     }
 
     pub fn start_controller_with(&self, client: Client, user: String) -> Running {
+        self.start_controller_under(Policy::single_team(), client, user)
+    }
+
+    pub fn start_controller_under(&self, policy: Policy, client: Client, user: String) -> Running {
         let settings = Settings {
             namespaces: vec![self.namespace.clone()],
-            worker_image: "example.com/slack-access-operator:1.0.0".into(),
+            worker_image: IMAGE.into(),
+            policy,
+            worker_pods: WorkerPods::default(),
             diag_addr: None,
+            metrics: access::Settings::default(),
             instance: user,
         };
         Self::start_controller_as(client, settings)
@@ -98,6 +113,19 @@ impl Room {
         let user = settings.instance.clone();
         let task = tokio::spawn(controller::run_with(client, settings, stop.clone()));
         Running { user, stop, task }
+    }
+
+    /// Grants here what the chart gives the account of `of`'s operator for one namespace; the account's user name.
+    pub async fn grant(&self, of: &Self) -> String {
+        let rendered = chart::rendered(&self.namespace, &["rbac.yaml"], &[]);
+        let [role, binding] = rendered.try_into().unwrap();
+        self.api::<Role>().create(&PostParams::default(), &serde_json::from_value(role).unwrap()).await.unwrap();
+        let mut binding: RoleBinding = serde_json::from_value(binding).unwrap();
+        let subject = &mut binding.subjects.as_mut().unwrap()[0];
+        subject.namespace = Some(of.namespace.clone());
+        let user = format!("system:serviceaccount:{}:{}", of.namespace, subject.name);
+        self.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
+        user
     }
 
     /// Writes an object as `kubectl apply --server-side` would.
@@ -272,4 +300,14 @@ pub fn with(path: &str, value: Value) -> Value {
     let (parent, key) = path.rsplit_once('/').unwrap();
     plugin.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.replace("~1", "/"), value);
     plugin
+}
+
+/// The least that is needed, with one setting of the pods.
+pub fn with_workload(setting: &str, value: Value) -> Value {
+    with("/spec/workload", Value::Object([(setting.to_owned(), value)].into_iter().collect()))
+}
+
+/// The least that is needed, with one variable of the worker's.
+pub fn with_variable(variable: Value) -> Value {
+    with_workload("env", Value::Array(vec![variable]))
 }

@@ -22,6 +22,8 @@ struct Fault {
 enum Act {
     /// A merge patch of the object.
     Patch(&'static str),
+    /// A line of a shell.
+    Shell(&'static str),
     /// The object as the sample has it.
     Sample,
     /// On Teleport or Slack.
@@ -104,7 +106,11 @@ const FAULTS: &[Fault] = &[
     Fault {
         what: "an image that cannot be pulled",
         says: &["ghcr.io/slackaccess/no-such-image:1"],
-        breaks: Act::Patch(r#"{"spec":{"workload":{"image":"ghcr.io/slackaccess/no-such-image:1"}}}"#),
+        // The policy allows the operator's own image only, until its administrator says otherwise.
+        breaks: Act::Shell(
+            "helm upgrade slack-access-operator charts/slack-access-operator -n teleport --set 'policy.images={ghcr.io/slackaccess/*}' --wait && \
+             kubectl patch sap slack --type=merge -p '{\"spec\":{\"workload\":{\"image\":\"ghcr.io/slackaccess/no-such-image:1\"}}}'",
+        ),
         mends: Act::Patch(r#"{"spec":{"workload":{"image":null}}}"#),
     },
 ];
@@ -113,6 +119,7 @@ impl Act {
     async fn happen(&self, journey: &Journey) {
         match self {
             Self::Patch(patch) => journey.patch(patch).await,
+            Self::Shell(line) => drop(journey.shell(line).await),
             Self::Sample => drop(journey.shell("kubectl apply -f manifests/sample.yaml").await),
             Self::Outside(act) => act(journey),
             Self::Identity(seconds) => {

@@ -10,9 +10,11 @@
 )]
 
 mod image;
+mod network_policy;
+mod policy;
 mod workflows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -194,6 +196,17 @@ fn the_kustomize_overlay_moves_everything_and_gives_workers_the_mirror_s_image()
     let mirrored = format!("mirror.example.com/slack-access-operator:{VERSION}");
     assert_eq!(container(&built)["image"], mirrored);
     assert_eq!(environment(container(&built), "WORKER_IMAGE")["value"], mirrored);
+    let own_power = of_kind(&built, "ValidatingAdmissionPolicy")
+        .into_iter()
+        .find(|policy| policy["metadata"]["name"].as_str().unwrap().ends_with("-operator"))
+        .unwrap();
+    let user = own_power["spec"]["matchConditions"][0]["expression"].as_str().unwrap();
+    assert!(user.contains("\"system:serviceaccount:access:slack-access-operator\""), "{user}");
+    for policy in of_kind(&built, "ValidatingAdmissionPolicy") {
+        let variables = policy["spec"]["variables"].as_array().unwrap();
+        let image = &variables.iter().find(|variable| variable["name"] == "ownImage").unwrap()["expression"];
+        assert_eq!(*image, format!("'{mirrored}'"));
+    }
 }
 
 // --- values -------------------------------------------------------------------------------------------------------------
@@ -216,6 +229,22 @@ const CHANGED: &[(&str, &str)] = &[
     ("image.pullPolicy", "\"Always\""),
     ("imagePullSecrets", r#"[{"name":"pull"}]"#),
     ("workerImage", "\"other\""),
+    ("policy.profile", "\"singleTeam\""),
+    ("policy.slack.apiHosts", r#"["slack.example.com"]"#),
+    ("policy.slack.plainHttpHosts", r#"["slack.example.com"]"#),
+    ("policy.slack.caBundles", r#"["company-ca"]"#),
+    ("policy.teleport.addresses", r#"["teleport.example.com:443"]"#),
+    ("policy.teleport.caBundles", r#"["company-ca"]"#),
+    ("policy.images", r#"["mirror.example.com/*"]"#),
+    ("policy.secrets", r#"["access-*"]"#),
+    ("policy.allow.labels", "true"),
+    ("policy.allow.annotations", "true"),
+    ("policy.allow.serviceAccountAnnotations", "true"),
+    ("policy.allow.priorityClassName", "true"),
+    ("policy.allow.tolerations", "true"),
+    ("policy.allow.imagePullSecrets", "true"),
+    ("policy.admission.authors", "false"),
+    ("policy.admission.operator", "false"),
     ("watchNamespaces", r#"["a","b"]"#),
     ("replicas", "3"),
     ("log.format", "\"text\""),
@@ -249,6 +278,10 @@ const CHANGED: &[(&str, &str)] = &[
     ("topologySpreadConstraints", r#"[{"maxSkew":1}]"#),
     ("podDisruptionBudget.enabled", "false"),
     ("podDisruptionBudget.maxUnavailable", "\"50%\""),
+    ("metrics.authentication", "\"kubernetes\""),
+    ("metrics.tlsSecret", "\"operator-tls\""),
+    ("metrics.scrapeTokenSecret", "\"prometheus-token\""),
+    ("workerSeccompProfile", "\"profiles/worker.json\""),
     ("diagPort", "9090"),
     ("service.annotations", r#"{"a":"b"}"#),
     ("service.labels", r#"{"a":"b"}"#),
@@ -273,9 +306,13 @@ const CHANGED: &[(&str, &str)] = &[
     ("monitoring.dashboard.labels", r#"{"a":"b"}"#),
     ("monitoring.dashboard.annotations", r#"{"a":"b"}"#),
     ("networkPolicy.enabled", "false"),
-    ("networkPolicy.apiServerPorts", "[8443]"),
+    ("networkPolicy.apiServer.to", r#"[{"ipBlock":{"cidr":"192.0.2.1/32"}}]"#),
+    ("networkPolicy.apiServer.ports", "[8443]"),
     ("networkPolicy.metricsFrom", r#"[{"namespaceSelector":{}}]"#),
     ("networkPolicy.dnsTo", r#"[{"namespaceSelector":{}}]"#),
+    ("networkPolicy.dnsPorts", "[53]"),
+    ("networkPolicy.extraEgress", r#"[{"ports":[{"port":15012}]}]"#),
+    ("networkPolicy.workers.extraEgress", r#"[{"ports":[{"port":15012}]}]"#),
     ("networkPolicy.workers.enabled", "false"),
     ("networkPolicy.workers.ports", "[8443]"),
     ("networkPolicy.workers.to", r#"[{"namespaceSelector":{}}]"#),
@@ -348,6 +385,11 @@ fn a_misspelt_value_is_refused_by_name_at_every_level() {
         "",
         "image.",
         "log.",
+        "policy.",
+        "policy.slack.",
+        "policy.teleport.",
+        "policy.allow.",
+        "policy.admission.",
         "crds.",
         "serviceAccount.",
         "rbac.",
@@ -362,6 +404,7 @@ fn a_misspelt_value_is_refused_by_name_at_every_level() {
         "monitoring.prometheusRule.",
         "monitoring.dashboard.",
         "networkPolicy.",
+        "networkPolicy.apiServer.",
         "networkPolicy.workers.",
         "helmTest.",
     ] {
@@ -379,7 +422,11 @@ fn a_value_out_of_bounds_is_refused() {
         "image.pullPolicy=\"Sometimes\"",
         "watchNamespaces=[\"Not_A_Namespace\"]",
         "replicas=-1",
+        "policy.profile=\"none\"",
+        "policy.secrets=[\"a') || true\"]",
         "log.format=\"xml\"",
+        "image.tag=1.5",
+        "metrics.authentication=\"basic\"",
         "diagPort=80",
         "monitoring.serviceMonitor.enabled=\"maybe\"",
         "networkPolicy.workers.ports=[0]",
@@ -640,6 +687,59 @@ fn the_pods_of_the_chart_are_restricted_and_have_no_token_they_do_not_need() {
     assert_eq!(one(&rendered, "ServiceAccount")["automountServiceAccountToken"], false);
 }
 
+/// OpenShift's `restricted-v2` refuses numbers outside of the range that it gave the namespace.
+#[test]
+fn no_pod_asks_for_a_user_or_a_group_by_number() {
+    let rendered = render(&[]);
+    for pod in [&one(&rendered, "Deployment")["spec"]["template"]["spec"], &one(&rendered, "Pod")["spec"]] {
+        for context in [&pod["securityContext"], &pod["containers"][0]["securityContext"]] {
+            for field in ["runAsUser", "runAsGroup", "fsGroup", "supplementalGroups"] {
+                assert!(context[field].is_null(), "{field}: {}", context[field]);
+            }
+        }
+    }
+    let user = text("Containerfile").lines().find_map(|line| line.strip_prefix("USER ").map(str::to_owned)).unwrap();
+    assert!(
+        user.split(':').all(|part| part.parse::<u32>().is_ok_and(|id| id > 0)),
+        "runAsNonRoot needs a number: {user}"
+    );
+}
+
+#[test]
+fn a_tag_that_is_a_number_is_taken_as_it_was_written() {
+    for (argument, tag) in [("image.tag=1", "1"), ("image.tag=20261201", "20261201"), ("image.tag=1.10", "1.10")] {
+        let rendered = objects(&try_render(&[], &["--set", argument]).unwrap());
+        let image = container(&rendered)["image"].as_str().unwrap().to_owned();
+        assert!(image.ends_with(&format!(":{tag}")), "{argument}: {image}");
+    }
+    let rendered = render(&["image.tag=20261201"]);
+    assert!(container(&rendered)["image"].as_str().unwrap().ends_with(":20261201"), "as a values file has it");
+}
+
+#[test]
+fn readers_of_metrics_are_asked_for_a_token_only_where_the_rights_to_check_it_are_given() {
+    let asks = |rendered: &[Value]| {
+        container(rendered)["args"].as_array().unwrap().contains(&json!("--metrics-auth=kubernetes"))
+    };
+    assert!(!asks(&render(&[])));
+    let rendered = render(&["metrics.authentication=\"kubernetes\"", "watchNamespaces=[\"a\",\"b\"]"]);
+    assert!(asks(&rendered));
+    let binding = one(&rendered, "ClusterRoleBinding");
+    let subjects: Vec<&str> =
+        binding["subjects"].as_array().unwrap().iter().map(|subject| subject["name"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["rel-slack-access-operator", "system:serviceaccounts:a", "system:serviceaccounts:b"]);
+    let granted: BTreeSet<String> = of_kind(&rendered, "ClusterRole")
+        .iter()
+        .filter(|role| role["metadata"]["name"].as_str().unwrap().ends_with("-review"))
+        .flat_map(|role| role["rules"].as_array().unwrap())
+        .map(|rule| format!("{} {}", rule["verbs"][0], rule["resources"][0]))
+        .collect();
+    assert_eq!(
+        granted.into_iter().collect::<Vec<_>>(),
+        ["\"create\" \"subjectaccessreviews\"", "\"create\" \"tokenreviews\""]
+    );
+}
+
 #[test]
 fn the_service_selects_the_operator_and_not_the_pod_of_helm_test() {
     let rendered = render(&[]);
@@ -685,49 +785,16 @@ fn the_definition_is_kept_on_uninstall_unless_told_otherwise() {
 }
 
 #[test]
-fn network_policies_let_workers_reach_teleport_slack_and_the_api_server_and_the_operator_only_the_latter() {
-    let rendered = render(&["networkPolicy.enabled=true", r#"watchNamespaces=["a"]"#]);
-    let ports = |policy: &Value| -> BTreeSet<u64> {
-        let egress = policy["spec"]["egress"].as_array().unwrap();
-        egress
-            .iter()
-            .flat_map(|rule| rule["ports"].as_array().unwrap())
-            .filter_map(|port| port["port"].as_u64())
-            .collect()
-    };
-    let policies: BTreeMap<&str, BTreeSet<u64>> = of_kind(&rendered, "NetworkPolicy")
-        .into_iter()
-        .map(|policy| (policy["metadata"]["namespace"].as_str().unwrap(), ports(policy)))
-        .collect();
-    assert_eq!(policies["ops"], BTreeSet::from([53, 443, 6443]));
-    // 3024 is the Proxy's reverse tunnel, for a Proxy that does not route by TLS.
-    assert_eq!(policies["a"], BTreeSet::from([53, 443, 3024, 3025, 3080, 6443]));
-}
-
-#[test]
-fn narrowed_network_policies_still_let_the_status_out_and_helm_test_in() {
-    let teleport = json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}]);
+fn narrowed_network_policies_still_let_helm_test_in() {
     let rendered = render(&[
         "networkPolicy.enabled=true",
-        &format!("networkPolicy.workers.to={teleport}"),
         r#"networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"name":"monitoring"}}}]"#,
     ]);
-    let policy = |name: &str| {
-        let named = |policy: &&Value| policy["metadata"]["name"] == format!("rel-slack-access-operator{name}");
-        of_kind(&rendered, "NetworkPolicy").into_iter().find(named).unwrap().clone()
-    };
-    let workers = policy("-workers");
-    let to: BTreeMap<String, &Value> = workers["spec"]["egress"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|rule| rule["ports"].as_array().unwrap().iter().map(|port| (port["port"].to_string(), &rule["to"])))
-        .collect();
-    assert_eq!(*to["3025"], teleport);
-    assert!(to["6443"].is_null(), "the API server is not among Teleport's addresses: {workers}");
+    let named = |policy: &&Value| policy["metadata"]["name"] == "rel-slack-access-operator";
+    let policy = of_kind(&rendered, "NetworkPolicy").into_iter().find(named).unwrap();
     // The pod of `helm test` is not in the namespace of the monitoring.
     let test = &one(&rendered, "Pod")["metadata"]["labels"];
-    let ingress = policy("")["spec"]["ingress"].clone();
+    let ingress = policy["spec"]["ingress"].clone();
     let lets_test_in =
         ingress.as_array().unwrap().iter().flat_map(|rule| rule["from"].as_array().unwrap()).any(|from| {
             from["podSelector"]["matchLabels"]

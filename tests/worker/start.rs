@@ -125,6 +125,19 @@ async fn a_slack_outage_neither_keeps_a_worker_from_starting_nor_ends_it() {
     }
 }
 
+/// Whoever can set a variable on a worker of the operator must not be able to send its token elsewhere.
+#[tokio::test]
+async fn a_worker_of_the_operator_takes_no_setting_from_its_environment() {
+    let mut world = World::new(|setup| setup.command = "worker").await;
+    world.environment.push(("TELEPORT_SLACK_SLACK_API_URL", "http://127.0.0.1:9/elsewhere/".to_owned()));
+    world.environment.push(("TELEPORT_SLACK_SLACK_TOKEN", "xoxb-another".to_owned()));
+    world.environment.push(("TELEPORT_SLACK_LOG_SEVERITY", "error".to_owned()));
+    let worker = world.run().await;
+    let id = world.request("dba");
+    world.announced(&id, 1).await;
+    world.end(worker).await;
+}
+
 #[tokio::test]
 async fn the_first_signal_ends_in_good_order_and_the_second_at_once() {
     let world = World::new(|_| {}).await;

@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use crate::controller::error::Error;
+use crate::controller::foreign;
 use crate::controller::object_state::Pulse;
 use crate::controller::resources::{Applied, Resources};
 use crate::controller::rollout::{self, Rollout};
@@ -15,7 +16,7 @@ use crate::crd::condition::{Finding, Status, condition};
 use crate::crd::reason::{Credential, Reason};
 use crate::crd::status::{
     DELIVERING, IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
-    WorkerStatus, WorkloadStatus,
+    WORKLOAD_MODIFIED, WorkerStatus, WorkloadStatus,
 };
 
 /// The worker's conditions, in the order in which one makes the next possible.
@@ -53,7 +54,7 @@ pub struct Controlled {
     /// See [`SlackAccessPluginStatus::observed_generation`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling`, `Stalled`.
+    /// `Ready`, `Reconciling`, `Stalled`, `WorkloadModified`.
     pub conditions: Vec<Condition>,
     /// See [`SlackAccessPluginStatus::workload`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +100,13 @@ pub fn decide(facts: &Facts<'_>) -> Controlled {
         }
         Phase::Stuck => ((Status::False, none()), (Status::True, (why.clone(), message.clone()))),
     };
+    let foreign: Vec<_> = foreign::found(facts.pods).into_iter().collect();
+    let modified = if foreign.is_empty() {
+        (Status::False, none())
+    } else {
+        let message = format!("the worker's pods have what the operator did not put there: {}", foreign.join(", "));
+        (Status::True, (Reason::ForeignSettings.to_string(), message))
+    };
     let condition = |type_: &str, status: Status, (why, message): (String, String)| {
         condition(type_, status, (&why, &message), facts.generation, facts.previous.condition(type_), &facts.now)
     };
@@ -108,6 +116,7 @@ pub fn decide(facts: &Facts<'_>) -> Controlled {
             condition(READY, ready, (why, message)),
             condition(RECONCILING, reconciling.0, reconciling.1),
             condition(STALLED, stalled.0, stalled.1),
+            condition(WORKLOAD_MODIFIED, modified.0, modified.1),
         ],
         workload: match facts.outcome {
             Ok(resources) => Some(WorkloadStatus {

@@ -20,7 +20,7 @@ fn applied(status: Value) -> Resources<Applied> {
         disruption_budget,
         revision,
         state: PhantomData,
-    } = resources::build(&validate(&minimal()).unwrap(), "image").unwrap();
+    } = resources::build(&validate(&minimal()).unwrap(), "image", &resources::WorkerPods::default(), "policy").unwrap();
     deployment.status = Some(serde_json::from_value(status).unwrap());
     Resources {
         service_account,
@@ -97,7 +97,7 @@ fn said_with(
 
 /// Ready, its reason, Reconciling, Stalled.
 fn summary(controlled: &Controlled) -> (&str, &str, &str, &str) {
-    let [ready, reconciling, stalled] = controlled.conditions.as_slice() else { panic!("three conditions") };
+    let [ready, reconciling, stalled, _] = controlled.conditions.as_slice() else { panic!("four conditions") };
     (&ready.status, &ready.reason, &reconciling.status, &stalled.status)
 }
 

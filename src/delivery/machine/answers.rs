@@ -1,7 +1,7 @@
 //! What follows from how an effect ended.
 
 use super::lane::{Doing, LATEST_EFFECT, SearchPlan};
-use super::{LaneId, Machine, Purpose, Question};
+use super::{LaneId, Machine, Purpose, Question, Update};
 use crate::config::recipient::RecipientKey;
 use crate::delivery::change::Change;
 use crate::delivery::decide::Part;
@@ -15,8 +15,6 @@ use crate::slack::error::{Class, Error, code};
 /// Searching the history is given up after so many failures while Slack took other calls; the message is then sent again.
 /// An outage does not count: what was sent just before it is found once it is over.
 const MOST_SEARCH_FAILURES: u32 = 5;
-/// The code of a message that belongs to another app.
-const ANOTHER_APPS_MESSAGE: &str = "cant_update_message";
 
 impl Machine {
     /// Judges an answer by its question. An answer to a question that is no longer open is dropped.
@@ -36,9 +34,7 @@ impl Machine {
             (Question::Reply { lane, claim, what }, Answer::Replied(result)) => {
                 self.replied(&lane, claim, what, result, now, effects);
             }
-            (Question::Update { lane, shown, assures, succeeds_another }, Answer::Done(result)) => {
-                self.updated(&lane, shown, assures, succeeds_another, result, now, effects);
-            }
+            (Question::Update(update), Answer::Done(result)) => self.updated(update, result, now, effects),
             (Question::React { lane, name }, Answer::Done(result)) => {
                 self.reacted(&lane, name, result, now, effects);
             }
@@ -141,7 +137,8 @@ impl Machine {
                 self.happened(key, under, Change::Replied(count));
             }
             ReplyKind::Outcome(resolution) => {
-                self.happened(key, under, Change::Shown(Shown::Ended(resolution)));
+                let before = self.delivery(key).shown;
+                self.happened(key, under, Change::Shown { before, now: Shown::Ended(resolution) });
             }
         }
     }
@@ -182,12 +179,12 @@ impl Machine {
                 self.failed(id, error, now, effects);
                 self.lane(id).search = Some(plan);
             }
-            (Class::Forgotten | Class::Payload, Some(what @ ReplyKind::Review(_))) => {
+            (Class::Forgotten | Class::AnotherApp | Class::Payload, Some(what @ ReplyKind::Review(_))) => {
                 // Whether the message itself is gone shows when it is updated.
                 effects.push(Effect::Report(Note::LeftOut(id.0.clone(), error)));
                 self.reply_is_there(&id.0, Some(claim), what);
             }
-            (Class::Forgotten | Class::Payload, Some(ReplyKind::Outcome(_))) => {
+            (Class::Forgotten | Class::AnotherApp | Class::Payload, Some(ReplyKind::Outcome(_))) => {
                 self.memory.0.remove(&id.0);
                 self.happened(&id.0, Some(claim), Change::TellAnew);
             }
@@ -198,17 +195,9 @@ impl Machine {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one question, and its answer")]
-    fn updated(
-        &mut self,
-        id: &LaneId,
-        shown: Shown,
-        assures: bool,
-        succeeds_another: bool,
-        result: Result<(), Failure>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn updated(&mut self, update: Update, result: Result<(), Failure>, now: Now, effects: &mut Vec<Effect>) {
+        let Update { lane, before, shown, assures, succeeds_another } = update;
+        let id = &lane;
         self.lane(id).doing = Doing::Nothing;
         let error = match result {
             Ok(()) => {
@@ -221,7 +210,7 @@ impl Machine {
                     return;
                 }
                 effects.push(Effect::Report(Note::Updated(id.0.clone(), shown)));
-                self.happened(&id.0, None, Change::Shown(shown));
+                self.happened(&id.0, None, Change::Shown { before, now: shown });
                 return;
             }
             Err(Failure::Postponed(until)) => {
@@ -238,7 +227,7 @@ impl Machine {
         if may_come_late(&error) {
             self.lane(id).assure_at = Some(now.monotonic + LATEST_EFFECT);
         }
-        if error.code == ANOTHER_APPS_MESSAGE {
+        if error.class == Class::AnotherApp {
             effects.push(Effect::Report(Note::AnotherApp(id.0.clone())));
             self.happened(&id.0, None, Change::AnotherApp);
         } else if error.class == Class::Forgotten {

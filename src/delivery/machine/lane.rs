@@ -86,7 +86,8 @@ impl SearchPlan {
     /// After a process at the same place that is dead: its call may have been under way just now.
     pub(super) const PREDECESSOR: &'static [Duration] = &[Duration::from_secs(2), Duration::from_secs(6)];
     /// After another worker's grace time.
-    pub(super) const ABANDONED: &'static [Duration] = &[Duration::ZERO, Duration::from_secs(4)];
+    pub(super) const ABANDONED: &'static [Duration] =
+        &[Duration::ZERO, Duration::from_secs(4), Duration::from_secs(15)];
 
     /// When to look next; none when there were looks enough.
     pub(super) fn next(&self) -> Option<Instant> {

@@ -138,10 +138,24 @@ enum Question {
     Slot(LaneId),
     Post { lane: LaneId, claim: Claim, shown: Shown },
     Reply { lane: LaneId, claim: Claim, what: ReplyKind },
-    Update { lane: LaneId, shown: Shown, assures: bool, succeeds_another: bool },
+    Update(Update),
     React { lane: LaneId, name: &'static str },
     Search { lane: LaneId, why: Purpose },
     Remove { lane: LaneId, message: MessageRef },
+}
+
+/// An update under way.
+#[derive(Debug)]
+struct Update {
+    lane: LaneId,
+    /// What the message showed, as far as this worker knew.
+    before: Shown,
+    /// What it is to show.
+    shown: Shown,
+    /// It only makes good what an older update may have undone.
+    assures: bool,
+    /// Another worker touched the message before.
+    succeeds_another: bool,
 }
 
 /// Why the history is searched.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::lane::{Doing, SearchPlan};
-use super::{LaneId, Machine, Purpose, Question, RECORD_OUTLIVES_ACCESS, Wakes};
+use super::{LaneId, Machine, Purpose, Question, RECORD_OUTLIVES_ACCESS, Update, Wakes};
 use crate::config::recipient::{Recipient, RecipientKey};
 use crate::delivery::change::Change;
 use crate::delivery::claims::{FRESH, GRACE};
@@ -15,6 +15,8 @@ use crate::delivery::state::{Now, Place, Shown};
 
 /// Changes are left to the worker that posted the message for this long, and up to twice as long.
 const OWNER_FIRST: Duration = Duration::from_secs(2);
+/// When to read the record again while another worker holds a claim: it is usually done soon.
+const LOOK_AT_CLAIM: [Duration; 4] = [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10), GRACE];
 /// A lane that was refused acts again on a record that is no older than this: its request and its record may be gone.
 const READ_AGAIN: Duration = Duration::from_secs(30);
 /// A request with less time left is announced again at once rather than searched for.
@@ -44,14 +46,19 @@ impl Machine {
             return false;
         }
         let mut must_read = false;
+        let mut due = Wakes::default();
         for planned in &decision.steps {
             match self.begin_step(planned, now, effects) {
                 Progress::Begun => {}
-                Progress::Due(at, why) => wake.at(at, why),
+                Progress::Due(at, why) => due.at(at, why),
                 Progress::MustRead => must_read = true,
             }
         }
-        self.assure(decision, now, wake, effects);
+        self.assure(decision, now, &mut due, effects);
+        // A step that needs a look-up first holds up all others: nothing falls due before its answer.
+        if self.doubt.is_none() {
+            wake.0.append(&mut due.0);
+        }
         must_read
     }
 
@@ -62,7 +69,11 @@ impl Machine {
         let sends: BTreeSet<LaneId> = decision
             .steps
             .iter()
-            .filter(|planned| matches!(planned.step, Step::Post | Step::Reply(_)))
+            .filter(|planned| match planned.step {
+                Step::Post => !self.is_unresolved(&planned.key) && !self.may_be_claimed(&planned.key),
+                Step::Reply(_) => true,
+                _ => false,
+            })
             .map(|planned| (planned.key.clone(), planned.part))
             .collect();
         for (id, lane) in &mut self.lanes {
@@ -134,11 +145,10 @@ impl Machine {
     }
 
     fn await_claim(&mut self, key: &RecipientKey, claim: &Claim, now: Now) -> Progress {
-        let ends = self.foreign_claims.see(key, claim, now.monotonic) + GRACE;
-        if ends <= now.monotonic && self.read_before(Some(ends)) {
-            return Progress::MustRead;
-        }
-        Progress::Due(ends, Wake::Claim)
+        let since = self.foreign_claims.see(key, claim, now.monotonic);
+        let mut checks = LOOK_AT_CLAIM.iter().map(|after| since + *after);
+        let Some(next) = checks.find(|at| self.read_before(Some(*at))) else { return Progress::Begun };
+        if next <= now.monotonic { Progress::MustRead } else { Progress::Due(next, Wake::Claim) }
     }
 
     /// Changes are left for a moment to the worker that touched the message last: several workers see the same change at the
@@ -164,7 +174,7 @@ impl Machine {
         f64::from(u32::try_from(hasher.finish() % 1_000).unwrap_or(0)) / 1_000.0
     }
 
-    fn delivery(&self, key: &RecipientKey) -> Delivery {
+    pub(super) fn delivery(&self, key: &RecipientKey) -> Delivery {
         let stored = self.record.as_ref().and_then(|(record, _)| record.deliveries.get(key)).cloned();
         let mut record = crate::delivery::record::Record::default();
         record.deliveries.extend(stored.map(|delivery| (key.clone(), delivery)));
@@ -187,14 +197,16 @@ impl Machine {
         }
         let key = &id.0;
         if self.must_resolve(key) {
-            let is_written = key.recipient().is_some_and(|recipient| recipient.written_id().is_some());
-            if !is_written && !self.places.contains_key(key) {
+            if self.may_be_claimed(key) {
+                return Progress::Begun;
+            }
+            if self.is_unresolved(key) {
                 let call = self.ask(Question::Resolve(key.clone(), id.clone()));
                 self.lane(id).doing = Doing::Resolving;
                 effects.push(Effect::Resolve { call, recipient: key.clone() });
                 return Progress::Begun;
             }
-            if self.waits_for_others(key) {
+            if self.waits_for_others(key, now) {
                 return Progress::Begun;
             }
         }
@@ -223,6 +235,24 @@ impl Machine {
         }
     }
 
+    /// Whether where this recipient's messages arrive has to be found out first, and was not yet. What others have claimed or
+    /// posted meanwhile may make it so.
+    pub(super) fn is_unresolved(&self, key: &RecipientKey) -> bool {
+        let is_written = key.recipient().is_some_and(|recipient| recipient.written_id().is_some());
+        self.must_resolve(key) && !is_written && !self.places.contains_key(key)
+    }
+
+    /// Whether another worker has claimed what may be the same place, and only its message will show whether it is.
+    pub(super) fn may_be_claimed(&self, key: &RecipientKey) -> bool {
+        let Some(recipient) = key.recipient() else { return false };
+        let deliveries = self.record.iter().flat_map(|(record, _)| &record.deliveries);
+        let mut unknown = deliveries.filter(|(other, delivery)| {
+            let is_foreign = delivery.claim.as_ref().is_some_and(|claim| claim.by != self.me.name());
+            *other != key && is_foreign && delivery.places().is_unknown() && self.place(other).is_unknown()
+        });
+        unknown.any(|(other, _)| other.recipient().is_some_and(|other| other.may_be(&recipient)))
+    }
+
     /// The other recipients of this request, wanted or told.
     fn others(&self, key: &RecipientKey) -> impl Iterator<Item = Recipient> {
         let told = self.record.iter().flat_map(|(record, _)| record.deliveries.keys());
@@ -232,7 +262,7 @@ impl Machine {
 
     /// Where it cannot be known before a post whether two recipients are one place, the one whose conversation only a post
     /// shows comes first: a channel's name before its id, a person before the id of the direct message.
-    fn waits_for_others(&self, key: &RecipientKey) -> bool {
+    fn waits_for_others(&self, key: &RecipientKey, now: Now) -> bool {
         let Some(recipient) = key.recipient().filter(|recipient| recipient.written_id().is_some()) else {
             return false;
         };
@@ -240,12 +270,19 @@ impl Machine {
             let may_be =
                 other.key.recipient().is_some_and(|name| name.may_be(&recipient) && name.comes_before(&recipient));
             let lane = self.lanes.get(&(other.key.clone(), Part::Message));
-            let is_refused = lane.is_some_and(|lane| lane.retry.needs_person());
+            // Once it is due again it goes first again.
+            let is_resting = |lane: &super::lane::Lane| lane.is_free() && !lane.retry.is_due(now.monotonic);
+            let is_refused = lane.is_some_and(|lane| lane.retry.needs_person() && is_resting(lane));
             let delivery = self.delivery(&other.key);
             let is_unknown = match recipient {
                 Recipient::DirectMessage(_) => {
                     let mut place = self.place(&other.key);
                     place.merge(&delivery.places());
+                    for told in self.record.iter().flat_map(|(record, _)| record.deliveries.values()) {
+                        if told.places().is_same(&place) {
+                            place.merge(&told.places());
+                        }
+                    }
                     !place.ids().any(|id| matches!(Recipient::parse(id), Some(Recipient::DirectMessage(_))))
                 }
                 _ => self.place(&other.key).is_unknown() && delivery.places().is_unknown(),
@@ -257,11 +294,10 @@ impl Machine {
     /// Whether the request may have been announced, although there is no record: a record can end before its request.
     fn may_have_been_forgotten(&self, now: Now) -> bool {
         let has_record = self.record.as_ref().is_some_and(|(record, _)| record.exists());
-        let is_new = self.view.as_ref().is_some_and(|view| view.is_new);
         let Some(access_ends) = self.request().and_then(|request| request.access_expires) else { return false };
         let margin = RECORD_OUTLIVES_ACCESS.checked_sub(Duration::from_mins(10)).unwrap_or_default();
         let is_over = access_ends.checked_add(margin).is_ok_and(|ends| ends <= now.wall);
-        !has_record && !is_new && is_over
+        !has_record && is_over
     }
 
     fn begin_reply(&mut self, id: &LaneId, what: ReplyKind, effects: &mut Vec<Effect>) -> Progress {
@@ -383,7 +419,13 @@ impl Machine {
         let lane = self.lane(id);
         lane.doing = Doing::Calling;
         let plain = lane.retry.plain();
-        let call = self.ask(Question::Update { lane: id.clone(), shown, assures, succeeds_another });
+        let call = self.ask(Question::Update(Update {
+            lane: id.clone(),
+            before: delivery.shown,
+            shown,
+            assures,
+            succeeds_another,
+        }));
         effects.push(Effect::Update { call, recipient: id.0.clone(), message, shown, plain });
         Progress::Begun
     }
@@ -408,7 +450,9 @@ impl Machine {
             self.lane(&id).assure_at = None;
             let delivery = self.delivery(&id.0);
             if delivery.message.is_some() && !delivery.lost && !delivery.another_app {
-                self.update(&id, delivery.shown, true, effects);
+                // The record may be older than what was seen since.
+                let seen = self.view.as_ref().map(|view| Shown::of(&view.observation)).unwrap_or_default();
+                self.update(&id, delivery.shown.max_stage(seen), true, effects);
             }
         }
     }

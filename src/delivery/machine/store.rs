@@ -165,7 +165,7 @@ impl Machine {
     /// What a later fact of the same calls completes waits for it: they are stored together.
     fn must_store_facts(&self) -> bool {
         let is_urgent = |fact: &Fact| match fact.change {
-            Change::Shown(_) | Change::Reacted(_) | Change::ReactionGivenUp | Change::Swept => false,
+            Change::Shown { .. } | Change::Reacted(_) | Change::ReactionGivenUp | Change::Swept => false,
             Change::Claimed(_)
             | Change::Released { .. }
             | Change::Posted { .. }
@@ -188,6 +188,7 @@ impl Machine {
             let id = (key.clone(), *part);
             let is_granted = self.lanes.get(&id).is_some_and(|lane| matches!(lane.doing, Doing::Granted(_)));
             let at = match step {
+                Step::Post if self.is_unresolved(key) || self.may_be_claimed(key) => None,
                 Step::Post | Step::Reply(_) => is_granted.then(|| now.wall.as_second()),
                 Step::TakeOver(claim) => Some(claim.at),
                 Step::LookBack(_) | Step::Await(_) | Step::Update(_) | Step::React(_) | Step::Sweep(_) => None,
@@ -266,8 +267,11 @@ impl Machine {
             Err(error) => {
                 self.record = None;
                 // Whether the claims were stored is not known; that nothing was sent is.
-                for ((key, _), claim) in &claims {
-                    self.happened(key, Some(claim.clone()), Change::Released { suspect: None });
+                for (id, claim) in &claims {
+                    // One that was taken over may be for something that was sent: it is found when the record is read.
+                    if matches!(self.lane(id).doing, Doing::Claiming { .. }) {
+                        self.happened(&id.0, Some(claim.clone()), Change::Released { suspect: None });
+                    }
                 }
                 self.unclaim(&claims, true, effects);
                 self.store_failed(StoreCall::Write, error, now, effects);

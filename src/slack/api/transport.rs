@@ -148,6 +148,10 @@ impl Transport {
         token: &Token,
     ) -> Result<Answer, Error> {
         let fail = |code: &str, reason: &str| Error::new(method, code, about).because(reason);
+        if let Some(withheld) = token.withheld_from(self.base.host_str().unwrap_or_default()) {
+            let (code, reason) = withheld.refusal();
+            return Err(fail(code, reason));
+        }
         let mut request = request.map_err(|error| fail(code::BAD_REQUEST, &reason(&error)))?;
         let mut header = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
             .map_err(|_| fail("invalid_auth", "the token has characters that no token has"))?;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
+use zeroize::Zeroizing;
 
 use crate::file_watch;
 
@@ -60,7 +61,11 @@ impl Credentials {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                     Err(source) => return Err(IdentityError::Read { path: beside, source }),
                 };
-                Identity::parse_file(&content, ssh_certificate.as_deref(), &path.display().to_string())
+                Identity::parse_file(
+                    &content,
+                    ssh_certificate.as_ref().map(|content| content.as_slice()),
+                    &path.display().to_string(),
+                )
             }
             Self::TlsFiles { certificate, key, cas } => {
                 let (certificate_pem, key_pem, cas_pem) = (read(certificate)?, read(key)?, read(cas)?);
@@ -153,7 +158,7 @@ impl Identity {
         };
         let is_certificate = first(key, "CERTIFICATE", Problem::NoPrivateKey).is_ok();
         let no_key = if is_certificate { Problem::KeyIsCertificate } else { Problem::NoPrivateKey };
-        let key_pem = first(key, "PRIVATE KEY", no_key)?;
+        let key_pem = Zeroizing::new(first(key, "PRIVATE KEY", no_key)?);
         let certificate_pem = first(certificate, "CERTIFICATE", Problem::NoCertificate)?;
         let authorities = file::blocks(cas.content).map_err(|problem| problem.at(cas.origin))?;
         if authorities.is_empty() {
@@ -405,6 +410,6 @@ fn beside(identity_file: &Path) -> PathBuf {
     PathBuf::from(format!("{}-cert.pub", identity_file.display()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     file_watch::read(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })
 }

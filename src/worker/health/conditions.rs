@@ -150,6 +150,10 @@ fn recipients_resolved(recipients: &[RecipientStatus], slack: Status) -> Check {
     if looked_up > 0 {
         return Check::pending(format!("{looked_up} of {} recipients are being looked up", recipients.len()));
     }
+    let moved = recipients.iter().filter(|recipient| recipient.state == RecipientState::Resolved);
+    if let Some(message) = moved.filter_map(|recipient| recipient.message.as_deref()).next() {
+        return Check { status: Status::True, finding: Finding::new(Reason::ChannelMoved, message) };
+    }
     let unknown = recipients.iter().filter(|recipient| recipient.state == RecipientState::Unknown).count();
     let found = recipients.len() - unknown;
     match (found, unknown) {
@@ -224,6 +228,7 @@ fn recipients(report: &Report) -> Vec<RecipientStatus> {
         .map(|(name, reach)| {
             let (id, state, message) = match reach {
                 Reach::Reachable { id } => (Some(id.clone()), RecipientState::Resolved, None),
+                Reach::Moved { id, message } => (Some(id.clone()), RecipientState::Resolved, Some(message.clone())),
                 Reach::Unreachable { id, remedy } => (id.clone(), RecipientState::Failed, Some(remedy.clone())),
                 Reach::Unknown => (None, RecipientState::Unknown, None),
                 Reach::Sought => (None, RecipientState::Unknown, Some(BEING_LOOKED_UP.to_owned())),
@@ -375,6 +380,15 @@ mod tests {
         let (why, message) = reason_of(check(&said, IDENTITY_VALID));
         assert_eq!(why, Reason::IdentityMalformed);
         assert!(message.contains("no PEM block") && message.contains("1970-01-01T01:00:00Z"), "{message}");
+    }
+
+    #[test]
+    fn a_channel_that_has_moved_is_said_and_fails_nothing() {
+        let moved = Reach::Moved { id: "C1".to_owned(), message: "#dba was the channel C1".to_owned() };
+        let report = Report { recipients: Some(BTreeMap::from([("#dba".to_owned(), moved)])), ..Report::default() };
+        let check = recipients_resolved(&recipients(&report), Status::True);
+        assert_eq!((check.status, check.finding.reason), (Status::True, Reason::ChannelMoved));
+        assert_eq!(check.finding.message, "#dba was the channel C1");
     }
 
     #[test]

@@ -39,7 +39,7 @@ use crate::worker::session::listing::{Event as ListingEvent, Listing};
 use crate::worker::session::requests::{Requests, Whole};
 use crate::worker::session::slack::{MustWake, SlackLink};
 use crate::worker::session::teleport::{Happening, MustList, TeleportLink};
-use crate::worker::{Error, Gate, Shared, ca_bundles, recipient_check};
+use crate::worker::{Error, Gate, Shared, ca_bundles, recipient_check, sweep};
 
 pub(super) use crate::worker::session::connect::ConnectError;
 
@@ -85,6 +85,7 @@ impl Session {
             slack: slack.client().clone(),
             routes: routes_in_use,
             me: shared.host.worker_id(),
+            suggested_reviewers: shared.config.suggested_reviewers.clone(),
             board: shared.board.clone(),
             metrics: shared.metrics.clone(),
             shutdown: shared.stop.child_token(),
@@ -138,6 +139,7 @@ impl Session {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let looking = recipient_check::keep_looking(self.context.clone(), self.shared.reporter.clone());
         let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
+        let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep::keep_sweeping(self.context.clone())));
         let result = self.work().await;
         self.finish().await;
         result
@@ -247,7 +249,7 @@ impl Session {
 
     /// Wakes every task: what could not be done before may be possible now.
     fn wake_all(&self) {
-        self.context.directory.clear();
+        self.context.book.forget_people();
         self.routes.send_modify(|_| {});
     }
 

@@ -41,7 +41,7 @@ fn client_with(config: &Config, token: Token) -> Result<Client, Error> {
     let mut settings = Settings::new(token);
     settings.api_url.clone_from(&config.slack.api_url);
     if let Some(path) = &config.slack.ca_bundle {
-        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?);
+        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?.to_vec());
     }
     Client::new(&settings).map_err(|error| match (error, &config.slack.ca_bundle) {
         (error @ SettingsError::CaBundle { .. }, Some(path)) => {
@@ -63,10 +63,18 @@ fn read(config: &Config) -> Result<Token, Error> {
     // Some editors put a byte order mark in front.
     let token = Token::new(text.trim_start_matches('\u{feff}'));
     match token.check_bot_slot() {
+        Ok(Some(_)) if is_withheld(config, &token) => Err(unusable(
+            "not a token of Slack's, and therefore not sent to Slack; put the bot token (xoxb-...) into it",
+        )),
         Ok(_) => Ok(token),
         Err(TokenError::Empty) => Err(unusable("empty; put the bot token (xoxb-...) into it")),
         Err(error) => Err(unusable(&error.to_string())),
     }
+}
+
+fn is_withheld(config: &Config, token: &Token) -> bool {
+    let host = reqwest::Url::parse(&config.slack.api_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| token.withheld_from(&host).is_some())
 }
 
 /// Tells when the token's file changes; never, if it is not in a file.

@@ -63,7 +63,7 @@ impl Me {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("no way to the Kubernetes API is known: {0}")]
-    Config(#[from] kube::config::InferConfigError),
+    Config(#[from] kube::config::InClusterError),
     #[error("the Kubernetes API refused or failed: {}", of_kube(.0))]
     Kube(#[from] kube::Error),
     #[error("the Kubernetes API did not answer in time")]
@@ -82,8 +82,9 @@ impl Error {
 /// How the Kubernetes API is reached.
 #[derive(Clone)]
 pub enum Access {
-    /// As the environment says: a pod's service account, or a kubeconfig. Nothing is connected before the first report.
-    Environment,
+    /// As this pod's service account, and in no other way: a kubeconfig can name a program to run. Nothing is connected before the
+    /// first report.
+    InCluster,
     /// Through this client.
     Client(Client),
 }
@@ -168,7 +169,7 @@ impl Writer {
             return Ok(Turn::Mine);
         }
         let resource = ApiResource::erase::<SlackAccessPlugin>(&());
-        let client = self.client().await?;
+        let client = self.client()?;
         let api: Api<DynamicObject> = Api::namespaced_with(client, &self.object.namespace, &resource);
         let Some(found) = api.get_opt(&self.object.name).await? else { return Ok(Turn::Others) };
         if self.object.uid.is_some() && self.object.uid != found.metadata.uid {
@@ -197,14 +198,14 @@ impl Writer {
         Ok(turn)
     }
 
-    async fn client(&mut self) -> Result<Client, Error> {
+    fn client(&mut self) -> Result<Client, Error> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
         let client = match &self.access {
             Access::Client(client) => client.clone(),
-            Access::Environment => {
-                let mut config = kube::Config::infer().await?;
+            Access::InCluster => {
+                let mut config = kube::Config::incluster()?;
                 config.connect_timeout = Some(DEADLINE);
                 config.read_timeout = Some(DEADLINE);
                 config.write_timeout = Some(DEADLINE);
