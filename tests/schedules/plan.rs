@@ -453,8 +453,6 @@ fn trouble(kind: u64, places: &[Spot], chance: &mut Chance) -> Trouble {
         4 => Trouble::TeleportSlow(chance.pick(&[500, 2_000, 7_900, 8_100, 15_000, 25_000])),
         5 => Trouble::TeleportDown,
         6 => Trouble::StaleListing(chance.between(1_000, 15_000)),
-        7 => Trouble::WatchCut,
-        8 => Trouble::EventRepeated,
         9 => Trouble::TooLarge,
         10 | 11 => Trouble::AnswerLost,
         12 | 13 => {
@@ -484,10 +482,10 @@ fn trouble(kind: u64, places: &[Spot], chance: &mut Chance) -> Trouble {
         20 if matches!(places[place], Spot::Channel { .. }) => {
             chance.pick(&[Trouble::Renamed { place }, Trouble::Archived { place }, Trouble::Left { place }])
         }
-        20 => Trouble::WatchCut,
+        7 | 20 => Trouble::WatchCut,
         // A person has another direct message with another app.
         21 if places.iter().all(|place| matches!(place, Spot::Channel { .. })) => Trouble::AnotherApp,
-        21 => Trouble::EventRepeated,
+        8 | 21 => Trouble::EventRepeated,
         22 | 23 => Trouble::Kill { carried: chance.pick(&[0, 0, 1, 1, 2, 9]), other_host: chance.one_in(2) },
         24 => chance.pick(&[
             Trouble::Drain { other_host: false },

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use slack_access_operator::access_request::AccessRequest;
@@ -28,6 +29,9 @@ pub const FINISH: Ms = 14 * SECOND;
 pub const RESYNC: Ms = 10 * MINUTE;
 /// After the first listing over a connection comes another one.
 pub const LAG: Ms = 10 * SECOND;
+
+/// The machines' monotonic clocks begin here, in all worlds: times of one world are then those of another run of it.
+static EPOCH: OnceLock<Instant> = OnceLock::new();
 
 /// What is going to happen.
 pub enum Event {
@@ -81,7 +85,7 @@ impl World {
             workers,
             official: Official::default(),
             sabotage,
-            epoch: Instant::now() + Duration::from_hours(1),
+            epoch: *EPOCH.get_or_init(|| Instant::now() + Duration::from_hours(1)),
             serial: 0,
             queue: BTreeMap::new(),
             number: 0,
