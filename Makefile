@@ -1,7 +1,7 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test schedules test-page test-teleport test-e2e test-e2e-full bench bench-controller generate lint fmt deny advisories ci
+.PHONY: help demo build release test schedules test-page test-teleport test-e2e test-e2e-full bench bench-controller bench-rate-limit generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 PORT ?= 8080
@@ -50,6 +50,9 @@ lint: ## Formatting, and clippy with warnings as errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test teleport -- -D warnings
 	$(CARGO) clippy --locked --test e2e -- -D warnings
+
+bench-rate-limit: ## What 20 channels with a message each second keep of it while one is jammed, on virtual time
+	$(CARGO) test --locked --test slack_rate_limit -- --nocapture
 
 generate: build ## Write what is generated: the definition, the chart's copy of it, manifests/install.yaml
 	target/debug/slack-access-operator crd | tee crds/slackaccessplugins.yaml >charts/slack-access-operator/files/slackaccessplugins.yaml

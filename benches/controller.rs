@@ -92,6 +92,7 @@ fn plugin(number: usize, channel: &str) -> Value {
         "kind": "SlackAccessPlugin",
         "metadata": {"name": format!("plugin-{number}")},
         "spec": {
+            "pluginName": format!("slack-{number}"),
             "teleport": {"address": "teleport.example.com:443", "identity": {"secretRef": {"name": "teleport-slack-identity"}}},
             "slack": {"token": {"secretRef": {"name": "slack-bot-token"}}},
             "roleToRecipients": {"*": [channel], "dba": ["dba-oncall", "alice@example.com"]},

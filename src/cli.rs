@@ -12,12 +12,15 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use tracing::{error, info, warn};
 
+use crate::admin::CertificateFiles;
+use crate::admin::access::{self, Authentication};
 use crate::config::recipient::Recipient;
 use crate::config::{self, Config, DEFAULT_API_URL, DEFAULT_PATH, Environment, OVERRIDES, Origin, Wildcard};
 use crate::controller::policy::Policy;
+use crate::controller::resources::WorkerPods;
 use crate::slack::app_manifest::{APP_TOKEN_SCOPE, Manifest, ManifestError, Needs};
 use crate::telemetry::{self, Logging};
-use crate::{controller, crd, probe, worker};
+use crate::{controller, crd, file_watch, hardening, probe, worker};
 
 const NAME: &str = "slack-access-operator";
 const OFFICIAL_NAME: &str = "teleport-slack";
@@ -79,9 +82,12 @@ struct Controller {
     /// File with the policy for authors of SlackAccessPlugin objects (docs/security.md); the strict default when left out
     #[arg(long, value_name = "PATH")]
     policy: Option<PathBuf>,
-    /// Serve /livez, /readyz and /metrics there
-    #[arg(long, value_name = "HOST:PORT")]
-    diag_addr: Option<String>,
+    /// A seccomp profile for the workers' pods, as its path below the kubelets' folder of profiles; the container runtime's own when
+    /// left out
+    #[arg(long, value_name = "PATH")]
+    worker_seccomp_profile: Option<String>,
+    #[command(flatten)]
+    diag: Diag,
     /// Name of this instance in events
     #[arg(long, value_name = "NAME", env = "POD_NAME", default_value = NAME)]
     instance: String,
@@ -130,9 +136,36 @@ struct Common {
     /// Log every decision, whatever the configuration says
     #[arg(short, long)]
     debug: bool,
+    #[command(flatten)]
+    diag: Diag,
+}
+
+/// The endpoints of a running process.
+#[derive(Debug, Args)]
+struct Diag {
     /// Serve /livez, /readyz and /metrics there
-    #[arg(long, value_name = "HOST:PORT")]
-    diag_addr: Option<String>,
+    #[arg(long = "diag-addr", value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// What a reader of /metrics has to show: none, or kubernetes (a token of this cluster, of a user who may get the path /metrics).
+    /// The controller asks it of its workers too
+    #[arg(long, value_name = "KIND", default_value = "none", hide_possible_values = true)]
+    metrics_auth: Authentication,
+    /// PEM file of a certificate: /metrics is then served over TLS only. Read again when it changes
+    #[arg(long, value_name = "PATH", requires = "metrics_tls_key")]
+    metrics_tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's key
+    #[arg(long, value_name = "PATH", requires = "metrics_tls_cert")]
+    metrics_tls_key: Option<PathBuf>,
+}
+
+impl Diag {
+    /// The address, and who may read `/metrics`.
+    fn into_settings(self) -> (Option<String>, access::Settings) {
+        let Self { address, metrics_auth, metrics_tls_cert, metrics_tls_key } = self;
+        let certificate =
+            metrics_tls_cert.zip(metrics_tls_key).map(|(certificate, key)| CertificateFiles { certificate, key });
+        (address, access::Settings { authentication: metrics_auth, certificate })
+    }
 }
 
 /// Why a command failed; each is one line.
@@ -177,11 +210,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let ended = match cli.command {
         Command::Start(Start { config, common }) => {
-            run_worker(origin(config, Wildcard::Required, Environment::from_process(), common), true)
+            run_worker((config, Wildcard::Required, Environment::from_process(), common), true)
         }
         // Its settings are the object's alone, which a policy has judged: no variable replaces one.
         Command::Worker(Worker { config, common }) => {
-            run_worker(origin(config, Wildcard::Optional, Environment::default(), common), false)
+            run_worker((config, Wildcard::Optional, Environment::default(), common), false)
         }
         Command::Controller(arguments) => run_controller(arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
@@ -191,28 +224,42 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Version => print(&version(name)),
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            telemetry::flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {}", one_line(&error));
+            telemetry::write_last(format!("error: {}", one_line(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
-fn origin(path: PathBuf, wildcard: Wildcard, environment: Environment, common: Common) -> Origin {
-    let Common { debug, diag_addr } = common;
-    Origin { path, wildcard, environment, debug, diag_addr }
-}
-
-fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
+fn run_worker(
+    (path, wildcard, environment, common): (PathBuf, Wildcard, Environment, Common),
+    strict: bool,
+) -> Result<(), Fatal> {
+    let Common { debug, diag } = common;
+    let (diag_addr, metrics) = diag.into_settings();
+    let origin = Origin { path, wildcard, environment, debug, diag_addr };
     let loaded = origin.load()?;
     let logging = Logging::start(&loaded.config.log)?;
+    hardening::apply();
+    hardening::forbid_programs();
     info!("Starting Teleport Access Slack Plugin {}", env!("CARGO_PKG_VERSION"));
     for warning in &loaded.warnings {
         warn!("Configuration: {warning}");
     }
+    if loaded.config.kubernetes.is_none() {
+        // In a pod there is nobody else, and the kubelet makes files of Secrets readable by everybody.
+        for (setting, path) in origin.secret_files(&loaded.config) {
+            if file_watch::is_readable_by_others(&path) {
+                warn!(file = %path.display(), "{setting}: every user of this machine can read it; chmod o-rwx");
+            }
+        }
+    }
     let in_file = matches!(loaded.config.log.output, telemetry::Output::File(_));
-    let ended = block_on(worker::run(loaded.config, worker::RunOptions { origin, logging, strict }));
+    let ended = block_on(worker::run(loaded.config, worker::RunOptions { origin, metrics, logging, strict }));
     if let (Err(fatal), true) = (&ended, in_file) {
         // Standard error may be read by nobody.
         error!("Terminating: {}", one_line(fatal));
@@ -221,13 +268,39 @@ fn run_worker(origin: Origin, strict: bool) -> Result<(), Fatal> {
 }
 
 fn run_controller(arguments: Controller) -> Result<(), Fatal> {
-    let Controller { watch_namespaces, worker_image, policy, diag_addr, instance, log_severity, log_format } =
-        arguments;
+    let Controller {
+        watch_namespaces,
+        worker_image,
+        policy,
+        worker_seccomp_profile,
+        diag,
+        instance,
+        log_severity,
+        log_format,
+    } = arguments;
     let policy = policy.map_or_else(|| Ok(Policy::default()), read_policy)?;
+    let (diag_addr, metrics) = diag.into_settings();
+    let worker_pods = WorkerPods {
+        metrics_authentication: metrics.authentication,
+        seccomp_profile: worker_seccomp_profile.filter(|path| !path.is_empty()),
+    };
     Logging::start(&telemetry::Log { output: telemetry::Output::Stdout, severity: log_severity, format: log_format })?;
+    hardening::apply();
+    // A kubeconfig, which comes first, may name a program that logs in.
+    if std::env::var_os("KUBECONFIG").is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        hardening::forbid_programs();
+    }
     // `--watch-namespace=` of a template without a value means none.
     let namespaces = watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect();
-    block_on(controller::run(controller::Settings { namespaces, worker_image, policy, diag_addr, instance }))
+    block_on(controller::run(controller::Settings {
+        namespaces,
+        worker_image,
+        policy,
+        worker_pods,
+        diag_addr,
+        metrics,
+        instance,
+    }))
 }
 
 fn read_policy(path: PathBuf) -> Result<Policy, Fatal> {

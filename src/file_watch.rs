@@ -4,42 +4,28 @@
 //! kubelet, a new file renamed over the old one, a rewrite in place, a file that is away for a while. Notifications of
 //! the kernel miss some of these, and network file systems send none.
 
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, fs};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
+
+use crate::descriptors;
 
 /// How often files are looked at. A change is used after it has been still for this long, so within two of these.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Credentials and configurations are far smaller; whatever is larger is not one.
 const SIZE_LIMIT: u64 = 1024 * 1024;
-
-/// What stood in the files, in the order of their paths.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Contents(Vec<Vec<u8>>);
-
-impl Contents {
-    /// One entry for each path.
-    #[must_use]
-    pub fn files(&self) -> &[Vec<u8>] {
-        &self.0
-    }
-}
-
-/// Shows sizes: the files are mostly secrets.
-impl fmt::Debug for Contents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|file| format!("{} bytes", file.len()))).finish()
-    }
-}
+/// Room for what does not say its size before it is read (a pipe), in bytes.
+const FIRST_READ: u64 = 16 * 1024;
 
 /// A file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +35,12 @@ pub struct Error {
     source: io::Error,
 }
 
-/// What the files hold now, or why that cannot be known.
-pub type State = Result<Arc<Contents>, Arc<Error>>;
+/// Whether the files can be read now, or why not.
+pub type State = Result<(), Arc<Error>>;
 
 /// Files that are watched together, because they are only useful together (a certificate and its key).
 ///
-/// Watching ends when the last clone is dropped.
+/// Only digests are kept: most of the files are secrets. Watching ends when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Watched {
     states: watch::Receiver<State>,
@@ -62,25 +48,12 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Reads the files, which must be there, and starts to watch them.
-    pub fn start(paths: impl IntoIterator<Item = PathBuf>) -> Result<(Arc<Contents>, Self), Error> {
-        let paths: Vec<PathBuf> = paths.into_iter().collect();
-        let first = Arc::new(read_all(&paths)?);
-        let watched = Self::spawn(paths, Ok(Arc::clone(&first)));
-        Ok((first, watched))
-    }
-
     /// Starts to watch files that need not be there yet.
     pub fn await_files(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().collect();
-        let first = read_all(&paths).map(Arc::new).map_err(Arc::new);
-        Self::spawn(paths, first)
-    }
-
-    fn spawn(paths: Vec<PathBuf>, first: State) -> Self {
-        let told = match &first {
-            Ok(contents) => Told::Contents(digest(contents)),
-            Err(error) => Told::Unreadable(error.to_string()),
+        let (told, first) = match digest(&paths) {
+            Ok(digest) => (Told::Contents(digest), Ok(())),
+            Err(error) => (Told::Unreadable(error.to_string()), Err(Arc::new(error))),
         };
         let (sender, states) = watch::channel(first);
         let poller = Poller { told, paths, settled: None, candidate: None };
@@ -153,7 +126,11 @@ impl Poller {
             self.candidate = Some(stamps);
             return None;
         }
-        let read = read_all(&self.paths);
+        let read = digest(&self.paths);
+        if read.as_ref().is_err_and(|error| descriptors::are_exhausted(&error.source)) {
+            // That says nothing about the files: the next look tries again.
+            return None;
+        }
         if self.stamps() != stamps {
             // Changed while being read: what was read may be half of each.
             self.candidate = None;
@@ -161,7 +138,7 @@ impl Poller {
         }
         self.settled = self.candidate.take();
         let (told, state) = match read {
-            Ok(contents) => (Told::Contents(digest(&contents)), Ok(Arc::new(contents))),
+            Ok(digest) => (Told::Contents(digest), Ok(())),
             Err(error) => (Told::Unreadable(error.to_string()), Err(Arc::new(error))),
         };
         if self.told == told {
@@ -188,13 +165,26 @@ impl Stamp {
     }
 }
 
-fn read_all(paths: &[PathBuf]) -> Result<Contents, Error> {
-    let read = |path: &PathBuf| read(path).map_err(|source| Error { path: path.clone(), source });
-    paths.iter().map(read).collect::<Result<_, _>>().map(Contents)
+/// Of all the files; where one ends and the next begins is part of it.
+fn digest(paths: &[PathBuf]) -> Result<[u8; 32], Error> {
+    let mut hasher = Sha256::new();
+    for path in paths {
+        let file = read(path).map_err(|source| Error { path: path.clone(), source })?;
+        hasher.update(file.len().to_le_bytes());
+        hasher.update(&*file);
+    }
+    Ok(hasher.finalize().into())
+}
+
+/// Whether every user of the machine can read a file: its mode and those of the folders above allow it.
+pub fn is_readable_by_others(path: &Path) -> bool {
+    let allows = |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|metadata| metadata.mode() & bit != 0);
+    let Ok(path) = path.canonicalize() else { return false };
+    allows(&path, 0o004) && path.ancestors().skip(1).all(|folder| allows(folder, 0o001))
 }
 
 /// Reads a file that may be read again at any time: a regular one. (A pipe would hold up whoever opens it until somebody writes.)
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
@@ -202,9 +192,12 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Reads whatever is there, once, up to the limit.
-pub fn read_once(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
+pub fn read_once(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = fs::File::open(path)?;
+    // A buffer that grew would leave copies behind that nothing overwrites.
+    let size = file.metadata().map_or(0, |metadata| metadata.len()).clamp(FIRST_READ, SIZE_LIMIT) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
+    file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= SIZE_LIMIT) {
         Ok(bytes)
     } else {
@@ -212,19 +205,10 @@ pub fn read_once(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-fn digest(contents: &Contents) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for file in &contents.0 {
-        hasher.update(file.len().to_le_bytes());
-        hasher.update(file);
-    }
-    hasher.finalize().into()
-}
-
 /// Time is paused: the clock jumps from look to look, so nothing here waits.
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use tempfile::TempDir;
     use tokio::time::{sleep, timeout};
@@ -235,10 +219,6 @@ mod tests {
 
     fn directory() -> TempDir {
         tempfile::tempdir().unwrap()
-    }
-
-    fn texts(contents: &Contents) -> Vec<&str> {
-        contents.files().iter().map(|file| std::str::from_utf8(file).unwrap()).collect()
     }
 
     async fn next(watched: &mut Watched) -> State {
@@ -254,11 +234,10 @@ mod tests {
         let directory = directory();
         let path = directory.path().join("token");
         fs::write(&path, "old").unwrap();
-        let (first, mut watched) = Watched::start([path.clone()]).unwrap();
-        assert_eq!(texts(&first), ["old"]);
+        let mut watched = Watched::await_files([path.clone()]);
         assert_quiet(&mut watched).await;
         fs::write(&path, "newer").unwrap();
-        assert_eq!(texts(&next(&mut watched).await.unwrap()), ["newer"]);
+        next(&mut watched).await.unwrap();
         assert_quiet(&mut watched).await;
     }
 
@@ -267,10 +246,10 @@ mod tests {
         let directory = directory();
         let path = directory.path().join("identity");
         fs::write(&path, "old").unwrap();
-        let (_, mut watched) = Watched::start([path.clone()]).unwrap();
+        let mut watched = Watched::await_files([path.clone()]);
         fs::write(directory.path().join("new"), "new").unwrap();
         fs::rename(directory.path().join("new"), &path).unwrap();
-        assert_eq!(texts(&next(&mut watched).await.unwrap()), ["new"]);
+        next(&mut watched).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -287,12 +266,11 @@ mod tests {
         for file in ["auth.crt", "auth.key"] {
             symlink(Path::new("..data").join(file), root.join(file)).unwrap();
         }
-        let (first, mut watched) = Watched::start([root.join("auth.crt"), root.join("auth.key")]).unwrap();
-        assert_eq!(texts(&first), ["old auth.crt", "old auth.key"]);
+        let mut watched = Watched::await_files([root.join("auth.crt"), root.join("auth.key")]);
         symlink("..2", root.join("..data_tmp")).unwrap();
         fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
         fs::remove_dir_all(root.join("..1")).unwrap();
-        assert_eq!(texts(&next(&mut watched).await.unwrap()), ["new auth.crt", "new auth.key"]);
+        next(&mut watched).await.unwrap();
         assert_quiet(&mut watched).await;
     }
 
@@ -301,12 +279,13 @@ mod tests {
         let directory = directory();
         let path = directory.path().join("identity");
         fs::write(&path, "old").unwrap();
-        let (_, mut watched) = Watched::start([path.clone()]).unwrap();
+        let mut watched = Watched::await_files([path.clone()]);
         for length in 4..12 {
             fs::write(&path, "x".repeat(length)).unwrap();
             sleep(INTERVAL).await;
+            assert!(!watched.states.has_changed().unwrap(), "{length} bytes were taken for the whole");
         }
-        assert_eq!(texts(&next(&mut watched).await.unwrap()), ["xxxxxxxxxxx"]);
+        next(&mut watched).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -314,13 +293,13 @@ mod tests {
         let directory = directory();
         let path = directory.path().join("token");
         fs::write(&path, "same").unwrap();
-        let (_, mut watched) = Watched::start([path.clone()]).unwrap();
+        let mut watched = Watched::await_files([path.clone()]);
         fs::remove_file(&path).unwrap();
         let error = next(&mut watched).await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot read {}: ", path.display())), "{error}");
         assert_quiet(&mut watched).await;
         fs::write(&path, "same").unwrap();
-        assert_eq!(texts(&next(&mut watched).await.unwrap()), ["same"]);
+        next(&mut watched).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -328,19 +307,36 @@ mod tests {
         let directory = directory();
         let path = directory.path().join("token");
         fs::write(&path, "same").unwrap();
-        let (_, mut watched) = Watched::start([path.clone()]).unwrap();
+        let mut watched = Watched::await_files([path.clone()]);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "same").unwrap();
         assert_quiet(&mut watched).await;
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_huge_file_is_refused_and_not_loaded() {
+    #[test]
+    fn a_huge_file_is_refused_and_not_loaded() {
         let directory = directory();
         let path = directory.path().join("token");
         fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        let error = Watched::start([path]).unwrap_err().to_string();
-        assert!(error.ends_with("larger than 1 MiB"), "{error}");
+        assert_eq!(read(&path).unwrap_err().to_string(), "larger than 1 MiB");
+    }
+
+    #[test]
+    fn a_file_is_private_by_its_own_mode_or_by_that_of_a_folder_above() {
+        let directory = directory();
+        let (folder, path) = (directory.path().join("folder"), directory.path().join("folder/token"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&path, "xoxb-1").unwrap();
+        let expose = |folder_mode: u32, mode: u32| {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(folder_mode)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            is_readable_by_others(&path)
+        };
+        assert!(expose(0o755, 0o644));
+        assert!(!expose(0o755, 0o640));
+        assert!(!expose(0o700, 0o644));
+        assert!(!is_readable_by_others(&directory.path().join("none")));
     }
 
     #[test]
@@ -357,18 +353,9 @@ mod tests {
         let (one, two) = (directory.path().join("one"), directory.path().join("two"));
         fs::write(&one, "ab").unwrap();
         fs::write(&two, "c").unwrap();
-        let (_, mut watched) = Watched::start([one.clone(), two.clone()]).unwrap();
+        let mut watched = Watched::await_files([one.clone(), two.clone()]);
         fs::write(&one, "a").unwrap();
         fs::write(&two, "bc").unwrap();
-        assert_eq!(texts(&next(&mut watched).await.unwrap()), ["a", "bc"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn contents_are_not_shown_when_debugging() {
-        let directory = directory();
-        let path = directory.path().join("token");
-        fs::write(&path, "xoxb-secret").unwrap();
-        let (first, watched) = Watched::start([path]).unwrap();
-        assert!(!format!("{first:?} {watched:?}").contains("secret"));
+        next(&mut watched).await.unwrap();
     }
 }

@@ -20,7 +20,7 @@ use slack_access_operator::slack::error::{Class, Error};
 use slack_access_operator::slack::message::{
     Content, Metadata, Notification, Review, RoleLogins, State, reaction_for, render, render_plain, render_reply,
 };
-use slack_access_operator::slack::pacing::Pacing;
+use slack_access_operator::slack::rate_limit::RateLimiter;
 use slack_access_operator::slack::token::Token;
 use slack_access_operator::slack::{MessageRef, method};
 
@@ -290,19 +290,20 @@ async fn a_reply_to_a_deleted_message_is_noticed_in_each_way_that_slack_may_trea
 #[tokio::test]
 async fn a_burst_that_meets_the_limit_is_paced_afterwards_without_another_refusal() {
     let (server, client) = start_with(|_| {}).await;
-    let (mut pacing, mut refusals) = (Pacing::new(), 0);
+    let (limiter, mut refusals) = (RateLimiter::default(), 0);
     let started = Instant::now();
     for _ in 0..4 {
         // Until it is through: Slack may refuse the burst once.
         loop {
-            let at = pacing.reserve(CHANNEL, Instant::now());
-            tokio::time::sleep_until(at.into()).await;
-            match client.post_message(&pending(CHANNEL)).await {
+            let slot = limiter.acquire([CHANNEL]).await;
+            slot.begin().await.unwrap();
+            let result = client.post_message(&pending(CHANNEL)).await;
+            slot.finish(&result);
+            match result {
                 Ok(_) => break,
                 Err(error) => {
                     assert!(error.is_rate_limit(), "{error}");
                     refusals += 1;
-                    pacing.limited(method::POST_MESSAGE, Some(CHANNEL), error.retry_after.unwrap(), Instant::now());
                 }
             }
         }

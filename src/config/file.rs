@@ -15,6 +15,8 @@ pub(super) struct File {
     pub(super) teleport: Teleport,
     pub(super) slack: Slack,
     pub(super) role_to_recipients: BTreeMap<String, OneOrMany>,
+    #[serde(skip_serializing_if = "SuggestedReviewers::is_empty")]
+    pub(super) suggested_reviewers: SuggestedReviewers,
     #[serde(skip_serializing_if = "Review::is_empty")]
     pub(super) review: Review,
     pub(super) log: Log,
@@ -40,6 +42,7 @@ pub(super) struct Teleport {
     pub(super) refresh_identity_interval: Option<String>,
     pub(super) ca_bundle: Option<String>,
     pub(super) plugin_name: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -50,6 +53,20 @@ pub(super) struct Slack {
     pub(super) recipients: Option<OneOrMany>,
     pub(super) api_url: Option<String>,
     pub(super) ca_bundle: Option<String>,
+    pub(super) team_id: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, expecting = "a table")]
+pub(super) struct SuggestedReviewers {
+    pub(super) max: Option<u32>,
+    pub(super) allowed_domains: Option<OneOrMany>,
+}
+
+impl SuggestedReviewers {
+    fn is_empty(&self) -> bool {
+        self.max.is_none() && self.allowed_domains.is_none()
+    }
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -144,10 +161,12 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "refresh_identity_interval",
             "ca_bundle",
             "plugin_name",
+            "user",
         ],
     ),
-    ("slack", &["token", "recipients", "api_url", "ca_bundle"]),
+    ("slack", &["token", "recipients", "api_url", "ca_bundle", "team_id"]),
     ("role_to_recipients", &[]),
+    ("suggested_reviewers", &["max", "allowed_domains"]),
     ("review", &["enabled", "app_token", "slack_user_id_trait", "allow_email_username_match", "reason"]),
     ("log", &["output", "severity", "format"]),
     ("diag", &["addr"]),
@@ -165,6 +184,8 @@ impl File {
             ("teleport", "root_cas") => &mut self.teleport.root_cas,
             ("teleport", "ca_bundle") => &mut self.teleport.ca_bundle,
             ("teleport", "plugin_name") => &mut self.teleport.plugin_name,
+            ("teleport", "user") => &mut self.teleport.user,
+            ("slack", "team_id") => &mut self.slack.team_id,
             ("slack", "token") => &mut self.slack.token,
             ("slack", "api_url") => &mut self.slack.api_url,
             ("slack", "ca_bundle") => &mut self.slack.ca_bundle,

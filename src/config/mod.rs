@@ -8,6 +8,7 @@ mod file;
 pub mod paths;
 pub mod recipient;
 mod render;
+pub mod suggested_reviewers;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::{fmt, io};
 use serde::Serialize;
 
 use crate::config::recipient::RoleToRecipients;
+use crate::config::suggested_reviewers::SuggestedReviewers;
 use crate::file_watch;
 use crate::telemetry::{Log, Severity};
 use crate::teleport::identity::Credentials;
@@ -53,6 +55,8 @@ pub struct Config {
     pub slack: Slack,
     /// `[role_to_recipients]`.
     pub role_to_recipients: RoleToRecipients,
+    /// `[suggested_reviewers]`.
+    pub suggested_reviewers: SuggestedReviewers,
     /// `[review]`; none where reviews in Slack are off.
     pub review: Option<Review>,
     /// `[log]`.
@@ -74,6 +78,8 @@ pub struct Teleport {
     pub ca_bundle: Option<PathBuf>,
     /// The name under which plugin data is stored.
     pub plugin_name: String,
+    /// The Teleport user that the identity has to be of; any, when it is not set.
+    pub user: Option<String>,
 }
 
 /// How to reach Slack, and as whom.
@@ -85,6 +91,8 @@ pub struct Slack {
     pub api_url: String,
     /// PEM file of authorities to trust beside the system's, for instance those of an inspecting proxy.
     pub ca_bundle: Option<PathBuf>,
+    /// The id of the workspace (`T…`) that the token has to be of; any, when it is not set.
+    pub team_id: Option<String>,
 }
 
 /// A token, or the file that holds it.
@@ -190,6 +198,24 @@ impl Origin {
             loaded.config.diag_addr.clone_from(&self.diag_addr);
         }
         Ok(loaded)
+    }
+
+    /// The files that hold secrets, each with the setting that names it.
+    #[must_use]
+    pub fn secret_files(&self, config: &Config) -> Vec<(&'static str, PathBuf)> {
+        let token = match &config.slack.token {
+            TokenSource::File(path) => ("slack.token", path.clone()),
+            TokenSource::Inline(_) => ("slack.token in the configuration file", self.path.clone()),
+        };
+        let key = match &config.teleport.credentials {
+            Credentials::IdentityFile(path) => ("teleport.identity", path.clone()),
+            Credentials::TlsFiles { key, .. } => ("teleport.client_key", key.clone()),
+        };
+        let app_token = config.review.as_ref().and_then(|review| match &review.app_token {
+            TokenSource::File(path) => Some(("review.app_token", path.clone())),
+            TokenSource::Inline(_) => None,
+        });
+        [token, key].into_iter().chain(app_token).collect()
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
+use crate::config::suggested_reviewers::DEFAULT_MAX;
 use crate::config::{Config, TokenSource, file};
 use crate::teleport::identity::Credentials;
 
 impl From<Config> for file::File {
     fn from(config: Config) -> Self {
-        let Config { teleport, slack, role_to_recipients, review, log, diag_addr, kubernetes } = config;
+        let Config { teleport, slack, role_to_recipients, suggested_reviewers, review, log, diag_addr, kubernetes } =
+            config;
         let mut file = Self {
             teleport: file::Teleport {
                 addr: Some(teleport.addr),
                 ca_bundle: teleport.ca_bundle.as_deref().map(text),
                 plugin_name: Some(teleport.plugin_name),
+                user: teleport.user,
                 ..file::Teleport::default()
             },
             slack: file::Slack {
@@ -20,6 +23,7 @@ impl From<Config> for file::File {
                 recipients: None,
                 api_url: Some(slack.api_url),
                 ca_bundle: slack.ca_bundle.as_deref().map(text),
+                team_id: slack.team_id,
             },
             role_to_recipients: role_to_recipients
                 .iter()
@@ -27,6 +31,12 @@ impl From<Config> for file::File {
                     (role.to_owned(), file::OneOrMany(recipients.iter().map(ToString::to_string).collect()))
                 })
                 .collect(),
+            suggested_reviewers: file::SuggestedReviewers {
+                max: (suggested_reviewers.max != DEFAULT_MAX).then_some(suggested_reviewers.max),
+                allowed_domains: Some(suggested_reviewers.allowed_domains)
+                    .filter(|domains| !domains.is_empty())
+                    .map(file::OneOrMany),
+            },
             review: review.map_or_else(file::Review::default, |review| file::Review {
                 enabled: Some(true),
                 app_token: Some(token(review.app_token)),

@@ -92,9 +92,14 @@ fn what_is_left_out_has_the_official_plugins_default() {
 
 #[test]
 fn a_rendered_configuration_is_read_back_as_the_same() {
-    let full = with("[teleport]", "ca_bundle = \"/ca.pem\"\nplugin_name = \"other\"\naddr = \"[::1]:443\"")
-        .replace("\"xoxb-1\"", "\"/run/token\"\napi_url = \"http://127.0.0.1:1/api\"\nca_bundle = \"/b.pem\"")
-        + "\"d\\\"b.a\" = [\"C024BE91L\", \"#x\", \"A@example.com\"]\n[log]\noutput = \"/a b.log\"\nformat = \"JSON\"\n\
+    let full = with(
+        "[teleport]",
+        "ca_bundle = \"/ca.pem\"\nplugin_name = \"other\"\nuser = \"plugin\"\naddr = \"[::1]:443\"",
+    )
+    .replace(
+        "\"xoxb-1\"",
+        "\"/run/token\"\napi_url = \"http://127.0.0.1:1/api\"\nca_bundle = \"/b.pem\"\nteam_id = \"T1\"",
+    ) + "\"d\\\"b.a\" = [\"C024BE91L\", \"#x\", \"A@example.com\"]\n[log]\noutput = \"/a b.log\"\nformat = \"JSON\"\n\
            severity = \"warning\"\n[diag]\naddr = \"0.0.0.0:3000\"\n[kubernetes]\nnamespace = \"n\"\nname = \"m\"\n\
            uid = \"u\"\n";
     for text in [MINIMAL, GUIDE, &full] {
@@ -526,4 +531,23 @@ fn a_credential_in_the_place_of_its_path_is_refused_and_not_shown() {
     }
     let inside = error(&MINIMAL.replace("\"/id\"", &format!("\"\"\"{PEM}\"\"\"")));
     assert!(inside.contains("slack.toml:2") && !inside.contains("MIGH"), "{inside}");
+}
+
+#[test]
+fn suggested_reviewers_have_bounds_that_can_be_changed() {
+    let bounds = config(MINIMAL).suggested_reviewers;
+    assert_eq!((bounds.max, bounds.allowed_domains.len()), (20, 0));
+    let text = with("[suggested_reviewers]", "max = 3\nallowed_domains = [\"Example.com\", \"example.org\"]");
+    let changed = config(&text);
+    assert_eq!(changed.suggested_reviewers.max, 3);
+    assert_eq!(changed.suggested_reviewers.allowed_domains, ["example.com", "example.org"]);
+    assert_eq!(config(&changed.to_toml().unwrap()), changed, "what the controller writes, the worker reads");
+}
+
+#[test]
+fn a_domain_that_is_none_is_refused_by_name() {
+    let text = with("[suggested_reviewers]", "allowed_domains = \"@example.com\"");
+    let error = error(&text);
+    assert!(error.contains("suggested_reviewers.allowed_domains: '@example.com' is no domain"), "{error}");
+    assert!(error.starts_with("slack.toml:"), "{error}");
 }

@@ -8,6 +8,7 @@ use serde::Deserialize as _;
 use crate::config::environment::Environment;
 use crate::config::file::{self, KEYS};
 use crate::config::recipient::{Recipient, RoleToRecipients, WILDCARD};
+use crate::config::suggested_reviewers::{DEFAULT_MAX, SuggestedReviewers, parse_domain};
 use crate::config::syntax::{given, is_duration, is_host_and_port, is_path};
 use crate::config::toml_source::{Place, Problem, Source, closest, one_line};
 use crate::config::{
@@ -38,10 +39,12 @@ pub(super) fn parse(file: &str, text: &str, wildcard: Wildcard, environment: &En
     let mut judge = Judge { source, environment, warnings: Vec::new(), misspelt: Vec::new() };
     let mut sections = judge.read()?;
     judge.apply_overrides(&mut sections);
-    let file::File { teleport, slack, role_to_recipients, review, log, diag, kubernetes } = sections;
+    let file::File { teleport, slack, role_to_recipients, suggested_reviewers, review, log, diag, kubernetes } =
+        sections;
     let config = Config {
         teleport: judge.teleport(teleport)?,
         role_to_recipients: judge.recipients(role_to_recipients, slack.recipients.as_ref(), wildcard)?,
+        suggested_reviewers: judge.suggested_reviewers(suggested_reviewers)?,
         slack: judge.slack(slack)?,
         review: judge.review(review)?,
         log: judge.log(log)?,
@@ -166,6 +169,7 @@ impl Judge<'_> {
                 ],
             )?,
             ca_bundle: self.path("teleport", "ca_bundle", section.ca_bundle)?,
+            user: given(section.user),
             plugin_name: given(section.plugin_name).unwrap_or_else(|| DEFAULT_PLUGIN_NAME.to_owned()),
         })
     }
@@ -249,6 +253,7 @@ impl Judge<'_> {
                 None => DEFAULT_API_URL.to_owned(),
             },
             ca_bundle: self.path("slack", "ca_bundle", section.ca_bundle)?,
+            team_id: given(section.team_id),
         })
     }
 
@@ -278,6 +283,7 @@ impl Judge<'_> {
             Err(TokenError::WrongKind(kind)) => format!("slack.token holds the wrong kind of token: {kind}"),
             Err(TokenError::Quoted) => "slack.token has quotes around it that are not part of it".to_owned(),
             Err(TokenError::Encoded) => "slack.token is encoded in base64".to_owned(),
+            Err(TokenError::Prefixed) => "slack.token has something before the token that is not part of it".to_owned(),
             Err(TokenError::Empty | TokenError::Malformed) => {
                 "slack.token has spaces or other characters that no token has".to_owned()
             }
@@ -359,6 +365,23 @@ impl Judge<'_> {
             self.warn(setting, format!("role '{role}' has no recipients"), "add some, or remove it: \"*\" serves it");
         }
         recipients
+    }
+
+    fn suggested_reviewers(&self, section: file::SuggestedReviewers) -> Result<SuggestedReviewers, Problem> {
+        let listed = section.allowed_domains.map(|file::OneOrMany(domains)| domains).unwrap_or_default();
+        let allowed_domains: Result<Vec<_>, Problem> = listed
+            .iter()
+            .map(|text| {
+                parse_domain(text).ok_or_else(|| {
+                    self.problem(
+                        ("suggested_reviewers", "allowed_domains"),
+                        format!("suggested_reviewers.allowed_domains: '{text}' is no domain"),
+                        "write what stands behind the @ of the addresses, for instance example.com",
+                    )
+                })
+            })
+            .collect();
+        Ok(SuggestedReviewers { max: section.max.unwrap_or(DEFAULT_MAX), allowed_domains: allowed_domains? })
     }
 
     /// The official plugin's block, and `reason`. It has no effect unless `enabled` is true.

@@ -1,8 +1,8 @@
 //! What is known of the cluster: slim caches of the objects that the operator made, fed by watches.
 
 use futures::FutureExt as _;
-use futures::TryStreamExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::controller::cache_entry::{self, Kept};
 use crate::controller::resources::{MANAGED_BY, MANAGED_BY_LABEL};
 use crate::controller::validate::Owner;
+use crate::controller::watch_pace::WatchPace;
 use crate::crd::SlackAccessPlugin;
 
 /// An object that may not fit its definition; one that does not must not hold up the others.
@@ -173,14 +174,22 @@ fn made_by_us() -> watcher::Config {
     pages().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"))
 }
 
+/// A watch that waits after each failure, for as long as the failure asks.
+fn paced<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send {
+    let pace = WatchPace::default();
+    let noted = pace.clone();
+    events.inspect_err(move |error| noted.failed(error)).backoff(pace)
+}
+
 fn plugins(client: &Client, scope: &Scope) -> (Store<Plugin>, Queue) {
     let (reader, writer) = reflector::store::<Plugin>();
     let api = match scope {
         Some(namespace) => Api::<Plugin>::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let events = watcher(api, pages())
-        .default_backoff()
+    let events = paced(watcher(api, pages()))
         .modify(|plugin| {
             plugin.meta_mut().managed_fields = None;
             plugin.meta_mut().annotations = None;
@@ -205,8 +214,7 @@ where
         + 'static,
 {
     let (reader, mut writer) = reflector::store::<Kept<K>>();
-    let events = watcher(api::<K>(client, scope), made_by_us())
-        .default_backoff()
+    let events = paced(watcher(api::<K>(client, scope), made_by_us()))
         .map_ok(move |event| kept_event(event, &slim))
         .inspect_ok(move |event| writer.apply_watcher_event(event))
         .touched_objects();

@@ -1,5 +1,7 @@
 //! Why a reconciliation did not reach its end.
 
+use std::time::Duration;
+
 use kube::runtime::watcher;
 
 use crate::cause::of_kube;
@@ -18,6 +20,16 @@ pub enum Error {
     /// The spec asks for something that the operator's policy does not allow.
     #[error(transparent)]
     Forbidden(#[from] policy::Refusal),
+    /// Another object keeps its records under the same plugin name on the same Teleport cluster.
+    #[error(
+        "the plugin name `{name}` is that of {holder} on this Teleport cluster, and each would take the other's messages for its own: set another one in spec.pluginName"
+    )]
+    PluginNameShared {
+        /// The plugin name.
+        name: String,
+        /// The other object, as `namespace/name`.
+        holder: String,
+    },
     /// An object could not be rendered.
     #[error(transparent)]
     Build(#[from] resources::Error),
@@ -45,6 +57,9 @@ pub enum Error {
         version = env!("CARGO_PKG_VERSION")
     )]
     DefinitionOutdated(String),
+    /// The calls on behalf of one object took too long.
+    #[error("the Kubernetes API did not answer within {} s", .0.as_secs())]
+    Unanswered(Duration),
     /// The Kubernetes API refused or failed.
     #[error("failed to {action} {kind} `{name}`: {}", of_kube(source))]
     Kube {
@@ -67,9 +82,10 @@ impl Error {
         match self {
             Self::Unreadable(_) | Self::Rejected(_) | Self::Build(_) => Reason::InvalidSpec,
             Self::Forbidden(_) => Reason::PolicyRefused,
+            Self::PluginNameShared { .. } => Reason::PluginNameShared,
             Self::NameTaken { .. } => Reason::NameTaken,
             Self::DefinitionOutdated(_) => Reason::DefinitionOutdated,
-            Self::PredecessorRemains { .. } | Self::Kube { .. } => Reason::ApplyFailed,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) | Self::Kube { .. } => Reason::ApplyFailed,
         }
     }
 
@@ -81,9 +97,10 @@ impl Error {
             | Self::Rejected(_)
             | Self::Forbidden(_)
             | Self::Build(_)
+            | Self::PluginNameShared { .. }
             | Self::NameTaken { .. }
             | Self::DefinitionOutdated(_) => true,
-            Self::PredecessorRemains { .. } => false,
+            Self::PredecessorRemains { .. } | Self::Unanswered(_) => false,
             Self::Kube { source, .. } => is_refusal(source),
         }
     }

@@ -37,15 +37,14 @@ pub fn news(before: &SlackAccessPluginStatus, now: &Controlled) -> Vec<News> {
     ready.and_then(|now| of_ready(before.condition(READY), now)).into_iter().collect()
 }
 
-/// Requests that reached nobody since `seen` of them were known.
+/// Requests that reached no recipient since `seen` of them were known. The note is the same for all of them, so that they
+/// share one event for as long as the API server keeps it.
 pub fn unrouted(seen: i64, delivery: &DeliveryStatus) -> Option<News> {
     (delivery.unrouted > seen).then(|| News {
         is_warning: true,
         reason: Reason::Unrouted.to_string(),
-        note: delivery.last_unrouted.clone().unwrap_or_else(|| {
-            "an access request reached nobody; add its roles or \"*\" to roleToRecipients".to_owned()
-        }),
-        before: delivery.unrouted.to_string(),
+        note: "access requests reach no recipient: add their roles, or \"*\", to roleToRecipients; .status.delivery counts them (unrouted) and names the last one (lastUnrouted)".to_owned(),
+        before: String::new(),
     })
 }
 
@@ -172,11 +171,16 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_reach_nobody_are_said_when_their_number_grows() {
-        let delivery =
-            DeliveryStatus { unrouted: 2, last_unrouted: Some("request 1".into()), ..DeliveryStatus::default() };
-        assert_eq!(unrouted(2, &delivery), None);
-        assert_eq!(unrouted(1, &delivery).unwrap().note, "request 1");
+    fn requests_that_reach_no_recipient_share_one_event() {
+        let delivery = |unrouted| DeliveryStatus {
+            unrouted,
+            last_unrouted: Some(format!("request {unrouted}")),
+            ..DeliveryStatus::default()
+        };
+        assert_eq!(unrouted(2, &delivery(2)), None);
+        let news = unrouted(1, &delivery(2)).unwrap();
+        assert!(news.is_warning && news.note.contains("roleToRecipients"), "{}", news.note);
+        assert_eq!(unrouted(2, &delivery(3)), Some(news));
     }
 
     #[test]

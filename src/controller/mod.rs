@@ -17,6 +17,7 @@ pub mod events;
 mod fixtures;
 mod foreign;
 pub mod object_state;
+mod plugin_names;
 pub mod policy;
 pub mod reconcile;
 pub mod resources;
@@ -24,6 +25,7 @@ pub mod rollout;
 pub mod status;
 pub mod validate;
 mod wait_for_crd;
+mod watch_pace;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -42,6 +44,7 @@ use crate::admin::{self, Health};
 use crate::controller::cache::{Caches, Scope};
 use crate::controller::policy::Policy;
 use crate::controller::reconcile::Context;
+use crate::controller::resources::WorkerPods;
 use crate::crd::status::READY;
 use crate::metrics::controller::ControllerMetrics;
 
@@ -55,6 +58,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(15);
 const FILLING: Duration = Duration::from_millis(100);
 /// The loop is stuck if it has not come round in this time.
 const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
+
+/// For a connection to the API server, with its TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a scope without a name is called.
 const EVERYWHERE: &str = "all namespaces";
@@ -71,8 +77,12 @@ pub struct Settings {
     pub worker_image: String,
     /// What the authors of objects may do.
     pub policy: Policy,
+    /// What the installation asks of every worker's pod.
+    pub worker_pods: WorkerPods,
     /// `HOST:PORT` of `/livez`, `/readyz` and `/metrics`; not served when absent.
     pub diag_addr: Option<String>,
+    /// Who may read `/metrics`.
+    pub metrics: admin::access::Settings,
     /// The name of this instance in events.
     pub instance: String,
 }
@@ -88,16 +98,22 @@ pub enum Error {
     Client(#[from] kube::Error),
     /// The endpoints cannot be served.
     #[error(transparent)]
-    Bind(#[from] admin::BindError),
+    Endpoints(#[from] admin::Error),
     /// The system refused something that every process may do.
     #[error("cannot listen for signals: {0}; restart the process")]
     Signals(#[source] std::io::Error),
 }
 
+/// A client that gives up a connection which does not come about, so that the next attempt finds an API server that is back.
+pub fn client(mut config: kube::Config) -> Result<Client, kube::Error> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Client::try_from(config)
+}
+
 /// Runs with the cluster that the environment names, until asked to end (`SIGTERM`, `SIGINT`).
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let config = kube::Config::infer().await?;
-    let client = Client::try_from(config)?;
+    let client = client(config)?;
     let stop = CancellationToken::new();
     let signals = signals(stop.clone())?;
     tokio::select! {
@@ -124,15 +140,11 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
 
 /// Runs with a client until told to stop; what is being reconciled then is finished.
 pub async fn run_with(client: Client, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
-    let Settings { namespaces, worker_image, policy, diag_addr, instance } = settings;
+    let Settings { namespaces, worker_image, policy, worker_pods, diag_addr, metrics: readers, instance } = settings;
     let health = Health::with_gates([DEFINITION_GATE, CACHES_GATE]);
     let metrics = ControllerMetrics::default();
     let server = match &diag_addr {
-        Some(address) => {
-            let listener = admin::Listener::bind(address).await?;
-            let router = admin::router(health.clone(), metrics.clone());
-            Some(tokio::spawn(listener.serve(router, stop.clone().cancelled_owned())))
-        }
+        Some(address) => Some(admin::serve(address, &readers, health.clone(), metrics.clone(), stop.clone()).await?),
         None => None,
     };
     let scopes = scopes(namespaces);
@@ -142,19 +154,28 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
         () = stop.cancelled() => {}
     }
     if !stop.is_cancelled() {
-        let contexts: Vec<_> = scopes
+        let watched: Vec<_> = scopes
             .into_iter()
             .map(|scope| {
                 let (caches, queue) = Caches::watch(&client, &scope);
+                (scope, caches, queue)
+            })
+            .collect();
+        let all_plugins: Arc<[_]> = watched.iter().map(|(_, caches, _)| caches.plugins.clone()).collect();
+        let contexts: Vec<_> = watched
+            .into_iter()
+            .map(|(scope, caches, queue)| {
                 let context = Arc::new(Context {
                     scope,
                     client: client.clone(),
                     caches,
+                    all_plugins: all_plugins.clone(),
                     memory: object_state::Memory::default(),
                     events: events::Publisher::new(client.clone(), instance.clone()),
                     metrics: metrics.clone(),
                     worker_image: worker_image.clone(),
                     policy: policy.clone(),
+                    worker_pods: worker_pods.clone(),
                 });
                 (context, queue)
             })
@@ -168,8 +189,7 @@ pub async fn run_with(client: Client, settings: Settings, stop: CancellationToke
         }
     }
     if let Some(server) = server {
-        // It ends with the token.
-        let _ = server.await;
+        server.ended().await;
     }
     tracing::info!("The controller has ended");
     Ok(())

@@ -8,9 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
 use crate::controller::apply::{self, FIELD_MANAGER};
@@ -18,8 +19,9 @@ use crate::controller::cache::{Caches, Observed, Plugin, Scope};
 use crate::controller::error::Error;
 use crate::controller::events::{self, Publisher};
 use crate::controller::object_state::{Memory, Pulse, Signs};
+use crate::controller::plugin_names;
 use crate::controller::policy::Policy;
-use crate::controller::resources::{self, Applied, Resources};
+use crate::controller::resources::{self, Applied, Resources, WorkerPods};
 use crate::controller::status::{self, Controlled, Facts};
 use crate::controller::validate::{self, Owner};
 use crate::crd::{SlackAccessPlugin, SlackAccessPluginStatus, Teleport};
@@ -29,6 +31,10 @@ use crate::metrics::controller::ControllerMetrics;
 const RESYNC: Duration = Duration::from_mins(30);
 /// How long an object waits after failures in a row.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_mins(5));
+/// For all calls on behalf of one object, each of which takes milliseconds: an API server that was stopped never answers some.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long an object waits after it, at most: the API server may be back.
+const AFTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an object waits while the caches are being filled.
 const UNTIL_FILLED: Duration = Duration::from_millis(250);
 /// The annotation that makes a node look for changed Secrets: any change of a pod does.
@@ -45,6 +51,8 @@ pub struct Context {
     pub client: Client,
     /// What is known of the cluster.
     pub caches: Caches,
+    /// The objects of all scopes.
+    pub all_plugins: Arc<[Store<Plugin>]>,
     /// What is remembered between two reconciliations.
     pub memory: Memory,
     /// Publishes events.
@@ -55,6 +63,8 @@ pub struct Context {
     pub worker_image: String,
     /// What the authors of objects may do.
     pub policy: Policy,
+    /// What the installation asks of every worker's pod.
+    pub worker_pods: WorkerPods,
 }
 
 /// Reconciles one object.
@@ -67,7 +77,9 @@ pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Act
     }
     let started = Instant::now();
     let result = match &plugin.0 {
-        Ok(plugin) => Box::pin(of_readable(plugin, &context)).await,
+        Ok(plugin) => {
+            timeout(TIMEOUT, Box::pin(of_readable(plugin, &context))).await.unwrap_or(Err(Error::Unanswered(TIMEOUT)))
+        }
         Err(invalid) => Err(Error::Unreadable(invalid.error.clone())),
     };
     if let (Err(error), Err(invalid)) = (&result, &plugin.0) {
@@ -91,6 +103,9 @@ pub async fn reconcile(plugin: Arc<Plugin>, context: Arc<Context>) -> Result<Act
 pub fn after_failure(plugin: &Plugin, error: &Error, context: &Context) -> Action {
     if error.is_final() {
         return Action::await_change();
+    }
+    if matches!(error, Error::Unanswered(_)) {
+        return Action::requeue(AFTER_TIMEOUT);
     }
     let failures = context.memory.note_failure(&plugin.uid().unwrap_or_default());
     Action::requeue(BACKOFF.delay(failures, rand::random()))
@@ -156,13 +171,22 @@ async fn converge(
     observed: &Observed,
 ) -> Result<Resources<Applied>, Error> {
     let validated = validate::validate(plugin)?;
+    if let Some(holder) = name_holder(plugin, context) {
+        return Err(Error::PluginNameShared { name: plugin.spec.plugin_name.clone(), holder });
+    }
     let fingerprint = context.policy.fingerprint();
     if let Err(refusal) = context.policy.check(plugin, validated.secrets(), &context.worker_image) {
         apply::stop(&context.client, &context.memory, &validated.owner, &fingerprint, observed).await?;
         return Err(refusal.into());
     }
-    let wanted = resources::build(&validated, &context.worker_image, &fingerprint)?;
+    let wanted = resources::build(&validated, &context.worker_image, &context.worker_pods, &fingerprint)?;
     Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
+}
+
+/// Another object that keeps its records under the plugin name of this one.
+fn name_holder(plugin: &SlackAccessPlugin, context: &Context) -> Option<String> {
+    let all: Vec<_> = context.all_plugins.iter().flat_map(Store::state).collect();
+    plugin_names::holder(plugin, all.iter().filter_map(|plugin| plugin.0.as_ref().ok()))
 }
 
 /// Writes the controller's part of the status, and events, if there is anything new in it.

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::config::paths::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
 use crate::config::recipient::{Recipient, RoleToRecipients};
+use crate::config::suggested_reviewers::{SuggestedReviewers, parse_domain};
 use crate::config::{self, Config, Problem, StatusObject, TokenSource};
 use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
 use crate::telemetry;
@@ -150,7 +151,7 @@ impl Mounts {
 }
 
 fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Result<Config, Rejection> {
-    let crd::Teleport { address, identity, tls, ca_bundle } = &plugin.spec.teleport;
+    let crd::Teleport { address, identity, tls, user, ca_bundle } = &plugin.spec.teleport;
     let credentials = match (identity, tls) {
         (Some(identity), None) => {
             let secret = Source::Secret(identity.secret_ref.name.clone());
@@ -171,20 +172,23 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
         }
         _ => return Err(Rejection::new("spec.teleport", "exactly one of identity and tls is needed")),
     };
-    let crd::Slack { token, app_token, api_url, ca_bundle: slack_ca } = &plugin.spec.slack;
+    let crd::Slack { token, app_token, api_url, ca_bundle: slack_ca, team_id } = &plugin.spec.slack;
     Ok(Config {
         teleport: config::Teleport {
             addr: address.clone(),
             credentials,
             ca_bundle: mounts.ca_bundle(ca_bundle.as_ref(), "spec.teleport.caBundle")?,
-            plugin_name: config::DEFAULT_PLUGIN_NAME.to_owned(),
+            plugin_name: plugin.spec.plugin_name.clone(),
+            user: user.clone(),
         },
         slack: config::Slack {
             token: TokenSource::File(mounts.file(Source::Secret(token.secret_ref.name.clone()), &token.secret_ref.key)),
             api_url: if api_url.ends_with('/') { api_url.clone() } else { format!("{api_url}/") },
             ca_bundle: mounts.ca_bundle(slack_ca.as_ref(), "spec.slack.caBundle")?,
+            team_id: team_id.clone(),
         },
         role_to_recipients: recipients(plugin)?,
+        suggested_reviewers: suggested_reviewers(&plugin.spec.suggested_reviewers)?,
         review: review(&plugin.spec.review, app_token.as_ref(), mounts)?,
         log: log(plugin.spec.log),
         // Of every address: a cluster may have IPv6 alone.
@@ -276,6 +280,18 @@ fn recipients(plugin: &SlackAccessPlugin) -> Result<RoleToRecipients, Rejection>
     Ok(RoleToRecipients::new(entries))
 }
 
+fn suggested_reviewers(written: &crd::SuggestedReviewers) -> Result<SuggestedReviewers, Rejection> {
+    let domains = written.allowed_domains.iter().map(|domain| {
+        parse_domain(domain).ok_or_else(|| {
+            Rejection::new(
+                "spec.suggestedReviewers.allowedDomains",
+                format!("'{domain}' is no domain; write what stands behind the @ of the addresses"),
+            )
+        })
+    });
+    Ok(SuggestedReviewers { max: written.max, allowed_domains: domains.collect::<Result<_, _>>()? })
+}
+
 fn log(log: crd::Log) -> telemetry::Log {
     telemetry::Log {
         output: telemetry::Output::Stdout,
@@ -299,6 +315,9 @@ fn pods(workload: &Workload) -> Result<Pods, Rejection> {
             "is reserved: the operator finds its pods by labels of this prefix",
         ));
     }
+    if let Some(resources) = &workload.resources {
+        check_resources(resources)?;
+    }
     Ok(Pods {
         affinity: workload.affinity.as_ref().map(|value| strictly(value, "spec.workload.affinity")).transpose()?,
         spread: workload
@@ -309,6 +328,38 @@ fn pods(workload: &Workload) -> Result<Pods, Rejection> {
             .collect::<Result<_, _>>()?,
         written: workload.clone(),
     })
+}
+
+/// What the API server would refuse in the Deployment, in words that speak of its template.
+fn check_resources(resources: &crd::Resources) -> Result<(), Rejection> {
+    let crd::Resources { requests, limits } = resources;
+    for (kind, amounts) in [("requests", requests), ("limits", limits)] {
+        for (name, amount) in amounts {
+            let field = || format!("spec.workload.resources.{kind}.{name}");
+            match amount.value() {
+                None => {
+                    return Err(Rejection::new(field(), format!("'{amount}' is no quantity; write 0.5, 500m or 64Mi")));
+                }
+                Some(value) if value < 0.0 => {
+                    return Err(Rejection::new(
+                        field(),
+                        format!("'{amount}' is negative; give what the worker may use"),
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for (name, request) in requests {
+        let limit = limits.get(name).filter(|limit| request.value() > limit.value());
+        if let Some(limit) = limit {
+            return Err(Rejection::new(
+                format!("spec.workload.resources.requests.{name}"),
+                format!("'{request}' is more than the limit, '{limit}'; lower the one or raise the other"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a free-form part as the API server would with strict validation: an unknown field is an error, not a silent loss.
@@ -441,6 +492,25 @@ mod tests {
         );
         let wrong = rejection(&format!("{spec}workload: {{topologySpreadConstraints: [{{maxSkew: one}}]}}"));
         assert!(wrong.starts_with("spec.workload.topologySpreadConstraints[0]: "), "{wrong}");
+    }
+
+    #[test]
+    fn resources_that_no_container_can_have_are_named_by_their_place_in_the_spec() {
+        let spec = "teleport: {address: 'a:1', identity: {secretRef: {name: id}}}\n\
+                    slack: {token: {secretRef: {name: t}}}\nroleToRecipients: {'*': [x]}\n";
+        let with = |resources: &str| format!("{spec}workload: {{resources: {{{resources}}}}}");
+        for (resources, said) in [
+            ("limits: {cpu: -1}", "spec.workload.resources.limits.cpu: '-1' is negative"),
+            ("requests: {memory: much}", "spec.workload.resources.requests.memory: 'much' is no quantity"),
+            (
+                "requests: {cpu: 2}, limits: {cpu: 500m}",
+                "spec.workload.resources.requests.cpu: '2' is more than the limit",
+            ),
+        ] {
+            let told = rejection(&with(resources));
+            assert!(told.starts_with(said), "{told}");
+        }
+        assert!(validate(&plugin(&with("requests: {cpu: 0.5}, limits: {cpu: 500m, memory: 1Gi}"))).is_ok());
     }
 
     #[test]

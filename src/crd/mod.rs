@@ -4,6 +4,7 @@
 //! known later is said in [`status`], with the words of [`reason`].
 
 pub mod condition;
+pub mod quantity;
 pub mod reason;
 mod recipient;
 mod reference;
@@ -20,7 +21,9 @@ pub use crate::crd::reference::{
     TlsSecret, TokenKey,
 };
 pub use crate::crd::review::{ReasonPolicy, Review};
-pub use crate::crd::spec::{Log, LogFormat, LogSeverity, Slack, SlackAccessPlugin, SlackAccessPluginSpec, Teleport};
+pub use crate::crd::spec::{
+    Log, LogFormat, LogSeverity, Slack, SlackAccessPlugin, SlackAccessPluginSpec, SuggestedReviewers, Teleport,
+};
 pub use crate::crd::status::SlackAccessPluginStatus;
 pub use crate::crd::workload::{
     CERTIFICATE_FOLDERS, ImagePullPolicy, PullSecret, Resources, ServiceAccountSettings, VARIABLES, Workload,

@@ -138,6 +138,8 @@ reasons! {
 
     /// At least one recipient does not exist or cannot be written to.
     RecipientFailed = "RecipientFailed",
+    /// A channel that is configured by its name has another name now: messages still go to it.
+    ChannelMoved = "ChannelMoved",
 
     // Delivering
 

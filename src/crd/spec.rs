@@ -8,12 +8,15 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::suggested_reviewers::DEFAULT_MAX;
 use crate::crd::{
     CaBundle, Identity, Recipients, Review, SlackAccessPluginStatus, SlackAppToken, SlackToken, TlsFiles, Workload,
 };
 
 /// Slack's Web API for everybody but GovSlack.
 const SLACK_API: &str = "https://slack.com/api/";
+/// The official plugin's name for its records, so that one can take over from the other.
+const PLUGIN_NAME: &str = "slack";
 
 /// What is announced where, and with which credentials.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -57,6 +60,15 @@ pub struct SlackAccessPluginSpec {
     #[x_kube(validation = Rule::new("self.size() > 0").message("nobody would be told: at least one role with a recipient is needed, for example \"*\": [access-requests]"))]
     #[x_kube(validation = Rule::new("self.all(role, role.size() > 0 && role.size() <= 256 && role == role.trim())").message("a role's name is empty, longer than 256 characters, or has spaces around it"))]
     pub role_to_recipients: BTreeMap<String, Recipients>,
+    /// Which of the reviewers that a request suggests are told.
+    #[serde(default)]
+    pub suggested_reviewers: SuggestedReviewers,
+    /// The name of this object's records in Teleport. Objects on one Teleport cluster need different ones, or each changes the
+    /// other's messages; `slack` is the official plugin's. Changed, it leaves earlier messages as they are.
+    #[serde(default = "SlackAccessPluginSpec::default_plugin_name")]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')").message("must be 1 to 63 lowercase letters, digits and hyphens, with a letter or digit at both ends"))]
+    #[schemars(length(min = 1, max = 63))]
+    pub plugin_name: String,
     /// Approve and deny in Slack.
     #[serde(default)]
     pub review: Review,
@@ -66,6 +78,12 @@ pub struct SlackAccessPluginSpec {
     /// Settings of the pods in which the worker runs.
     #[serde(default)]
     pub workload: Workload,
+}
+
+impl SlackAccessPluginSpec {
+    fn default_plugin_name() -> String {
+        PLUGIN_NAME.to_owned()
+    }
 }
 
 /// The Teleport cluster.
@@ -84,6 +102,11 @@ pub struct Teleport {
     /// A certificate, its key and the roots, as `tctl auth sign --format=tls` makes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
+    /// The Teleport user that the identity has to be of. Without it, the user of the first identity is kept until the worker is
+    /// started anew, and an identity of another user is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub user: Option<String>,
     /// Certificates to trust for a Proxy whose web certificate a private authority signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
@@ -108,11 +131,44 @@ pub struct Slack {
     /// Certificates to trust for a server whose certificate a private authority signed, such as an inspecting proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
+    /// The id of the workspace (`T…`) that the token has to be of. Without it, the workspace of the first token is kept until the
+    /// worker is started anew, and a token of another workspace is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^[TE][A-Z0-9]{2,30}$')").message("must be the id of a workspace, such as T0123456"))]
+    #[schemars(length(min = 3, max = 31))]
+    pub team_id: Option<String>,
 }
 
 impl Slack {
     fn default_api_url() -> String {
         SLACK_API.to_owned()
+    }
+}
+
+/// Bounds for suggested reviewers: what a requester writes is not trusted.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SuggestedReviewers {
+    /// How many of one request are told at most; none with 0.
+    #[serde(default = "SuggestedReviewers::default_max")]
+    #[schemars(range(max = 1000))]
+    pub max: u32,
+    /// Only addresses of these domains are told, if some are named: for example `example.com`, without its subdomains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
+    #[x_kube(validation = Rule::new("self.all(domain, domain.matches('^[a-zA-Z0-9-]+([.][a-zA-Z0-9-]+)*$'))").message("must be domains, as they stand behind the @ of an address: example.com"))]
+    pub allowed_domains: Vec<String>,
+}
+
+impl SuggestedReviewers {
+    fn default_max() -> u32 {
+        DEFAULT_MAX
+    }
+}
+
+impl Default for SuggestedReviewers {
+    fn default() -> Self {
+        Self { max: DEFAULT_MAX, allowed_domains: Vec::new() }
     }
 }
 

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{EnvVar, Toleration};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::crd::quantity::{Amount, amounts};
 
 /// The environment variables that may be set on a worker. Any other could load code, insert a Secret or replace a setting.
 pub const VARIABLES: [&str; 9] = [
@@ -146,12 +147,12 @@ pub struct PullSecret {
 pub struct Resources {
     /// What the container is guaranteed, by resource (`cpu`, `memory`…).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities")]
-    pub requests: BTreeMap<String, IntOrString>,
+    #[schemars(schema_with = "amounts")]
+    pub requests: BTreeMap<String, Amount>,
     /// What the container may use at most, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities")]
-    pub limits: BTreeMap<String, IntOrString>,
+    #[schemars(schema_with = "amounts")]
+    pub limits: BTreeMap<String, Amount>,
 }
 
 /// Settings of the ServiceAccount that the pods run as.
@@ -168,14 +169,6 @@ impl ServiceAccountSettings {
     fn is_empty(&self) -> bool {
         self.annotations.is_empty()
     }
-}
-
-/// Quantities, as Kubernetes' own definitions describe them: `500m`, `64Mi`, `1`.
-fn quantities(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "additionalProperties": {
-        "x-kubernetes-int-or-string": true,
-        "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
-    }})
 }
 
 /// What Kubernetes takes for a label's or an annotation's key (its docs: labels and selectors, syntax and character set).

@@ -45,6 +45,14 @@ impl WorkerId {
         name.split_once('.').is_some_and(|(host, _)| host == self.host)
     }
 
+    /// Whether `name` is of a worker of another object: the part of a host before its hyphen names the object that it works
+    /// for. Hosts without a hyphen work for none.
+    pub fn is_of_another_object(&self, name: &str) -> bool {
+        let object = |host: &str| host.split_once('-').map(|(object, _)| object.to_owned());
+        let theirs = name.split_once('.').and_then(|(host, _)| object(host));
+        theirs.zip(object(&self.host)).is_some_and(|(theirs, ours)| theirs != ours)
+    }
+
     /// Whether `name` is of an earlier process at this place.
     pub fn succeeds(&self, name: &str) -> bool {
         self.is_or_was(name) && name != self.name()

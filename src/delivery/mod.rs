@@ -15,5 +15,6 @@ pub mod official_format;
 pub mod record;
 pub mod retry;
 pub mod state;
+pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;

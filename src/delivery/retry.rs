@@ -109,7 +109,7 @@ fn delay(error: &Error, failures: u32, chance: f64) -> Duration {
         Class::Transient => TRANSIENT.delay(failures, chance),
         Class::Auth => CREDENTIALS.delay(failures, chance),
         Class::Config | Class::Recipient => NEEDS_PERSON.delay(failures, chance),
-        Class::Payload | Class::AlreadyDone | Class::Forgotten => REFUSED_IN_ANY_FORM,
+        Class::Payload | Class::AlreadyDone | Class::Forgotten | Class::AnotherApp => REFUSED_IN_ANY_FORM,
     }
 }
 

@@ -8,10 +8,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::metrics::{Exposition, text};
+use crate::metrics::{Exposition, register_common, text};
 
 /// Upper bounds in seconds: from a look at the caches to an API server that hardly answers.
 const DURATION_BUCKETS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -85,7 +84,7 @@ impl Exposition for ControllerMetrics {
 impl Inner {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
-        registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        register_common(registry);
         registry.register(
             "reconciliations",
             "Reconciled objects, by `ok` or the reason of the failure",

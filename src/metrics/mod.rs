@@ -4,20 +4,25 @@
 //! `slack_access_`, and names end with their unit.
 
 pub mod controller;
+pub mod ledger;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::metrics::ledger::Ledger;
+use crate::telemetry;
 
 /// Upper bounds in seconds: from a healthy delivery to one that waited out an outage.
 const LATENCY_BUCKETS: [f64; 14] =
@@ -174,6 +179,7 @@ struct Inner {
     identity_reloads: Family<OutcomeLabel, Counter>,
     token_reloads: Family<OutcomeLabel, Counter>,
     plugin_data_conflicts: Counter,
+    ledger: Ledger,
 }
 
 impl Default for Metrics {
@@ -207,8 +213,10 @@ impl Metrics {
             identity_reloads: Family::default(),
             token_reloads: Family::default(),
             plugin_data_conflicts: Counter::default(),
+            ledger: Ledger::new(),
         };
         inner.register();
+        inner.ledger.register(&mut inner.registry);
         for outcome in [Reload::Ok, Reload::Failed] {
             // There from the start: an alert on the increase would miss a first value out of nothing.
             let outcome = OutcomeLabel { outcome: outcome.label() };
@@ -294,6 +302,11 @@ impl Metrics {
         self.inner.plugin_data_conflicts.inc();
     }
 
+    /// The counters of the promise.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
     /// See [`Exposition::encode`].
     #[must_use]
     pub fn encode(&self) -> String {
@@ -313,6 +326,25 @@ impl Exposition for Metrics {
     }
 }
 
+/// What every role measures.
+fn register_common(registry: &mut Registry) {
+    registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    registry.register_collector(Box::new(LogLines));
+}
+
+/// Logging counts by itself: it begins before there are metrics.
+#[derive(Debug)]
+struct LogLines;
+
+impl Collector for LogLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let dropped = ConstCounter::new(telemetry::dropped_lines());
+        let help = "Log lines that were not written: they came faster than they were read, or could not be written";
+        let encoder = encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?;
+        dropped.encode(encoder)
+    }
+}
+
 fn text(registry: &Registry) -> String {
     let mut text = String::new();
     if encode(&mut text, registry).is_err() {
@@ -325,7 +357,7 @@ fn text(registry: &Registry) -> String {
 impl Inner {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        register_common(registry);
         registry.register(
             "requests_observed",
             "Looks at access requests, by the state found",
@@ -407,6 +439,7 @@ fn unix_seconds(time: SystemTime) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::ledger::{Searched, Swept, Untold};
 
     #[test]
     fn fresh_metrics_tell_the_version_and_that_nothing_waits() {
@@ -414,6 +447,7 @@ mod tests {
         assert!(text.contains(&format!("slack_access_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
         assert!(text.contains("\nslack_access_oldest_undelivered_seconds 0.0\n"));
         assert!(text.contains("\nslack_access_teleport_connected 0\n"));
+        assert!(text.contains("\nslack_access_log_lines_dropped_total "), "{text}");
         for reload in ["identity_reloads_total{outcome=\"failed\"}", "token_reloads_total{outcome=\"failed\"}"] {
             assert!(text.contains(&format!("\nslack_access_{reload} 0\n")), "an alert sees the first failure: {text}");
         }
@@ -440,6 +474,18 @@ mod tests {
         handle.identity_reload(Reload::Failed);
         handle.token_reload(Reload::Ok);
         handle.plugin_data_conflict();
+        let ledger = handle.ledger();
+        ledger.never_announced(Untold::Slack);
+        ledger.outcome_unknown();
+        ledger.found();
+        ledger.sent_again(Searched::No);
+        ledger.double_found();
+        ledger.stray_removed();
+        ledger.never_updated();
+        ledger.shown(Duration::from_mins(1));
+        ledger.shown(Duration::from_secs(61));
+        ledger.lost();
+        ledger.swept(Swept::Removed);
         let text = metrics.encode();
         for line in [
             "requests_observed_total{state=\"pending\"} 1",
@@ -463,6 +509,17 @@ mod tests {
             "identity_reloads_total{outcome=\"failed\"} 1",
             "token_reloads_total{outcome=\"ok\"} 1",
             "plugin_data_conflicts_total 1",
+            "requests_never_announced_total{reason=\"slack\"} 1",
+            "requests_never_announced_total{reason=\"waiting\"} 0",
+            "outcomes_unknown_total 1",
+            "outcomes_found_total 1",
+            "sent_again_total{searched=\"no\"} 1",
+            "doubles_found_total 1",
+            "strays_removed_total 1",
+            "messages_never_updated_total 1",
+            "messages_shown_late_total 1",
+            "messages_lost_total 1",
+            "messages_swept_total{what=\"removed\"} 1",
         ] {
             assert!(text.contains(&format!("\nslack_access_{line}\n")), "{line}\n{text}");
         }

@@ -1,19 +1,19 @@
 //! Everything that speaks to Slack.
 //!
-//! `message` and `text` render, `pacing` plans, `error` classifies: all pure. `client` is the only place that makes a call,
-//! and it makes each call once: whether to try again is the caller's decision, from the error's [`error::Class`].
+//! `message` and `text` render, `error` classifies: both pure. `api` is the only place that makes a call, and it makes each
+//! call once: whether to try again is the caller's decision, from the error's [`error::Class`]. `rate_limit` decides when,
+//! and `address_book` where to.
 
+pub mod address_book;
 pub mod api;
 pub mod app_manifest;
-pub mod directory;
 pub mod error;
 pub mod message;
 pub mod method;
-pub mod pacing;
+pub mod rate_limit;
 pub mod socket;
 pub mod text;
 pub mod token;
-pub mod turn;
 
 /// Where a message is. Both parts are opaque: `ts` looks like a number and must never be treated as one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::encoded;
 
-/// A Slack token. `Debug` and `Display` show its kind only.
+/// A Slack token. `Debug` and `Display` show its kind only; its memory is overwritten when the last copy goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(Arc<str>);
+pub struct Token(Arc<Zeroizing<String>>);
 
 impl Token {
     /// Takes the token as it was found in a file, a Secret or a key, without the white space around it.
     pub fn new(token: impl AsRef<str>) -> Self {
-        Self(Arc::from(token.as_ref().trim()))
+        Self(Arc::new(Zeroizing::new(token.as_ref().trim().to_owned())))
     }
 
     /// Whether there is nothing of it.
@@ -73,6 +75,7 @@ impl Token {
             Err(TokenError::Empty) => "is empty".to_owned(),
             Err(TokenError::Malformed) => "has spaces, line breaks or other characters that no token has".to_owned(),
             Err(TokenError::Quoted) => "has quotes around it".to_owned(),
+            Err(TokenError::Prefixed) => "has something before it".to_owned(),
             Err(TokenError::Encoded) => "is base64-encoded once more than needed".to_owned(),
         };
         Err(AppTokenError { flaw })
@@ -84,19 +87,28 @@ impl Token {
         (id.starts_with('A') && id.len() > 1 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(id)
     }
 
+    /// Whether a token stands behind something that belongs to the place it was copied from: `Bearer xoxb-…`, `token: xoxb-…`.
+    fn follows_something(&self) -> bool {
+        let last = self.0.rsplit([' ', '\t', ':', '=']).next().unwrap_or_default();
+        last != self.reveal() && Kind::of(last) != Kind::Unknown && Kind::of(&self.0) == Kind::Unknown
+    }
+
     /// The token's kind, if it has the form of a token at all.
     fn check_form(&self) -> Result<Kind, TokenError> {
         if self.0.is_empty() {
             return Err(TokenError::Empty);
         }
         let bare = self.0.trim_matches(is_quote).trim();
-        if *bare != *self.0 && Kind::of(bare) != Kind::Unknown {
+        if bare != self.reveal() && Kind::of(bare) != Kind::Unknown {
             return Err(TokenError::Quoted);
         }
         let is_token =
             |content: &[u8]| std::str::from_utf8(content).is_ok_and(|text| Kind::of(text.trim()) != Kind::Unknown);
         if encoded::hides(self.0.as_bytes(), is_token) {
             return Err(TokenError::Encoded);
+        }
+        if self.follows_something() {
+            return Err(TokenError::Prefixed);
         }
         // What cannot stand in a header is not a token: most often a whole file was put where its content belongs.
         if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -207,6 +219,9 @@ pub enum TokenError {
     /// It is in quotes that belong to the notation it was copied from.
     #[error("the Slack bot token has quotes around it: give the token without them")]
     Quoted,
+    /// It stands behind `Bearer` or the name of a setting.
+    #[error("the Slack bot token has something before it (`Bearer`, or the name of a setting): give the token alone")]
+    Prefixed,
     /// It is in base64.
     #[error(
         "the Slack bot token is base64-encoded once more than needed: give it plainly, in a Secret under `stringData` or \
@@ -232,7 +247,7 @@ pub struct AppTokenError {
 
 /// `text` with every appearance of `token` replaced by its kind.
 pub fn mask(text: &str, token: &Token) -> String {
-    if token.0.is_empty() { text.to_owned() } else { text.replace(&*token.0, &token.to_string()) }
+    if token.0.is_empty() { text.to_owned() } else { text.replace(token.reveal(), &token.to_string()) }
 }
 
 #[cfg(test)]
@@ -288,6 +303,16 @@ mod tests {
             assert_eq!(Token::new(token).check_bot_slot(), Err(TokenError::Quoted), "{token}");
         }
         assert!(Token::new("\"test-token\"").check_bot_slot().is_ok(), "it may be a proxy's");
+    }
+
+    #[test]
+    fn what_stands_before_a_token_is_named_and_line_ends_are_not_part_of_it() {
+        for token in ["Bearer xoxb-1", "token: xoxb-1\r\n", "token:xoxb-1", "SLACK_TOKEN=xoxb-1", "bearer\txoxe.xoxb-1"]
+        {
+            assert_eq!(Token::new(token).check_bot_slot(), Err(TokenError::Prefixed), "{token}");
+        }
+        assert_eq!(Token::new("xoxb-1\r\n").check_bot_slot(), Ok(None));
+        assert!(Token::new("proxy:test=token").check_bot_slot().is_ok(), "it may be a proxy's");
     }
 
     #[test]

@@ -14,17 +14,21 @@ use crate::teleport::error::{CallError, Kind};
 use crate::teleport::pb::proto::auth_service_client::AuthServiceClient;
 use crate::teleport::pb::teleport::users::v1::users_service_client::UsersServiceClient;
 use crate::teleport::pb::{proto, types};
+use crate::teleport::records;
 use crate::teleport::watch::Watch;
 
 /// How long one call may take, connecting included.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// Listing everything may take longer on a large cluster.
 const LIST_DEADLINE: Duration = Duration::from_mins(1);
-/// gRPC's default of 4 MiB is too little: plugin data of all requests arrives in one message.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// gRPC's default of 4 MiB is too little for a page of requests with many reviews. (Records do not arrive in one message:
+/// see `records`.)
+const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Requests asked for per page.
 const PAGE: i32 = 250;
 
+/// An id that Teleport gives to no request: ids are random.
+const NO_REQUEST: &str = "00000000-0000-4000-8000-000000000000";
 const ACCESS_REQUEST: &str = "access_request";
 
 /// Speaks to the Auth service. Clones share the connection.
@@ -32,6 +36,7 @@ const ACCESS_REQUEST: &str = "access_request";
 pub struct Client {
     pub(super) auth: AuthServiceClient<Channel>,
     pub(super) users: UsersServiceClient<Channel>,
+    channel: Channel,
     plugin: String,
 }
 
@@ -63,7 +68,7 @@ impl Client {
     /// Speaks over `channel`, keeping its state under the plugin name `plugin`.
     pub fn new(channel: Channel, plugin: &str) -> Self {
         let auth = AuthServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Self { auth, users: UsersServiceClient::new(channel), plugin: plugin.to_owned() }
+        Self { auth, users: UsersServiceClient::new(channel.clone()), channel, plugin: plugin.to_owned() }
     }
 
     /// The cheapest proof that the connection lives and the identity is accepted.
@@ -105,18 +110,25 @@ impl Client {
     async fn list_pages(&self, filter: &types::AccessRequestFilter) -> Result<Vec<AccessRequest>, CallError> {
         let mut requests = Vec::new();
         let mut start_key = String::new();
+        let mut limit = PAGE;
         loop {
             let page = proto::ListAccessRequestsRequest {
                 filter: Some(filter.clone()),
-                limit: PAGE,
-                start_key,
+                limit,
+                start_key: start_key.clone(),
                 ..Default::default()
             };
             let mut auth = self.auth.clone();
             let answer = call("ListAccessRequests", LIST_DEADLINE, page, |request| async move {
                 auth.list_access_requests(request).await
-            })
-            .await?;
+            });
+            let answer = match answer.await {
+                Err(error) if error.kind == Kind::TooLarge && limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                answer => answer?,
+            };
             requests.extend(answer.access_requests.into_iter().filter_map(convert::access_request));
             if answer.next_key.is_empty() {
                 return Ok(requests);
@@ -168,21 +180,23 @@ impl Client {
             resource: resource.to_owned(),
             plugin: self.plugin.clone(),
         };
-        let mut auth = self.auth.clone();
-        let answer =
-            call("GetPluginData", LIST_DEADLINE, filter, |request| async move { auth.get_plugin_data(request).await })
-                .await?;
-        let records = answer.plugin_data.into_iter().filter_map(|record| {
-            let metadata = record.metadata?;
-            // The answer holds every plugin's entry of the record; the filter only selects the records.
-            let entry = record.spec?.entries.remove(&self.plugin)?;
-            Some(StoredRecord {
-                request: RequestId(metadata.name),
-                data: entry.data.into_iter().collect(),
-                expires: convert::timestamp(metadata.expires.as_ref()),
-            })
+        let mut stored = Vec::new();
+        let read = records::read(self.channel.clone(), filter, LIST_DEADLINE, |record| {
+            stored.extend(self.own_entry(record));
         });
-        Ok(records.collect())
+        within("GetPluginData", LIST_DEADLINE, read).await?;
+        Ok(stored)
+    }
+
+    /// This plugin's entry. A record holds every plugin's; the filter only selects the records.
+    fn own_entry(&self, record: types::PluginDataV3) -> Option<StoredRecord> {
+        let metadata = record.metadata?;
+        let entry = record.spec?.entries.remove(&self.plugin)?;
+        Some(StoredRecord {
+            request: RequestId(metadata.name),
+            data: entry.data.into_iter().collect(),
+            expires: convert::timestamp(metadata.expires.as_ref()),
+        })
     }
 
     /// Writes `set` if every key of `expect` still has the expected value; an expected empty value means "absent", and
@@ -214,6 +228,16 @@ impl Client {
         let name = proto::GetRoleRequest { name: role.to_owned() };
         let role = call("GetRole", DEADLINE, name, |request| async move { auth.get_role(request).await }).await?;
         Ok(role.spec.and_then(|spec| spec.allow).map(|allow| allow.logins).unwrap_or_default())
+    }
+
+    /// Whether plugin data may be written, tried on a request that does not exist: Teleport checks the right first.
+    pub async fn try_write(&self) -> Result<(), CallError> {
+        let none = RequestId(NO_REQUEST.to_owned());
+        let unmet = PluginData::from([("slack_access_operator_check".to_owned(), "unmet".to_owned())]);
+        match self.update_plugin_data(&none, PluginData::new(), unmet).await {
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::CompareFailed) && !error.is_denial() => Ok(()),
+            written => written,
+        }
     }
 
     /// Opens a watch on access requests and waits for its first event, INIT.

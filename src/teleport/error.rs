@@ -33,6 +33,8 @@ pub enum Kind {
     Unimplemented,
     /// The server refuses the arguments.
     BadParameter,
+    /// A message is larger than one side takes: ask for less.
+    TooLarge,
     /// The server sheds load.
     LimitExceeded,
     /// No answer, or the connection broke: the outcome of a write is unknown.
@@ -48,6 +50,7 @@ impl std::fmt::Display for Kind {
             Self::AccessDenied => "access denied",
             Self::Unimplemented => "not known to this server",
             Self::BadParameter => "bad parameter",
+            Self::TooLarge => "too large",
             Self::LimitExceeded => "limit exceeded",
             Self::Unavailable => "unavailable",
         })
@@ -58,13 +61,18 @@ impl CallError {
     /// Classifies a gRPC status.
     pub(crate) fn new(method: &'static str, status: &Status) -> Self {
         let kind = match status.code() {
+            // A certificate whose user or role is gone gets NotFound for every call: nothing may be decided from it.
+            Code::NotFound if status.message().starts_with(DENIED) => Kind::AccessDenied,
             Code::NotFound => Kind::NotFound,
             // Teleport's CompareFailed travels as FailedPrecondition, not as Aborted.
             Code::FailedPrecondition => Kind::CompareFailed,
             Code::PermissionDenied | Code::Unauthenticated => Kind::AccessDenied,
             Code::Unimplemented => Kind::Unimplemented,
-            Code::InvalidArgument | Code::OutOfRange => Kind::BadParameter,
+            Code::InvalidArgument => Kind::BadParameter,
             Code::AlreadyExists => Kind::AlreadyExists,
+            // tonic and gRPC for Go tell it with these codes.
+            Code::OutOfRange => Kind::TooLarge,
+            Code::ResourceExhausted if status.message().contains("larger than max") => Kind::TooLarge,
             Code::ResourceExhausted => Kind::LimitExceeded,
             _ => Kind::Unavailable,
         };
@@ -81,11 +89,32 @@ impl CallError {
         self.kind == Kind::BadParameter && self.message.contains("size limit")
     }
 
+    /// Whether the identity was refused, whatever the code: a certificate whose user or role is gone gets `NotFound` with
+    /// these words.
+    pub fn is_denial(&self) -> bool {
+        self.kind == Kind::AccessDenied || self.message.starts_with(DENIED)
+    }
+
+    /// Whether it is the identity itself that is refused, not a right of its roles: the user is locked or gone (Teleport's
+    /// `lib/authz` and `lib/services/local`). `Ping` needs no right.
+    pub fn is_of_identity(&self) -> bool {
+        let is_gone = self.message.starts_with(DENIED) && self.message.contains("not found");
+        self.kind == Kind::AccessDenied && (self.method == "Ping" || self.is_lock() || is_gone)
+    }
+
+    /// Whether a lock is in force.
+    pub fn is_lock(&self) -> bool {
+        self.message.contains("is in force")
+    }
+
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Unavailable | Kind::LimitExceeded | Kind::CompareFailed)
     }
 }
+
+/// How a refusal begins.
+const DENIED: &str = "access denied";
 
 /// How rustls says that a connection ended without a farewell, as it does when the server is killed; a link to its manual follows.
 const CUT_OFF: &str = "without sending TLS close_notify";
@@ -124,6 +153,20 @@ mod tests {
         let status = Status::from_error(Box::new(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, cause)));
         let error = CallError::new("WatchEvents", &status);
         assert_eq!(error.to_string(), "Teleport's WatchEvents failed: the server closed the connection (unavailable)");
+    }
+
+    #[test]
+    fn not_found_with_words_of_a_refusal_is_a_refusal_of_the_identity() {
+        let gone = Status::not_found("access denied: user \"slack-plugin\" is not found");
+        let error = CallError::new("UpdatePluginData", &gone);
+        assert_eq!(error.kind, Kind::AccessDenied);
+        assert!(error.is_of_identity() && error.is_denial());
+        let missing = CallError::new("UpdatePluginData", &Status::not_found("access request is not found"));
+        assert_eq!(missing.kind, Kind::NotFound);
+        let right = Status::permission_denied("access denied to perform action \"update\" on \"access_plugin_data\"");
+        assert!(!CallError::new("UpdatePluginData", &right).is_of_identity());
+        let lock = Status::permission_denied("lock targeting User:\"slack-plugin\" is in force");
+        assert!(CallError::new("UpdatePluginData", &lock).is_of_identity());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod error;
 #[cfg(test)]
 mod golden;
 pub mod identity;
+mod records;
 pub mod review;
 #[cfg(test)]
 pub(crate) mod testing;

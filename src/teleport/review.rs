@@ -248,7 +248,7 @@ impl SubmitError {
             Kind::NotFound => Self::Gone,
             Kind::Unimplemented => Self::Unsupported,
             Kind::BadParameter => Self::Invalid,
-            Kind::CompareFailed | Kind::LimitExceeded | Kind::Unavailable => Self::Unclear,
+            Kind::CompareFailed | Kind::TooLarge | Kind::LimitExceeded | Kind::Unavailable => Self::Unclear,
         }
     }
 }

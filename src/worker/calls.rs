@@ -6,55 +6,38 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tracing::debug;
 
 use crate::access_request::RequestId;
 use crate::config::recipient::{Recipient, RecipientKey};
+use crate::delivery::claims::SLACK_TIMEOUT;
 use crate::delivery::effect::{Effect, ReplyKind, Sought, Target};
 use crate::delivery::input::{Answer, CallId, Failure, NotSearched, Replied, Resolved, StoreError};
 use crate::delivery::state::{Observation, Place};
 use crate::slack::MessageRef;
-use crate::slack::api::{Post, UserId};
+use crate::slack::address_book::{self, Address};
+use crate::slack::api::Post;
 use crate::slack::error::{Class, Error};
 use crate::slack::message::{Content, Metadata};
 use crate::slack::method;
-use crate::slack::turn::ChannelTurn;
+use crate::slack::rate_limit;
 use crate::teleport::error::{CallError, Kind};
-use crate::worker::context::{Context, Teleport};
-use crate::worker::paced::{self, note_limit, unless_paused};
+use crate::worker::context::{Context, Teleport, address};
 use crate::worker::render::Subject;
+use crate::worker::task::now;
 
 /// How far back from a claim to search: the clocks of its worker and of Slack may differ.
 const SEARCH_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// The turn to post in a conversation.
+/// The right to make one post.
 #[derive(Debug)]
 pub(super) struct Slot {
-    _turn: ChannelTurn,
-    address: Address,
-}
-
-/// Where a post goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Address {
-    /// What Slack takes as its channel.
+    turn: rate_limit::Slot,
+    /// What Slack takes as the channel of the post.
     channel: String,
-    /// The conversation's id as far as known: turns and pace are kept by it, however the conversation is addressed.
-    conversation: String,
-}
-
-impl Address {
-    fn at(context: &Context, channel: &str) -> Self {
-        let conversation = context.conversation_of(channel).unwrap_or_else(|| channel.to_owned());
-        // A user stays a user's id: the conversation's own works only while it is open.
-        let channel = if Recipient::is_person(channel) { channel.to_owned() } else { conversation.clone() };
-        Self { channel, conversation }
-    }
-
-    /// From when on Slack takes a post here: `now`, or the end of its pause.
-    fn ready_at(&self, context: &Context, now: Instant) -> Instant {
-        context.pacing().ready_at(method::POST_MESSAGE, Some(&self.conversation), now)
-    }
+    /// The recipient, unless the post goes into a thread.
+    address: Option<Address>,
 }
 
 /// The id of an effect's question.
@@ -85,49 +68,32 @@ pub(super) fn slot(effect: &Effect) -> Option<CallId> {
 
 /// Waits until it is this caller's turn to post, and until the pace permits.
 pub(super) async fn acquire(context: Arc<Context>, to: Target) -> Slot {
-    let channel = channel(&to);
-    let (turn, address) = loop {
-        let address = Address::at(&context, &channel);
-        let is_limited = || context.pacing().is_limited(&address.conversation, Instant::now());
-        let alone = is_limited();
-        let turn = context.turns.take(&address.conversation, alone).await;
-        // An answer may have told meanwhile which conversation it is, or that it is limited.
-        let still_so = alone || !is_limited();
-        if still_so && Address::at(&context, &channel) == address {
-            break (turn, address);
+    let (channel, address, names) = match to {
+        Target::Thread(message) => (message.channel.clone(), None, vec![message.channel]),
+        Target::Recipient(key, place) => {
+            let address = key.recipient().as_ref().map(address);
+            let channel = channel(&context, address.as_ref(), &place);
+            let names = place.ids().map(str::to_owned).chain([channel.clone()]).collect();
+            (channel, address, names)
         }
     };
-    let now = Instant::now();
-    let at = context.pacing().reserve(&address.conversation, now);
-    // The timer counts whole milliseconds and rounds up: no wait is not a short one.
-    if at > now {
-        tokio::time::sleep_until(at.into()).await;
-    }
-    // Another post may have been limited while this one waited.
-    loop {
-        let now = Instant::now();
-        let ready = address.ready_at(&context, now);
-        if ready <= now {
-            return Slot { _turn: turn, address };
-        }
-        tokio::time::sleep_until(ready.into()).await;
-    }
+    let turn = context.limiter.acquire(names.iter().map(String::as_str)).await;
+    Slot { turn, channel, address }
 }
 
-/// What Slack takes as the channel of a post.
-fn channel(to: &Target) -> String {
-    match to {
-        Target::Thread(message) => message.channel.clone(),
-        Target::Recipient(key, place) => match key.recipient() {
-            Some(Recipient::ChannelName(name)) => name,
-            Some(Recipient::Email(_)) => {
-                // A user's id opens the direct message where there is none yet.
-                let person = place.ids().find(|id| Recipient::is_person(id));
-                person.or_else(|| place.ids().next()).unwrap_or_default().to_owned()
-            }
-            Some(recipient) => recipient.written_id().unwrap_or_default().to_owned(),
-            None => place.ids().next().unwrap_or_default().to_owned(),
-        },
+/// What Slack takes as the channel of a post to a recipient.
+fn channel(context: &Context, address: Option<&Address>, place: &Place) -> String {
+    let known = address.map(|address| context.book.known(address)).unwrap_or_default();
+    let ids: Vec<&str> = place.ids().chain(known.iter().map(String::as_str)).collect();
+    let first = ids.first().copied();
+    match address {
+        Some(Address::Channel(id) | Address::DirectMessage(id) | Address::User(id)) => id.clone(),
+        Some(Address::ChannelName(name)) => first.unwrap_or(name).to_owned(),
+        // A user's id opens the direct message where there is none yet; the conversation's own works only while it is open.
+        Some(Address::Email(_)) | None => {
+            let user = ids.iter().copied().find(|id| Recipient::is_person(id));
+            user.or(first).unwrap_or_default().to_owned()
+        }
     }
 }
 
@@ -154,7 +120,7 @@ pub(super) async fn perform(
             }
             None => Err(StoreError::Unknown),
         }),
-        Effect::Resolve { recipient, .. } => Answer::Resolved(resolve(context, &recipient).await),
+        Effect::Resolve { recipient, .. } => Answer::Resolved(resolve(context, id, &recipient).await),
         Effect::Post { recipient, shown, plain, not_after, .. } => Answer::Posted(match (slot, subject) {
             (Some(slot), Some(subject)) => {
                 let server = teleport.as_ref().map(|teleport| &teleport.server);
@@ -221,33 +187,26 @@ fn store_error(error: &CallError) -> StoreError {
         Kind::NotFound => StoreError::Gone,
         _ if error.is_too_large() => StoreError::TooLarge,
         Kind::AccessDenied | Kind::BadParameter | Kind::Unimplemented | Kind::AlreadyExists => StoreError::Refused,
-        Kind::LimitExceeded | Kind::Unavailable => StoreError::Unknown,
+        Kind::LimitExceeded | Kind::TooLarge | Kind::Unavailable => StoreError::Unknown,
     }
 }
 
-async fn resolve(context: &Context, key: &RecipientKey) -> Resolved {
-    match key.recipient() {
-        Some(Recipient::Email(email)) => match paced::patient_lookup(context, &email).await {
-            Ok(user) => {
-                let mut place = Place::of(user.to_string());
-                let known = context.conversation_of(user.as_str()).or_else(|| context.conversation_of(&email));
-                if let Some(conversation) = known {
-                    place.add(conversation);
-                }
-                Resolved::Place(place)
-            }
-            Err(error) => Resolved::Failed(error),
-        },
-        Some(Recipient::ChannelName(name)) => {
-            context.spellings_known().await;
-            context
-                .id_of(key.as_str())
-                .or_else(|| context.conversation_of(&name))
-                .map_or(Resolved::Unknowable, |id| Resolved::Place(Place::of(id)))
-        }
-        Some(recipient) => recipient.written_id().map_or(Resolved::Unknowable, |id| Resolved::Place(Place::of(id))),
-        None => Resolved::Unknowable,
+async fn resolve(context: &Context, id: &RequestId, key: &RecipientKey) -> Resolved {
+    let Some(recipient) = key.recipient() else { return Resolved::Unknowable };
+    match context.book.resolve(&id.0, &address(&recipient)).await {
+        address_book::Resolved::Place(ids) => Resolved::Place(ids.into_iter().collect()),
+        address_book::Resolved::Unknowable => Resolved::Unknowable,
+        address_book::Resolved::Failed(error) => Resolved::Failed(error),
     }
+}
+
+/// Makes the call, unless Slack has said that it would refuse it now.
+async fn unless_paused<T>(
+    context: &Context,
+    method: &'static str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Failure> {
+    context.limiter.try_call(method, call).await.map_err(Failure::Postponed)?.map_err(Failure::Refused)
 }
 
 /// Posts a message, or a reply where `thread` names one.
@@ -258,23 +217,21 @@ async fn post(
     thread: Option<MessageRef>,
     not_after: Instant,
 ) -> Result<(MessageRef, Replied), Failure> {
-    // An answer to another post may have told meanwhile which conversation it is.
-    let address = Address::at(context, &slot.address.channel);
-    let now = Instant::now();
-    if now >= not_after {
+    let Slot { turn, channel, address } = slot;
+    // Storing the claim took its time: another post may have been limited meanwhile.
+    turn.begin().await.map_err(Failure::Postponed)?;
+    if now().monotonic >= not_after {
         return Err(Failure::TooLate);
     }
-    // Storing the claim took its time: another post may have been limited meanwhile.
-    let ready = address.ready_at(context, now);
-    if ready > now {
-        return Err(Failure::Postponed(ready));
-    }
-    let post = Post { channel: address.channel, content: body, thread_ts: thread.map(|parent| parent.ts) };
+    let post = Post { channel, content: body, thread_ts: thread.map(|parent| parent.ts) };
     let result = context.slack.post_message(&post).await;
-    paced::count(context, method::POST_MESSAGE, &result);
+    turn.finish(&result);
     match result {
         Ok(posted) => {
-            context.learn_conversation(&post.channel, &posted.message.channel);
+            context.limiter.merge([post.channel.as_str(), posted.message.channel.as_str()]);
+            if let Some(address) = &address {
+                context.book.learn(address, &posted.message.channel);
+            }
             if posted.strayed {
                 // The thread's first message is gone, and Slack has put the reply into the channel.
                 let _ = context.slack.delete_message(&posted.message).await;
@@ -283,15 +240,21 @@ async fn post(
             Ok((posted.message, Replied::InThread))
         }
         Err(error) => {
-            let conversation = Address::at(context, &post.channel).conversation;
-            note_limit(context, &error, Some(&conversation));
-            if error.class == Class::Config {
-                // A name may belong to another channel by now.
-                context.forget_conversation(&conversation);
+            if let Some(address) = address.filter(|_| matches!(error.class, Class::Config | Class::Recipient)) {
+                context.book.doubt(&address);
             }
             Err(Failure::Refused(error))
         }
     }
+}
+
+/// Posts a line of our own to a recipient, with a slot like any other post.
+pub(super) async fn say(context: &Arc<Context>, key: RecipientKey, text: String) -> Result<(), Failure> {
+    let place = context.known_place(&key);
+    let slot = acquire(context.clone(), Target::Recipient(key, place)).await;
+    let body = Content { text, blocks: Value::Null, metadata: None };
+    let not_after = now().monotonic + SLACK_TIMEOUT;
+    post(context, slot, body, None, not_after).await.map(drop)
 }
 
 /// Searches for messages or replies that may have been sent.
@@ -344,35 +307,22 @@ fn may_pass(error: &Error) -> bool {
 
 /// The id of the conversation in which a recipient's messages are; none when there is no such channel.
 async fn conversation(context: &Context, key: &RecipientKey, place: &Place) -> Result<Option<String>, Failure> {
+    let mut place = place.clone();
+    place.merge(&context.known_place(key));
     if let Some(id) = place.ids().find(|id| !Recipient::is_person(id)) {
         return Ok(Some(id.to_owned()));
     }
-    if let Some(user) = place.ids().next() {
-        return direct_messages(context, UserId::new(user)).await.map(Some);
-    }
-    match key.recipient() {
-        Some(Recipient::Email(email)) => {
-            if let known @ Some(_) = context.conversation_of(&email) {
-                return Ok(known);
-            }
-            let user = paced::lookup(context, &email).await?;
-            direct_messages(context, user).await.map(Some)
-        }
-        Some(Recipient::ChannelName(name)) => {
-            if let known @ Some(_) = context.conversation_of(&name) {
-                return Ok(known);
-            }
+    let user = match (place.ids().next(), key.recipient()) {
+        (Some(user), _) => user.to_owned(),
+        (None, Some(Recipient::ChannelName(name))) => {
             let list = context.slack.resolve_channel_name(&name);
-            Ok(unless_paused(context, method::LIST, list).await?.map(|channel| channel.id))
+            return Ok(unless_paused(context, method::LIST, list).await?.map(|channel| channel.id));
         }
-        Some(recipient) => Ok(recipient.written_id().map(str::to_owned)),
-        None => Ok(None),
-    }
-}
-
-async fn direct_messages(context: &Context, user: UserId) -> Result<String, Failure> {
-    match context.conversation_of(user.as_str()) {
-        Some(id) => Ok(id),
-        None => unless_paused(context, method::OPEN, context.slack.open_dm(&user)).await,
-    }
+        (None, Some(Recipient::Email(email))) => {
+            context.book.user(key.as_str(), &email).await.map_err(Failure::Refused)?.to_string()
+        }
+        (None, _) => return Ok(None),
+    };
+    let opened = context.book.direct_message(&user).await.map_err(Failure::Postponed)?;
+    opened.map(Some).map_err(Failure::Refused)
 }

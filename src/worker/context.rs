@@ -1,16 +1,17 @@
 //! What the tasks of all requests share.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::access_request::{AccessRequest, PluginData};
 use crate::config::recipient::{Recipient, RecipientKey, RoleToRecipients};
+use crate::config::suggested_reviewers::{Admitted, SuggestedReviewers};
 use crate::delivery::claims::WorkerId;
 use crate::delivery::decide::needs_work;
 use crate::delivery::input::Wanted;
@@ -18,16 +19,13 @@ use crate::delivery::record::Record;
 use crate::delivery::state::{Observation, Place};
 use crate::metrics::Metrics;
 use crate::slack;
-use crate::slack::directory::Directory;
-use crate::slack::pacing::Pacing;
-use crate::slack::turn::Turns;
+use crate::slack::address_book::{Address, AddressBook};
+use crate::slack::error::Error;
+use crate::slack::rate_limit::RateLimiter;
 use crate::teleport::client::{Client, Server};
 use crate::worker::health::undelivered::Board;
+use crate::worker::missed::Missed;
 use crate::worker::role_logins::RoleLogins;
-
-/// The longest time that a message waits until it is known which recipients are one. With large workspaces and Slack's limits the
-/// look takes minutes; then telling one place twice is the lesser evil.
-const SPELLINGS: Duration = Duration::from_secs(30);
 
 /// Shared by every task; cheap to clone behind its `Arc`.
 pub(super) struct Context {
@@ -35,26 +33,22 @@ pub(super) struct Context {
     pub teleport: watch::Receiver<Option<Teleport>>,
     /// Slack, as the bot.
     pub slack: slack::api::Client,
-    /// When the next call may start.
-    pub pacing: Mutex<Pacing>,
-    /// One post at a time per channel.
-    pub turns: Turns,
-    /// E-mail addresses to users.
-    pub directory: Directory,
-    /// Names of channels, ids and addresses of users to the conversations' ids, as Slack's answers showed them.
-    conversations: Mutex<HashMap<String, String>>,
-    /// Channels' and users' ids by recipient, as the look for the configured recipients found them.
-    ids: Mutex<HashMap<String, String>>,
-    /// Whether that look was taken once.
-    looked: watch::Sender<bool>,
-    /// Recipients that a message did not reach since somebody last asked for them.
-    doubted: watch::Sender<BTreeSet<String>>,
+    /// When Slack is called.
+    pub limiter: RateLimiter,
+    /// Where recipients' messages arrive.
+    pub book: AddressBook,
+    /// What configured recipients have missed.
+    pub missed: Mutex<Missed>,
+    /// Recipients that a message did not reach since they were last taken.
+    suspects: watch::Sender<BTreeSet<String>>,
     /// When recipients that could not be reached were found to be reachable again.
     recovered: watch::Sender<BTreeMap<String, Instant>>,
     /// Logins of roles.
     pub roles: RoleLogins,
     /// Who is to be told of what. Replaced when the configuration or the token changes, which wakes every task.
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
+    /// Which of the reviewers that a request suggests are told.
+    suggested_reviewers: SuggestedReviewers,
     /// What is undelivered, and why.
     pub board: Board,
     /// Counters.
@@ -84,6 +78,10 @@ pub(super) struct Parts {
     pub slack: slack::api::Client,
     /// See [`Context::routes`].
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
+    /// See [`Context::suggested_reviewers`].
+    pub suggested_reviewers: SuggestedReviewers,
+    /// See [`Context::me`].
+    pub me: WorkerId,
     /// See [`Context::board`].
     pub board: Board,
     /// See [`Context::metrics`].
@@ -95,89 +93,67 @@ pub(super) struct Parts {
 impl Context {
     /// Begins with nothing known.
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { teleport, slack, routes, board, metrics, shutdown } = parts;
+        let Parts { teleport, slack, routes, suggested_reviewers, me, board, metrics, shutdown } = parts;
+        let counted = metrics.clone();
+        let limiter = RateLimiter::observed_by(move |method, error| count(&counted, method, error));
         Arc::new(Self {
-            directory: Directory::default(),
+            book: AddressBook::new(slack.clone(), limiter.clone()),
+            limiter,
+            missed: Mutex::default(),
             teleport,
             slack,
             routes,
+            suggested_reviewers,
             board,
             metrics,
             shutdown,
-            pacing: Mutex::default(),
-            turns: Turns::default(),
-            conversations: Mutex::default(),
-            ids: Mutex::default(),
-            looked: watch::Sender::default(),
-            doubted: watch::Sender::default(),
+            suspects: watch::Sender::default(),
             recovered: watch::Sender::default(),
             roles: RoleLogins::default(),
-            me: WorkerId::new(random(), random()),
+            me,
             sees_requests_of_others: AtomicBool::default(),
         })
-    }
-
-    /// The schedule of calls; never held across a wait.
-    pub(super) fn pacing(&self) -> MutexGuard<'_, Pacing> {
-        self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The id of the conversation in which posts to `address` arrive, if an earlier one has shown it.
-    pub(super) fn conversation_of(&self, address: &str) -> Option<String> {
-        self.conversations().get(address).cloned()
-    }
-
-    /// Notes that a post to `address` arrived in the conversation `id`; the pace of the one becomes that of the other.
-    pub(super) fn learn_conversation(&self, address: &str, id: &str) {
-        if address != id {
-            self.conversations().insert(address.to_owned(), id.to_owned());
-            self.pacing().rename(address, id);
-        }
     }
 
     /// Notes where earlier direct messages went: without the scope im:write Slack does not say it before the next one, and
     /// nothing can be looked for there. (Channels may have been renamed since; direct messages stay where they are.)
     pub(super) fn learn_direct_messages(&self, data: &PluginData) {
         for (key, delivery) in &Record::decode(data.clone()).deliveries {
-            if let (Some(Recipient::Email(email)), Some(message)) = (key.recipient(), &delivery.message) {
-                self.learn_conversation(&email, &message.channel);
+            if let (Some(recipient @ Recipient::Email(_)), Some(message)) = (key.recipient(), &delivery.message) {
+                self.book.learn(&address(&recipient), &message.channel);
             }
         }
     }
 
-    /// Forgets which addresses lead to the conversation `id`.
-    pub(super) fn forget_conversation(&self, id: &str) {
-        self.conversations().retain(|_, known| known != id);
-    }
-
-    /// Notes the id of a recipient.
-    pub(super) fn identify(&self, key: String, id: String) {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(key, id);
-    }
-
-    /// The id of a recipient, if it was noted.
-    pub(super) fn id_of(&self, key: &str) -> Option<String> {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    /// The place of a recipient, as far as it is known.
+    pub(super) fn known_place(&self, key: &RecipientKey) -> Place {
+        let known = key.recipient().map(|recipient| self.book.known(&address(&recipient)));
+        known.into_iter().flatten().collect()
     }
 
     /// Notes that a message did not reach a recipient, for a reason that a person has to mend.
-    pub(super) fn doubt(&self, key: &str) {
-        self.doubted.send_if_modified(|doubted| doubted.insert(key.to_owned()));
+    pub(super) fn suspect(&self, key: &str) {
+        self.suspects.send_if_modified(|suspects| suspects.insert(key.to_owned()));
     }
 
-    /// Tells when [`Context::doubt`] noted somebody; [`Context::take_doubted`] says whom.
-    pub(super) fn doubts(&self) -> watch::Receiver<BTreeSet<String>> {
-        self.doubted.subscribe()
+    /// Tells when [`Context::suspect`] noted a recipient; [`Context::take_suspects`] says which.
+    pub(super) fn suspects(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.suspects.subscribe()
     }
 
-    /// Whom messages did not reach since this was last asked.
-    pub(super) fn take_doubted(&self) -> BTreeSet<String> {
-        let mut doubted = BTreeSet::new();
-        self.doubted.send_if_modified(|noted| {
-            doubted = std::mem::take(noted);
+    /// The recipients that messages did not reach since this was last asked.
+    pub(super) fn take_suspects(&self) -> BTreeSet<String> {
+        let mut taken = BTreeSet::new();
+        self.suspects.send_if_modified(|suspects| {
+            taken = std::mem::take(suspects);
             false
         });
-        doubted
+        taken
+    }
+
+    /// What configured recipients have missed; never held across a wait.
+    pub(super) fn missed(&self) -> MutexGuard<'_, Missed> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that recipients can be reached again, as of now: what rests because of them goes on.
@@ -194,17 +170,6 @@ impl Context {
         self.recovered.subscribe()
     }
 
-    /// Notes that all configured recipients were looked for: what is not identified now cannot be.
-    pub(super) fn note_look(&self) {
-        self.looked.send_replace(true);
-    }
-
-    /// Waits until it is known which of the configured recipients are one, or until that has taken too long.
-    pub(super) async fn spellings_known(&self) {
-        // Whoever looks lives as long as the tasks do.
-        let _ = timeout(SPELLINGS, self.looked.subscribe().wait_for(|looked| *looked)).await;
-    }
-
     /// Whom the configuration selects for a request: first those of its roles, then the reviewers that its author suggested.
     pub(super) fn select(&self, request: &AccessRequest) -> Vec<Wanted> {
         let routes = self.routes.borrow().clone();
@@ -212,22 +177,39 @@ impl Context {
         let wanted = |recipients: &[Recipient], suggested| -> Vec<Wanted> {
             recipients.iter().map(|recipient| Wanted { key: RecipientKey::from(recipient), suggested }).collect()
         };
-        [wanted(&selection.recipients, false), wanted(&selection.reviewers, true)].concat()
+        let admitted = self.suggested_reviewers.admit(selection.reviewers);
+        if admitted.beyond_max + admitted.of_other_domains > 0 {
+            let Admitted { beyond_max, of_other_domains, .. } = admitted;
+            debug!(request_id = %request.id, beyond_max, of_other_domains, "Suggested reviewers are left out");
+        }
+        [wanted(&selection.recipients, false), wanted(&admitted.reviewers, true)].concat()
     }
 
     /// Whether a listing shows something to do, so that a task is worth its while.
     pub(super) fn needs_work(&self, observation: &Observation, data: &PluginData) -> bool {
         let wanted = observation.request().map(|request| self.select(request)).unwrap_or_default();
-        needs_work(observation, data, &wanted, &self.me, &|key| {
-            self.id_of(key.as_str()).map(Place::of).unwrap_or_default()
-        })
-    }
-
-    fn conversations(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.conversations.lock().unwrap_or_else(PoisonError::into_inner)
+        needs_work(observation, data, &wanted, &self.me, &|key| self.known_place(key))
     }
 }
 
-fn random() -> String {
-    format!("{:016x}", rand::random::<u64>())
+/// A recipient as it can be given to Slack.
+pub(super) fn address(recipient: &Recipient) -> Address {
+    match recipient.clone() {
+        Recipient::ChannelName(name) => Address::ChannelName(name),
+        Recipient::ChannelId(id) => Address::Channel(id),
+        Recipient::DirectMessage(id) => Address::DirectMessage(id),
+        Recipient::UserId(id) => Address::User(id),
+        Recipient::Email(email) => Address::Email(email),
+    }
 }
+
+/// Counts a call of Slack by what came of it.
+fn count(metrics: &Metrics, method: &'static str, error: Option<&Error>) {
+    metrics.slack_call(method, error.map_or(OK, |error| error.class.as_str()));
+    if let Some(retry_after) = error.and_then(|error| error.retry_after.filter(|_| error.is_rate_limit())) {
+        metrics.slack_rate_limited(retry_after);
+    }
+}
+
+/// The label of a call that worked.
+const OK: &str = "ok";

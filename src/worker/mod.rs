@@ -10,12 +10,14 @@ mod calls;
 mod context;
 mod dispatcher;
 pub mod health;
+mod instance;
+mod missed;
 mod notes;
-mod paced;
 mod recipient_check;
 mod render;
 mod role_logins;
 mod session;
+mod sweep;
 mod task;
 
 use std::path::{Path, PathBuf};
@@ -24,8 +26,9 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use zeroize::Zeroizing;
 
-use crate::admin::{self, Health, Listener};
+use crate::admin::{self, Health};
 use crate::config::{Config, Origin};
 use crate::file_watch::{self, Watched};
 use crate::metrics::Metrics;
@@ -39,6 +42,7 @@ use crate::worker::health::conditions::WorkerReport;
 use crate::worker::health::report::{Report, Reporter};
 use crate::worker::health::status::{Access, Me};
 use crate::worker::health::undelivered::Board;
+use crate::worker::instance::Host;
 use crate::worker::session::Session;
 
 /// The setting of the certificates that a Teleport Proxy's web certificate is checked with.
@@ -97,12 +101,25 @@ pub enum Error {
     /// Teleport cannot be reached, or refuses the identity.
     #[error(transparent)]
     Connect(session::ConnectError),
+    /// The identity is of another user than the configuration names.
+    #[error("teleport.identity: {0}")]
+    IdentityUser(String),
+    /// The token is of another workspace than the one in use, or than the configuration names.
+    #[error(
+        "slack.token: the token is of workspace {found}, not of {kept}: put back a token of {kept}, or name the new workspace in spec.slack.teamId (slack.team_id)"
+    )]
+    OtherWorkspace {
+        /// The workspace of the token.
+        found: String,
+        /// The workspace that was expected.
+        kept: String,
+    },
     /// The watch ended, and `TELEPORT_PLUGIN_FAIL_FAST` is set.
     #[error("the watch on Teleport ended and TELEPORT_PLUGIN_FAIL_FAST is set: {0}")]
     WatchEnded(CallError),
     /// The endpoints cannot be served.
     #[error(transparent)]
-    Bind(#[from] admin::BindError),
+    Endpoints(#[from] admin::Error),
 }
 
 /// The conditions of readiness.
@@ -122,6 +139,8 @@ impl Gate {
 pub struct RunOptions {
     /// Where the configuration comes from, to read it again.
     pub origin: Origin,
+    /// Who may read `/metrics`.
+    pub metrics: admin::access::Settings,
     /// To change severity and output, or open the log file anew.
     pub logging: Logging,
     /// End with an error when credentials are missing, or Teleport or Slack turn the first attempt down, as a service
@@ -137,6 +156,7 @@ pub(crate) struct Shared {
     metrics: Metrics,
     board: Board,
     reporter: Reporter,
+    host: Arc<Host>,
     fail_fast: bool,
     stop: CancellationToken,
 }
@@ -148,19 +168,17 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     let health = Health::with_gates([Gate::CREDENTIALS, Gate::TELEPORT, Gate::FIRST_LIST]);
     let metrics = Metrics::new();
     if let Some(address) = &config.diag_addr {
-        let listener = Listener::bind(address).await?;
-        // Port 0 has become another.
-        let bound = listener.local_addr().map_or_else(|_| address.clone(), |bound| bound.to_string());
-        info!(address = bound, "Serving /livez, /readyz and /metrics");
-        let router = admin::router(health.clone(), metrics.clone());
-        tokio::spawn(listener.serve(router, stop.clone().cancelled_owned()));
+        // It serves until the process ends.
+        drop(admin::serve(address, &options.metrics, health.clone(), metrics.clone(), stop.clone()).await?);
     }
+    let host = Arc::new(Host::find(config.kubernetes.as_ref()));
     let shared = Shared {
         config: Arc::new(config),
         health,
         metrics,
         board: Board::default(),
         reporter: Reporter::default(),
+        host,
         fail_fast: options.origin.environment.fail_fast(),
         stop: stop.child_token(),
     };
@@ -299,7 +317,7 @@ fn ca_bundles(config: &Config) -> Watched {
     Watched::await_files([&config.teleport.ca_bundle, &config.slack.ca_bundle].into_iter().flatten().cloned())
 }
 
-fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+fn read_file(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     file_watch::read(path).map_err(|source| Error::File { key, path: path.to_owned(), source })
 }
 

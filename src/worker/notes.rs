@@ -1,21 +1,27 @@
 //! What a machine tells people: log lines, counters and what the status shows.
 
+use std::sync::Arc;
+
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::access_request::RequestId;
-use crate::delivery::effect::{Note, ReplyKind, StoreCall, Untold};
+use crate::delivery::effect::{Note, ReplyKind, Standing, StoreCall, Untold};
 use crate::delivery::input::StoreError;
+use crate::metrics::ledger::{self, Searched};
 use crate::metrics::{Operation, Outcome};
 use crate::slack::error::{Class, Error};
 use crate::slack::method;
 use crate::worker::context::Context;
+use crate::worker::missed;
 
 /// Failures in a row before they are worth a warning.
 const WORTH_A_WARNING: u32 = 3;
 
 /// Tells people.
-pub(super) fn report(context: &Context, id: &RequestId, note: &Note) {
-    let metrics = &context.metrics;
+/// `seen_at` is when the request was seen as it is.
+pub(super) fn report(context: &Arc<Context>, id: &RequestId, note: &Note, seen_at: Instant) {
+    let (metrics, ledger) = (&context.metrics, context.metrics.ledger());
     match note {
         Note::Announced { recipient, message, after } => {
             metrics.delivery(Operation::Post, Outcome::Ok);
@@ -23,6 +29,7 @@ pub(super) fn report(context: &Context, id: &RequestId, note: &Note) {
                 metrics.delivery_latency(*after);
             }
             context.board.delivered();
+            missed::tell(context, recipient);
             info!(request_id = %id, %recipient, slack_message = %message, "Posted the access request");
         }
         Note::Replied(recipient, what) => {
@@ -36,29 +43,37 @@ pub(super) fn report(context: &Context, id: &RequestId, note: &Note) {
         }
         Note::Updated(recipient, shown) => {
             metrics.delivery(Operation::Update, Outcome::Ok);
+            ledger.shown(seen_at.elapsed());
             info!(request_id = %id, %recipient, state = %shown, "Updated the message");
         }
         Note::Reacted(_) => metrics.delivery(Operation::Reaction, Outcome::Ok),
         Note::Found(recipient, message) => {
+            ledger.found();
             info!(request_id = %id, %recipient, slack_message = %message, "Found the message whose answer was lost");
         }
         Note::OutcomeUnknown(recipient) => {
+            ledger.outcome_unknown();
             debug!(request_id = %id, %recipient, "The outcome of a post is unknown: looking for it in the history");
         }
         Note::SentAgain { recipient, searched: true } => {
+            ledger.sent_again(Searched::Yes);
             info!(request_id = %id, %recipient, "The history does not show the message: sending it again");
         }
         Note::SentAgain { recipient, searched: false } => {
+            ledger.sent_again(Searched::No);
             warn!(request_id = %id, %recipient, "Cannot tell whether the message was sent: sending it again; it may appear twice");
         }
         Note::DoubleFound(recipient, message) => {
+            ledger.double_found();
             warn!(request_id = %id, %recipient, slack_message = %message, "Found a second message of the request: removing it");
         }
         Note::StrayRemoved(recipient, message) => {
+            ledger.stray_removed();
             info!(request_id = %id, %recipient, slack_message = %message, "Removed the second message");
         }
         Note::Failed { recipient, error, is_news, .. } => failed(context, id, recipient.as_str(), error, *is_news),
         Note::Lost(recipient, error) => {
+            ledger.lost();
             info!(request_id = %id, %recipient, %error, "The message is gone or can no longer be changed: not following it");
         }
         Note::LeftOut(recipient, error) => {
@@ -66,20 +81,28 @@ pub(super) fn report(context: &Context, id: &RequestId, note: &Note) {
             warn!(request_id = %id, %recipient, %error, remedy, "Leaving out what Slack does not take");
             count_failure(context, error);
         }
-        Note::AnotherApp(recipient) => warn!(
-            request_id = %id, %recipient,
-            "The message belongs to another Slack app, so it cannot be updated: the outcome will be told in its thread; \
-             messages of the former app stay as they are"
-        ),
-        Note::NeverAnnounced { recipient, reason, .. } => {
-            let reason = match reason {
-                Untold::Slack(error) => error.to_string(),
-                Untold::Teleport => "its record could not be stored in Teleport".to_owned(),
-                Untold::Waiting => "it waited for its turn".to_owned(),
+        Note::AnotherApp(recipient) => {
+            ledger.lost();
+            warn!(
+                request_id = %id, %recipient,
+                "The message belongs to another Slack app, so it cannot be updated: the outcome will be told in its thread; \
+                 messages of the former app stay as they are"
+            );
+        }
+        Note::NeverAnnounced { recipient, standing, reason } => {
+            let (label, reason) = match reason {
+                Untold::Slack(error) => (ledger::Untold::Slack, error.to_string()),
+                Untold::Teleport => (ledger::Untold::Teleport, "its record could not be stored in Teleport".to_owned()),
+                Untold::Waiting => (ledger::Untold::Waiting, "it waited for its turn".to_owned()),
             };
+            if *standing == Standing::Configured {
+                ledger.never_announced(label);
+                context.missed().missed(recipient.as_str(), id);
+            }
             warn!(request_id = %id, %recipient, reason, "The request ended before it could be announced here");
         }
         Note::NeverUpdated(recipient, error) => {
+            ledger.never_updated();
             warn!(request_id = %id, %recipient, %error, "The end of the request could not be shown here");
         }
         Note::Unrouted { roles } => unrouted(context, id, roles),
@@ -96,9 +119,10 @@ pub(super) fn report(context: &Context, id: &RequestId, note: &Note) {
 }
 
 fn unrouted(context: &Context, id: &RequestId, roles: &[String]) {
-    warn!(request_id = %id, ?roles, "The request reaches no recipient: add its roles, or \"*\", to role_to_recipients");
-    context.metrics.request_unrouted();
-    context.board.unrouted(id, roles);
+    if context.board.unrouted(id, roles) {
+        warn!(request_id = %id, ?roles, "The request reaches no recipient: add its roles, or \"*\", to role_to_recipients");
+        context.metrics.request_unrouted();
+    }
 }
 
 fn store_failing(id: &RequestId, what: StoreCall, error: StoreError, failures: u32) {
@@ -128,7 +152,7 @@ fn failed(context: &Context, id: &RequestId, recipient: &str, error: &Error, is_
         _ => warn!(request_id = %id, recipient, %error, remedy, "Slack refuses: trying again later"),
     }
     if matches!(error.class, Class::Config | Class::Recipient) {
-        context.doubt(recipient);
+        context.suspect(recipient);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The logins of roles, remembered for a while: every request of a role asks for the same ones.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -9,22 +8,25 @@ use tracing::debug;
 
 use crate::teleport::client::Client;
 use crate::teleport::error::{CallError, Kind};
+use crate::ttl_cache::TtlCache;
 
 /// How long an answer is good; a role's logins rarely change.
-const KNOWN_FOR: Duration = Duration::from_mins(5);
+const TTL: Duration = Duration::from_mins(5);
 /// How long an answer may take: the message waits for it.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// After an answer that did not come nobody asks for this long.
-const DISCOURAGED: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// After an answer that did not come the role is not asked for again for this long.
+const NEGATIVE_TTL: Duration = Duration::from_secs(10);
 /// More roles than a cluster has in use at a time.
 const MOST: usize = 1_000;
 
-/// Remembers the logins of roles.
-#[derive(Default)]
-pub(super) struct RoleLogins(Mutex<HashMap<String, Answer>>);
+/// Remembers the logins of roles: none where they may not be known.
+pub(super) struct RoleLogins(Mutex<TtlCache<String, Option<Vec<String>>>>);
 
-/// Until when an answer is good, and the logins if they may be known.
-type Answer = (Instant, Option<Vec<String>>);
+impl Default for RoleLogins {
+    fn default() -> Self {
+        Self(Mutex::new(TtlCache::new(MOST)))
+    }
+}
 
 impl RoleLogins {
     /// The logins that each role allows; `None` for a role that the identity may not read or that does not exist. They
@@ -37,30 +39,28 @@ impl RoleLogins {
         if let Some(known) = self.known(role) {
             return (role.to_owned(), known);
         }
-        let (logins, good_for) = match timeout(PATIENCE, client.role_logins(role)).await {
-            Ok(Ok(logins)) => (Some(logins), KNOWN_FOR),
+        let (logins, good_for) = match timeout(TIMEOUT, client.role_logins(role)).await {
+            Ok(Ok(logins)) => (Some(logins), TTL),
             Ok(Err(error)) => {
                 debug!(role, %error, "Could not read the logins of a role");
-                (None, if is_lasting(&error) { KNOWN_FOR } else { DISCOURAGED })
+                (None, if is_lasting(&error) { TTL } else { NEGATIVE_TTL })
             }
             Err(_elapsed) => {
                 debug!(role, "The logins of a role did not come in time");
-                (None, DISCOURAGED)
+                (None, NEGATIVE_TTL)
             }
         };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(role.to_owned(), (Instant::now() + good_for, logins.clone()));
+        self.lock().insert(role.to_owned(), logins.clone(), good_for, Instant::now().into_std());
         (role.to_owned(), logins)
     }
 
     #[expect(clippy::option_option, reason = "not asked yet differs from asked in vain")]
     fn known(&self, role: &str) -> Option<Option<Vec<String>>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, logins) = known.get(role)?;
-        (Instant::now() < *until).then(|| logins.clone())
+        self.lock().get(role, Instant::now().into_std()).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TtlCache<String, Option<Vec<String>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

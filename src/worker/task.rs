@@ -53,6 +53,8 @@ pub(super) struct Task {
     /// Waits for slots.
     lines: BTreeMap<CallId, AbortHandle>,
     logins: Option<Shared<BoxFuture<'static, Logins>>>,
+    /// When the request was first seen as it is.
+    seen_at: Instant,
     /// An event or a listing with evidence said that the request is gone.
     was_reported_gone: bool,
 }
@@ -73,6 +75,7 @@ impl Task {
             slots: BTreeMap::new(),
             lines: BTreeMap::new(),
             logins: None,
+            seen_at: Instant::now(),
             was_reported_gone: false,
         };
         let unread = task.work(mailbox).await;
@@ -143,6 +146,9 @@ impl Task {
 
     fn read(&mut self, mail: Mail, inputs: &mut Vec<Input>) {
         let Mail { observation, source, known } = mail;
+        if self.machine.observation() != Some(&observation) {
+            self.seen_at = Instant::now();
+        }
         self.was_reported_gone |= matches!(observation, Observation::Gone(_));
         let wanted = match &observation {
             Observation::Present(request) => Some(self.context.select(request)),
@@ -174,7 +180,7 @@ impl Task {
     fn carry_out(&mut self, output: Output) {
         for effect in output.effects {
             match effect {
-                Effect::Report(note) => report(&self.context, self.machine.id(), &note),
+                Effect::Report(note) => report(&self.context, self.machine.id(), &note, self.seen_at),
                 Effect::Release(slot) => {
                     self.slots.remove(&slot);
                     if let Some(line) = self.lines.remove(&slot) {

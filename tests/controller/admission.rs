@@ -114,6 +114,11 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
             with("/spec/workload", json!({"resources": {"limits": {"cpu": "lots"}}})),
             "spec.workload.resources.limits.cpu",
         ),
+        (
+            with("/spec/workload", json!({"resources": {"requests": {"memory": "-64Mi"}}})),
+            "spec.workload.resources.requests.memory",
+        ),
+        (with("/spec/workload", json!({"resources": {"limits": {"cpu": -0.5}}})), "spec.workload.resources.limits.cpu"),
         (with("/spec/log", json!({"severity": "loud"})), "spec.log.severity"),
         (with("/metadata/name", json!("n".repeat(46))), "metadata.name is too long"),
     ];
@@ -138,7 +143,7 @@ async fn what_works_is_not_refused() {
         ),
         with(
             "/spec/workload",
-            json!({"resources": {"limits": {"cpu": 1, "memory": "64Mi"}, "requests": {"cpu": "0.5"}}, "affinity": {"nodeAffinity": {}}}),
+            json!({"resources": {"limits": {"cpu": 1, "memory": "64Mi"}, "requests": {"cpu": 0.5, "memory": "+1e3"}}, "affinity": {"nodeAffinity": {}}}),
         ),
         with(
             "/spec/workload",

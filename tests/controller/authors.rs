@@ -65,6 +65,13 @@ fn exfiltrating() -> Value {
     )
 }
 
+/// What the definition takes and no policy does.
+fn through_a_proxy() -> Value {
+    let mut plugin = with_variable(json!({"name": "http_proxy", "value": "http://attacker.example:3128"}));
+    plugin["spec"]["slack"]["apiUrl"] = json!("http://slack.com/api/");
+    plugin
+}
+
 /// What an author tries, the object, and a word of the refusal.
 type Attempt = (&'static str, Value, &'static str);
 
@@ -110,7 +117,7 @@ fn never_allowed() -> Vec<Attempt> {
     ];
     let variables = variables.into_iter().map(|(what, written, word)| (what, with_variable(written), word));
     let urls = urls.into_iter().map(|(what, url)| (what, with("/spec/slack/apiUrl", json!(url)), "apiUrl"));
-    variables.chain(urls).collect()
+    variables.chain(urls).chain([("a proxy that reads the token", through_a_proxy(), "apiUrl")]).collect()
 }
 
 /// What the default policy does not allow.
@@ -226,12 +233,7 @@ async fn an_object_from_before_the_policy_can_still_be_labelled_and_deleted() {
 async fn a_single_team_is_held_to_what_no_policy_allows_only() {
     let room = Room::new().await;
     let plugins = author(&room).await;
-    install_policy(
-        &room,
-        &["policy.profile=\"singleTeam\""],
-        &with("/spec/slack/apiUrl", json!("https://a%2f.example/")),
-    )
-    .await;
+    install_policy(&room, &["policy.profile=\"singleTeam\""], &through_a_proxy()).await;
     let apply = PatchParams::apply("author").force();
     for (what, plugin, word) in never_allowed() {
         let refused = said(plugins.patch("slack", &apply, &Patch::Apply(&plugin)).await);

@@ -1,21 +1,28 @@
 //! What must not do harm: bad objects, a second controller, an API server that goes away, nothing to do, few rights.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use slack_access_operator::controller::Settings;
+use slack_access_operator::admin::access;
 use slack_access_operator::controller::policy::Policy;
+use slack_access_operator::controller::resources::WorkerPods;
+use slack_access_operator::controller::{self, Settings};
 use slack_access_operator::crd::SlackAccessPlugin;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::front::Front;
 use crate::room::{CHILD, Room, minimal, with};
 use crate::support::{Cluster, eventually};
 
 fn named(name: &str) -> Value {
-    with("/metadata/name", json!(name))
+    let mut plugin = with("/metadata/name", json!(name));
+    plugin["spec"]["pluginName"] = json!(name);
+    plugin
 }
 
 /// A control plane of its own: what is done to it would disturb others.
@@ -24,7 +31,7 @@ async fn cluster_of_its_own() -> &'static Cluster {
 }
 
 /// Waits until nothing was written for a while, but not for ever, and returns what was.
-async fn writes_until_quiet(room: &Room, user: &str) -> Vec<String> {
+pub(crate) async fn writes_until_quiet(room: &Room, user: &str) -> Vec<String> {
     let mut before = room.cluster.writes_of(user);
     for _ in 0..15 {
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
@@ -137,6 +144,37 @@ async fn an_api_server_that_goes_away_and_comes_back_is_survived() {
     controller.stop().await;
 }
 
+/// Long enough for every wait between attempts to have reached its longest.
+const OUTAGE: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn a_change_is_taken_up_soon_after_an_outage_in_which_connections_led_nowhere() {
+    let room = Room::new().await;
+    let front = Front::before(room.cluster.port()).await;
+    let user = format!("outage-{}", room.namespace);
+    let client = controller::client(room.cluster.config_at(front.address, &user)).unwrap();
+    let running = room.start_controller_with(client, user);
+    room.apply(&minimal()).await.unwrap();
+    room.until_ready_is("Unknown", "Starting").await;
+    front.close();
+    tokio::time::sleep(OUTAGE).await;
+    room.change(json!({"workload": {"replicas": 2}})).await;
+    front.open();
+    let back = Instant::now();
+    room.until::<Deployment>(CHILD, "the change in the Deployment", |deployment| {
+        deployment.spec.as_ref().is_some_and(|spec| spec.replicas == Some(2))
+    })
+    .await;
+    assert!(back.elapsed() < Duration::from_secs(15), "taken up after {:?}", back.elapsed());
+    eventually("the status of the change", async || {
+        let plugin = room.plugins().get("slack").await.unwrap();
+        (plugin.status?.observed_generation == plugin.metadata.generation).then_some(())
+    })
+    .await;
+    assert!(back.elapsed() < Duration::from_secs(20), "said after {:?}", back.elapsed());
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn the_definition_may_come_later() {
     let room = Room::in_cluster(cluster_of_its_own().await).await;
@@ -182,12 +220,14 @@ async fn a_namespace_that_may_not_be_watched_does_not_hold_up_the_others_and_is_
             namespaces: vec![room.namespace.clone(), gone.namespace.clone()],
             worker_image: "example.com/slack-access-operator:1.0.0".into(),
             policy: Policy::single_team(),
+            worker_pods: WorkerPods::default(),
             diag_addr: Some(free.clone()),
+            metrics: access::Settings::default(),
             instance: user,
         },
     );
     room.apply(&minimal()).await.unwrap();
-    gone.apply(&minimal()).await.unwrap();
+    gone.apply(&with("/spec/pluginName", json!("another"))).await.unwrap();
     room.until::<Deployment>(CHILD, "the Deployment of the other namespace", |_| true).await;
     eventually("readiness", async || answer(&free, "/readyz").await.filter(|ready| ready.contains("200 OK"))).await;
     eventually("the count of the other namespace's objects", async || {

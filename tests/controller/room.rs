@@ -11,7 +11,9 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use slack_access_operator::admin::access;
 use slack_access_operator::controller::policy::Policy;
+use slack_access_operator::controller::resources::WorkerPods;
 use slack_access_operator::controller::{self, Settings};
 use slack_access_operator::crd::{SlackAccessPlugin, SlackAccessPluginStatus};
 use tokio::task::JoinHandle;
@@ -96,7 +98,9 @@ impl Room {
             namespaces: vec![self.namespace.clone()],
             worker_image: IMAGE.into(),
             policy,
+            worker_pods: WorkerPods::default(),
             diag_addr: None,
+            metrics: access::Settings::default(),
             instance: user,
         };
         Self::start_controller_as(client, settings)

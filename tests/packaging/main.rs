@@ -278,6 +278,10 @@ const CHANGED: &[(&str, &str)] = &[
     ("topologySpreadConstraints", r#"[{"maxSkew":1}]"#),
     ("podDisruptionBudget.enabled", "false"),
     ("podDisruptionBudget.maxUnavailable", "\"50%\""),
+    ("metrics.authentication", "\"kubernetes\""),
+    ("metrics.tlsSecret", "\"operator-tls\""),
+    ("metrics.scrapeTokenSecret", "\"prometheus-token\""),
+    ("workerSeccompProfile", "\"profiles/worker.json\""),
     ("diagPort", "9090"),
     ("service.annotations", r#"{"a":"b"}"#),
     ("service.labels", r#"{"a":"b"}"#),
@@ -421,6 +425,8 @@ fn a_value_out_of_bounds_is_refused() {
         "policy.profile=\"none\"",
         "policy.secrets=[\"a') || true\"]",
         "log.format=\"xml\"",
+        "image.tag=1.5",
+        "metrics.authentication=\"basic\"",
         "diagPort=80",
         "monitoring.serviceMonitor.enabled=\"maybe\"",
         "networkPolicy.workers.ports=[0]",
@@ -679,6 +685,59 @@ fn the_pods_of_the_chart_are_restricted_and_have_no_token_they_do_not_need() {
     assert_restricted(test);
     assert_eq!(test["automountServiceAccountToken"], false);
     assert_eq!(one(&rendered, "ServiceAccount")["automountServiceAccountToken"], false);
+}
+
+/// OpenShift's `restricted-v2` refuses numbers outside of the range that it gave the namespace.
+#[test]
+fn no_pod_asks_for_a_user_or_a_group_by_number() {
+    let rendered = render(&[]);
+    for pod in [&one(&rendered, "Deployment")["spec"]["template"]["spec"], &one(&rendered, "Pod")["spec"]] {
+        for context in [&pod["securityContext"], &pod["containers"][0]["securityContext"]] {
+            for field in ["runAsUser", "runAsGroup", "fsGroup", "supplementalGroups"] {
+                assert!(context[field].is_null(), "{field}: {}", context[field]);
+            }
+        }
+    }
+    let user = text("Containerfile").lines().find_map(|line| line.strip_prefix("USER ").map(str::to_owned)).unwrap();
+    assert!(
+        user.split(':').all(|part| part.parse::<u32>().is_ok_and(|id| id > 0)),
+        "runAsNonRoot needs a number: {user}"
+    );
+}
+
+#[test]
+fn a_tag_that_is_a_number_is_taken_as_it_was_written() {
+    for (argument, tag) in [("image.tag=1", "1"), ("image.tag=20261201", "20261201"), ("image.tag=1.10", "1.10")] {
+        let rendered = objects(&try_render(&[], &["--set", argument]).unwrap());
+        let image = container(&rendered)["image"].as_str().unwrap().to_owned();
+        assert!(image.ends_with(&format!(":{tag}")), "{argument}: {image}");
+    }
+    let rendered = render(&["image.tag=20261201"]);
+    assert!(container(&rendered)["image"].as_str().unwrap().ends_with(":20261201"), "as a values file has it");
+}
+
+#[test]
+fn readers_of_metrics_are_asked_for_a_token_only_where_the_rights_to_check_it_are_given() {
+    let asks = |rendered: &[Value]| {
+        container(rendered)["args"].as_array().unwrap().contains(&json!("--metrics-auth=kubernetes"))
+    };
+    assert!(!asks(&render(&[])));
+    let rendered = render(&["metrics.authentication=\"kubernetes\"", "watchNamespaces=[\"a\",\"b\"]"]);
+    assert!(asks(&rendered));
+    let binding = one(&rendered, "ClusterRoleBinding");
+    let subjects: Vec<&str> =
+        binding["subjects"].as_array().unwrap().iter().map(|subject| subject["name"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["rel-slack-access-operator", "system:serviceaccounts:a", "system:serviceaccounts:b"]);
+    let granted: BTreeSet<String> = of_kind(&rendered, "ClusterRole")
+        .iter()
+        .filter(|role| role["metadata"]["name"].as_str().unwrap().ends_with("-review"))
+        .flat_map(|role| role["rules"].as_array().unwrap())
+        .map(|rule| format!("{} {}", rule["verbs"][0], rule["resources"][0]))
+        .collect();
+    assert_eq!(
+        granted.into_iter().collect::<Vec<_>>(),
+        ["\"create\" \"subjectaccessreviews\"", "\"create\" \"tokenreviews\""]
+    );
 }
 
 #[test]

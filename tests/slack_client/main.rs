@@ -16,10 +16,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use server::{Received, Reply, Server};
 use slack_access_operator::slack::MessageRef;
+use slack_access_operator::slack::address_book::AddressBook;
 use slack_access_operator::slack::api::{Client, Post, Settings, UserId};
-use slack_access_operator::slack::directory::Directory;
 use slack_access_operator::slack::error::{Class, Error, code};
 use slack_access_operator::slack::message::{Content, Metadata};
+use slack_access_operator::slack::rate_limit::RateLimiter;
 use slack_access_operator::slack::token::Token;
 
 const TOKEN: &str = "xoxb-1-very-secret";
@@ -290,9 +291,9 @@ async fn whom_to_invite_is_named_as_slack_names_the_bot() {
 async fn an_address_is_looked_up_by_get_with_its_plus_intact_and_once() {
     let found = json!({"ok": true, "user": {"id": "U7", "profile": {}}, "surprise": 1});
     let server = Server::new([Reply::json(&found)]).await;
-    let (client, directory) = (client(&server), Directory::default());
+    let book = AddressBook::new(client(&server), RateLimiter::default());
     for _ in 0..2 {
-        assert_eq!(directory.lookup(&client, "Al+ops@example.com").await.unwrap(), UserId::new("U7"));
+        assert_eq!(book.user("request", "Al+ops@example.com").await.unwrap(), UserId::new("U7"));
     }
     let [request] = server.received().try_into().unwrap();
     assert_eq!(request.verb, "GET");
@@ -315,7 +316,7 @@ async fn what_is_already_done_is_a_success() {
 }
 
 #[tokio::test]
-async fn our_own_message_is_found_by_its_metadata_on_any_page() {
+async fn our_own_messages_are_found_by_their_metadata_on_all_pages() {
     let ours =
         json!({"event_type": "teleport_access_request", "event_payload": {"request_id": "id-1", "recipient": "dba"}});
     let other =
@@ -325,7 +326,7 @@ async fn our_own_message_is_found_by_its_metadata_on_any_page() {
     };
     let server = Server::new([
         Reply::json(&json!({"ok": true, "user_id": "U1", "bot_id": "B1"})),
-        page(json!([{"ts": "9.000000", "bot_id": "B2", "metadata": ours}, {"ts": "8.000000", "user": "U2"}]), "abc="),
+        page(json!([{"ts": "9.000000", "bot_id": "B2", "metadata": ours}, {"ts": "8.000000", "bot_id": "B1", "metadata": ours}]), "abc="),
         page(json!([]), "def="),
         page(json!([{"ts": "7.000000", "bot_id": "B1", "metadata": other}, {"ts": "6.000000", "bot_id": "B1", "metadata": ours}]), ""),
         page(json!([]), ""),
@@ -334,8 +335,9 @@ async fn our_own_message_is_found_by_its_metadata_on_any_page() {
     let client = client(&server);
     let since = "2023-11-14T22:13:20Z".parse().unwrap();
     let wanted = Metadata::of_request("id-1", "dba");
-    let [found] = client.find_posted("C1", since, &wanted).await.unwrap().try_into().unwrap();
-    assert_eq!((&*found.channel, &*found.ts), ("C1", "6.000000"));
+    let found = client.find_posted("C1", since, &wanted).await.unwrap();
+    let found: Vec<_> = found.iter().map(|message| (&*message.channel, &*message.ts)).collect();
+    assert_eq!(found, [("C1", "6.000000"), ("C1", "8.000000")], "all of them, the oldest first");
     let targets: Vec<_> = server.received().into_iter().map(|request| request.target).collect();
     let first = "/api/conversations.history?channel=C1&oldest=1700000000.000000&inclusive=true&limit=200&include_all_metadata=true";
     assert_eq!(targets[1..], [first.to_owned(), format!("{first}&cursor=abc%3D"), format!("{first}&cursor=def%3D")]);
@@ -453,4 +455,19 @@ async fn run_behind(test: &'static str, proxy: &str, variable: (&'static str, St
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_history_that_does_not_end_is_an_error_and_not_an_empty_one() {
+    let page = |number: usize| {
+        let next = format!("page-{number}");
+        Reply::json(&json!({"ok": true, "messages": [], "response_metadata": {"next_cursor": next}}))
+    };
+    let whose = Reply::json(&json!({"ok": true, "user_id": "U1", "bot_id": "B1"}));
+    let server = Server::new([whose].into_iter().chain((0..100).map(page))).await;
+    let wanted = Metadata::of_request("id-1", "dba");
+    let before_1970 = "0001-01-01T00:00:00Z".parse().unwrap();
+    let error = client(&server).find_posted("C1", before_1970, &wanted).await.unwrap_err();
+    assert_eq!((&*error.code, error.class), (code::ANSWER_TOO_LARGE, Class::Transient));
+    assert!(server.received()[1].target.contains("oldest=0.000000"));
 }

@@ -193,17 +193,37 @@ impl Cluster {
         })
     }
 
+    /// How somebody who may do everything, and whom the audit log names so, reaches the API server at another address.
+    pub fn config_at(&self, address: std::net::SocketAddr, user: &str) -> Config {
+        let mut config = self.try_config().unwrap();
+        config.cluster_url = format!("https://{address}").parse().unwrap();
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
+        config
+    }
+
+    /// The port of the API server.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     fn client_with(&self, change: impl FnOnce(&mut AuthInfo)) -> Client {
         self.try_client(change).unwrap()
     }
 
     fn try_client(&self, change: impl FnOnce(&mut AuthInfo)) -> Option<Client> {
+        let mut config = self.try_config()?;
+        change(&mut config.auth_info);
+        Client::try_from(config).ok()
+    }
+
+    /// None before the server has made its certificate.
+    fn try_config(&self) -> Option<Config> {
         let certificate = std::fs::read_to_string(self.home.join("apiserver.crt")).ok()?;
         let mut config = Config::new(format!("https://127.0.0.1:{}", self.port).parse().unwrap());
         config.root_cert = Some(certificates(&certificate));
         config.auth_info.token = Some(ADMIN_TOKEN.to_owned().into());
-        change(&mut config.auth_info);
-        Client::try_from(config).ok()
+        Some(config)
     }
 
     /// Calls in the audit log that `user` made, as `verb resource[/subresource]`.

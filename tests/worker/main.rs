@@ -13,13 +13,18 @@
 
 mod announce;
 mod burst;
+mod connection;
+mod endpoints;
 mod handover;
 mod lifecycle;
+mod log;
 mod outage;
+mod process;
 mod proxy;
 mod reload;
 mod slack_faults;
 mod start;
 mod support;
+mod sweep;
 mod teleport_faults;
 mod two;

@@ -51,7 +51,7 @@ async fn a_message_whose_answer_was_lost_at_the_beginning_of_an_outage_is_found_
     let calls = |world: &World, method| world.slack().calls(method).len();
     world
         .until("it was tried in vain for a while", |world| {
-            calls(world, "conversations.list") + calls(world, "chat.postMessage") > 7
+            calls(world, "conversations.history") + calls(world, "chat.postMessage") > 6
         })
         .await;
     world.slack().faults().clear();

@@ -169,7 +169,7 @@ async fn a_worker_that_is_told_to_end_records_what_it_has_sent() {
 }
 
 /// The answer to a GET: status and body.
-async fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) async fn get(address: &str, path: &str) -> (u16, String) {
     let ask = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -183,7 +183,7 @@ async fn get(address: &str, path: &str) -> (u16, String) {
     (status, answer)
 }
 
-async fn diagnostics(worker: &Worker) -> String {
+pub(crate) async fn diagnostics(worker: &Worker) -> String {
     worker.said("Serving /livez").await;
     let log = worker.log();
     let line = log.lines().find(|line| line.contains("Serving /livez")).unwrap();

@@ -1,6 +1,7 @@
 //! A world with a Teleport, a Slack, files on disk and the binary between them.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -144,9 +145,21 @@ impl World {
     /// Starts a worker without waiting for anything.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slack-access-operator"));
-        command.arg(self.command).arg("--config").arg(self.path("slack.toml")).args(arguments);
+        command.args(self.arguments(arguments));
+        self.spawn_as(command)
+    }
+
+    /// Starts a program that becomes the worker.
+    pub(crate) fn spawn_as(&self, mut command: Command) -> Worker {
         command.env_clear().envs(self.environment.iter().cloned());
         Worker::spawn(command)
+    }
+
+    /// What a worker is started with.
+    pub(crate) fn arguments(&self, more: &[&str]) -> Vec<OsString> {
+        let config = self.path("slack.toml");
+        let own = [OsStr::new(self.command), OsStr::new("--config"), config.as_os_str()];
+        own.into_iter().chain(more.iter().map(OsStr::new)).map(OsStr::to_owned).collect()
     }
 
     /// Starts a worker and waits until it has listed everything.
@@ -313,6 +326,11 @@ impl Worker {
 
     pub(crate) fn log(&self) -> String {
         self.log.text.lock().unwrap().clone()
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("the worker has ended")
     }
 
     pub(crate) fn signal(&self, name: &str) {

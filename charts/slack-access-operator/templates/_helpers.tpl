@@ -60,7 +60,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
-{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- $tag := .Values.image.tag }}
+{{- /* A number of a values file, which the template language would write as 1e+06. */}}
+{{- if kindIs "float64" $tag }}
+{{- $tag = printf "%.0f" $tag }}
+{{- end }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion $tag | toString) }}
 {{- end }}
 {{- end }}
 
@@ -217,6 +222,29 @@ relabelings:
 {{- with .metricRelabelings }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* What a scrape has to show. Takes a list: the root context, and whether the target speaks TLS. */}}
+{{- define "slack-access-operator.scrapeAccess" -}}
+{{- $root := index . 0 }}
+{{- with $root.Values.metrics }}
+{{- with .scrapeTokenSecret }}
+authorization:
+  type: Bearer
+  credentials:
+    name: {{ toYaml . }}
+    key: token
+{{- end }}
+{{- if and (index $ 1) .tlsSecret }}
+scheme: https
+tlsConfig:
+  serverName: {{ include "slack-access-operator.fullname" $root }}.{{ $root.Release.Namespace }}.svc
+  ca:
+    secret:
+      name: {{ toYaml .tlsSecret }}
+      key: ca.crt
+{{- end }}
 {{- end }}
 {{- end }}
 

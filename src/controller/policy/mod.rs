@@ -181,6 +181,11 @@ impl Policy {
             Some(("http", host)) if !any(plain_http_hosts, host) => refuse(format!(
                 "the Slack token may not be sent to `{host}` without TLS; use https://, or allow it (policy.slack.plainHttpHosts)"
             )),
+            // To an address without TLS, a proxy makes the request itself: it reads the token.
+            Some(("http", _)) if variable::sets_proxy(&plugin.spec.workload.env, "HTTP_PROXY") => refuse(
+                "the proxy of spec.workload.env (HTTP_PROXY) would read the token; use https://, or leave the proxy out"
+                    .to_owned(),
+            ),
             Some(_) => {}
         }
         let bundle = plugin.spec.slack.ca_bundle.as_ref();

@@ -51,6 +51,22 @@ fn a_host_may_be_allowed_and_plain_http_by_itself() {
 }
 
 #[test]
+fn a_proxy_does_not_read_a_token_that_goes_without_tls() {
+    let policy = Policy::parse("slack: {apiHosts: ['*'], plainHttpHosts: ['*']}").unwrap();
+    let by_proxy = |url: &str, name: &str| {
+        let mut plugin = with_slack(&format!("apiUrl: '{url}'"));
+        let proxy = format!("[{{name: {name}, value: 'http://attacker.example:3128'}}]");
+        plugin.spec.workload.env = serde_saphyr::from_str(&proxy).unwrap();
+        refused(&policy, &plugin)
+    };
+    for name in ["HTTP_PROXY", "http_proxy"] {
+        assert!(by_proxy("http://simulator.tools/api/", name).contains("would read the token"), "{name}");
+        assert_eq!(by_proxy("https://slack.com/api/", name), "", "{name}");
+    }
+    assert_eq!(by_proxy("http://simulator.tools/api/", "HTTPS_PROXY"), "", "it is not for http://");
+}
+
+#[test]
 fn nobody_but_the_operator_says_who_may_vouch_for_slack() {
     let bundle = with_slack("caBundle: {configMapRef: {name: attacker-ca}}");
     assert!(refused(&Policy::default(), &bundle).starts_with("spec.slack.caBundle: "));

@@ -14,6 +14,13 @@ pub(super) fn check(variables: &[EnvVar]) -> Vec<Rejection> {
     wrong.collect()
 }
 
+/// Whether a proxy variable is set, in either case.
+pub(super) fn sets_proxy(variables: &[EnvVar], name: &str) -> bool {
+    variables.iter().any(|variable| {
+        variable.name.eq_ignore_ascii_case(name) && variable.value.as_ref().is_some_and(|value| !value.is_empty())
+    })
+}
+
 fn problem(variable: &EnvVar) -> Option<String> {
     let EnvVar { name, value, value_from } = variable;
     let value = value.as_deref().unwrap_or_default();

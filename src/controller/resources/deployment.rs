@@ -14,9 +14,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::admin::access::Authentication;
 use crate::config::paths::{CONFIG_DIR, CONFIG_FILE, DIAG_PORT, POD_NAME_VARIABLE, REVISION_VARIABLE, Source};
-use crate::controller::resources::{REVISION_ANNOTATION, child_name, digest, labels, metadata, selector};
+use crate::controller::resources::{REVISION_ANNOTATION, WorkerPods, child_name, digest, labels, metadata, selector};
 use crate::controller::validate::{MountedKey, Owner, Pods, Validated};
+use crate::crd::quantity::Amount;
 use crate::crd::{self, ImagePullPolicy};
 
 /// The container's name: what `kubectl logs -c` takes.
@@ -29,7 +31,12 @@ const PROGRESS_DEADLINE: i32 = 120;
 const GRACE_PERIOD: i64 = 30;
 
 /// The Deployment, with the configuration that this map holds; [`stamp`] completes it.
-pub(super) fn build(validated: &Validated, config_map: String, default_image: &str) -> Deployment {
+pub(super) fn build(
+    validated: &Validated,
+    config_map: String,
+    default_image: &str,
+    worker_pods: &WorkerPods,
+) -> Deployment {
     let Validated { owner, suspend, config: _, file: _, mounts, pods } = validated;
     let (volumes, volume_mounts) = volumes(config_map, mounts);
     Deployment {
@@ -47,7 +54,13 @@ pub(super) fn build(validated: &Validated, config_map: String, default_image: &s
             }),
             revision_history_limit: Some(2),
             progress_deadline_seconds: Some(PROGRESS_DEADLINE),
-            template: template(owner, pods, volumes, volume_mounts, default_image),
+            template: template(
+                owner,
+                pods,
+                worker_pods,
+                volumes,
+                container(pods, worker_pods, volume_mounts, default_image),
+            ),
             ..DeploymentSpec::default()
         }),
         status: None,
@@ -95,9 +108,9 @@ fn label_selector(owner: &Owner) -> LabelSelector {
 fn template(
     owner: &Owner,
     pods: &Pods,
+    worker_pods: &WorkerPods,
     volumes: Vec<Volume>,
-    volume_mounts: Vec<VolumeMount>,
-    default_image: &str,
+    container: Container,
 ) -> PodTemplateSpec {
     let written = &pods.written;
     let mut pod_labels = written.labels.clone();
@@ -116,10 +129,10 @@ fn template(
             // No user id: the image's own is taken, and OpenShift hands out its own.
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
-                seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+                seccomp_profile: Some(seccomp_profile(worker_pods)),
                 ..PodSecurityContext::default()
             }),
-            containers: vec![container(pods, volume_mounts, default_image)],
+            containers: vec![container],
             volumes: Some(volumes),
             image_pull_secrets: some(
                 written.image_pull_secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }),
@@ -138,7 +151,23 @@ fn template(
     }
 }
 
-fn container(pods: &Pods, volume_mounts: Vec<VolumeMount>, default_image: &str) -> Container {
+fn seccomp_profile(worker_pods: &WorkerPods) -> SeccompProfile {
+    match &worker_pods.seccomp_profile {
+        Some(path) => SeccompProfile { type_: "Localhost".to_owned(), localhost_profile: Some(path.clone()) },
+        None => SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None },
+    }
+}
+
+fn arguments(worker_pods: &WorkerPods) -> Vec<String> {
+    let mut arguments = vec!["worker".to_owned(), "--config".to_owned(), format!("{CONFIG_DIR}/{CONFIG_FILE}")];
+    match worker_pods.metrics_authentication {
+        Authentication::None => {}
+        Authentication::Kubernetes => arguments.push("--metrics-auth=kubernetes".to_owned()),
+    }
+    arguments
+}
+
+fn container(pods: &Pods, worker_pods: &WorkerPods, volume_mounts: Vec<VolumeMount>, default_image: &str) -> Container {
     let written = &pods.written;
     let mut env = written.env.clone();
     env.push(EnvVar {
@@ -156,7 +185,7 @@ fn container(pods: &Pods, volume_mounts: Vec<VolumeMount>, default_image: &str) 
         name: CONTAINER.to_owned(),
         image: Some(written.image.clone().unwrap_or_else(|| default_image.to_owned())),
         image_pull_policy: written.image_pull_policy.map(ImagePullPolicy::as_str).map(str::to_owned),
-        args: Some(vec!["worker".to_owned(), "--config".to_owned(), format!("{CONFIG_DIR}/{CONFIG_FILE}")]),
+        args: Some(arguments(worker_pods)),
         env: Some(env),
         ports: Some(vec![ContainerPort {
             name: Some(PORT.to_owned()),
@@ -207,13 +236,9 @@ fn default_resources() -> ResourceRequirements {
 }
 
 fn resources(written: &crd::Resources) -> ResourceRequirements {
-    let quantities = |amounts: &BTreeMap<String, IntOrString>| {
-        let amount = |amount: &IntOrString| match amount {
-            IntOrString::Int(number) => Quantity(number.to_string()),
-            IntOrString::String(text) => Quantity(text.clone()),
-        };
-        Some(amounts.iter().map(|(name, value)| (name.clone(), amount(value))).collect())
-            .filter(|amounts: &BTreeMap<_, _>| !amounts.is_empty())
+    let quantities = |amounts: &BTreeMap<String, Amount>| {
+        Some(amounts.iter().map(|(name, amount)| (name.clone(), amount.into())).collect())
+            .filter(|amounts: &BTreeMap<String, Quantity>| !amounts.is_empty())
     };
     ResourceRequirements { requests: quantities(&written.requests), limits: quantities(&written.limits), claims: None }
 }

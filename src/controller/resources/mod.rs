@@ -16,6 +16,7 @@ use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::admin::access::Authentication;
 use crate::controller::validate::{Owner, Validated};
 use crate::crd::SlackAccessPlugin;
 
@@ -81,11 +82,25 @@ pub enum Error {
     Json(#[from] serde_json::Error),
 }
 
+/// What an installation asks of every worker's pod, whatever its object says.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerPods {
+    /// What readers of `/metrics` have to show.
+    pub metrics_authentication: Authentication,
+    /// A seccomp profile on the nodes, by its path below the kubelet's folder of profiles; the runtime's own when absent.
+    pub seccomp_profile: Option<String>,
+}
+
 /// Builds everything. `default_image` is used where the object does not name one; `policy` names the rules that it keeps to.
-pub fn build(validated: &Validated, default_image: &str, policy: &str) -> Result<Resources<Prepared>, Error> {
+pub fn build(
+    validated: &Validated,
+    default_image: &str,
+    worker_pods: &WorkerPods,
+    policy: &str,
+) -> Result<Resources<Prepared>, Error> {
     let Validated { owner, suspend: _, config: _, file, mounts: _, pods } = validated;
     let config_map = config_map::build(owner, file.clone());
-    let mut deployment = deployment::build(validated, config_map.name_any(), default_image);
+    let mut deployment = deployment::build(validated, config_map.name_any(), default_image, worker_pods);
     let revision = revision(&deployment)?;
     deployment::stamp(&mut deployment, &revision);
     // No part of the pods: another policy under which the same is allowed replaces none.

@@ -6,7 +6,7 @@ use crate::controller::validate::validate;
 use crate::crd::SlackAccessPlugin;
 
 fn built(plugin: &SlackAccessPlugin) -> Resources<Prepared> {
-    build(&validate(plugin).unwrap(), "example.com/operator:1", "policy").unwrap()
+    build(&validate(plugin).unwrap(), "example.com/operator:1", &WorkerPods::default(), "policy").unwrap()
 }
 
 fn deployment(plugin: &SlackAccessPlugin) -> Value {

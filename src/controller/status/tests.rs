@@ -20,7 +20,7 @@ fn applied(status: Value) -> Resources<Applied> {
         disruption_budget,
         revision,
         state: PhantomData,
-    } = resources::build(&validate(&minimal()).unwrap(), "image", "policy").unwrap();
+    } = resources::build(&validate(&minimal()).unwrap(), "image", &resources::WorkerPods::default(), "policy").unwrap();
     deployment.status = Some(serde_json::from_value(status).unwrap());
     Resources {
         service_account,

@@ -15,8 +15,6 @@ use crate::slack::error::{Class, Error, code};
 /// Searching the history is given up after so many failures while Slack took other calls; the message is then sent again.
 /// An outage does not count: what was sent just before it is found once it is over.
 const MOST_SEARCH_FAILURES: u32 = 5;
-/// The code of a message that belongs to another app.
-const ANOTHER_APPS_MESSAGE: &str = "cant_update_message";
 
 impl Machine {
     /// Judges an answer by its question. An answer to a question that is no longer open is dropped.
@@ -181,12 +179,12 @@ impl Machine {
                 self.failed(id, error, now, effects);
                 self.lane(id).search = Some(plan);
             }
-            (Class::Forgotten | Class::Payload, Some(what @ ReplyKind::Review(_))) => {
+            (Class::Forgotten | Class::AnotherApp | Class::Payload, Some(what @ ReplyKind::Review(_))) => {
                 // Whether the message itself is gone shows when it is updated.
                 effects.push(Effect::Report(Note::LeftOut(id.0.clone(), error)));
                 self.reply_is_there(&id.0, Some(claim), what);
             }
-            (Class::Forgotten | Class::Payload, Some(ReplyKind::Outcome(_))) => {
+            (Class::Forgotten | Class::AnotherApp | Class::Payload, Some(ReplyKind::Outcome(_))) => {
                 self.memory.0.remove(&id.0);
                 self.happened(&id.0, Some(claim), Change::TellAnew);
             }
@@ -229,7 +227,7 @@ impl Machine {
         if may_come_late(&error) {
             self.lane(id).assure_at = Some(now.monotonic + LATEST_EFFECT);
         }
-        if error.code == ANOTHER_APPS_MESSAGE {
+        if error.class == Class::AnotherApp {
             effects.push(Effect::Report(Note::AnotherApp(id.0.clone())));
             self.happened(&id.0, None, Change::AnotherApp);
         } else if error.class == Class::Forgotten {

@@ -258,6 +258,12 @@ impl Machine {
                 *known = known.or(problem);
             }
         }
+        // While the record cannot be read or written nothing is begun for any recipient.
+        if self.is_pending() && (self.record.is_none() || self.store.is_failing()) {
+            for wanted in &self.wanted {
+                undelivered.entry(&wanted.key).or_default();
+            }
+        }
         let standing = |key| self.standing(key);
         undelivered
             .into_iter()

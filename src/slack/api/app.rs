@@ -6,7 +6,7 @@ use reqwest::header::{
     CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use reqwest::{StatusCode, Upgraded, Url};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -50,7 +50,7 @@ impl AppClient {
     /// `apps.connections.open` and the WebSocket handshake that follows it: the address works once, and for a short time.
     pub async fn open_socket(&self) -> Result<WebSocket, Error> {
         let answer = self.transport.write(method::CONNECTIONS_OPEN, None, &json!({})).await?;
-        let address = super::string(&answer.body, "url");
+        let address = answer.body.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
         let url = http_address(&address, self.transport.base())?;
         let key = STANDARD.encode(rand::random::<[u8; 16]>());
         let request = self

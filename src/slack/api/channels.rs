@@ -1,8 +1,7 @@
 //! Channels by their names: Slack has no call for one name, only the list of all.
 
-use serde_json::Value;
-
-use crate::slack::api::{ChannelInfo, Client, Error, MOST_PAGES, begin_again, channel_info, next_cursor};
+use crate::slack::api::answer::Channels;
+use crate::slack::api::{ChannelInfo, Client, Error, MOST_PAGES, begin_again, parse};
 use crate::slack::method;
 
 /// Channels asked for at once. Slack recommends 200 and takes any number below 1000 (Slack docs: conversations.list); the
@@ -40,7 +39,7 @@ impl ChannelList {
             query.push(("cursor", &self.cursor));
         }
         let answer = match client.shared.transport.read(method::LIST, None, &query).await {
-            Ok(answer) => answer.body,
+            Ok(answer) => parse::<Channels>(method::LIST, "", answer.body)?,
             Err(error) if error.code == "missing_scope" && !self.public_only => {
                 self.public_only = true;
                 return Ok(Some(Vec::new()));
@@ -54,11 +53,10 @@ impl ChannelList {
             }
         };
         self.pages += 1;
-        let next = next_cursor(&answer).filter(|next| *next != self.cursor);
+        let next = answer.response_metadata.next().filter(|next| *next != self.cursor);
         self.over = next.is_none();
-        self.cursor = next.map(str::to_owned).unwrap_or_default();
-        let channels = answer.get("channels").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        Ok(Some(channels.iter().filter_map(Value::as_object).map(channel_info).collect()))
+        self.cursor = next.unwrap_or_default();
+        Ok(Some(answer.channels))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every method makes one call and tries nothing again: what to do about an [`Error`] is the caller's decision, by its
 //! class. Pages of one reading are the exception in number, not in kind.
 
+mod answer;
 mod app;
 mod channels;
 mod history;
@@ -14,8 +15,11 @@ mod transport;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::slack::api::answer::{Done, FoundUser, Identity, Info, Opened, or_default};
 use crate::slack::api::transport::{Answer, Transport};
 use crate::slack::error::{Class, Error, code};
 use crate::slack::message::Content;
@@ -24,6 +28,7 @@ use crate::slack::{MessageRef, method};
 
 pub use crate::slack::api::app::{AppClient, WebSocket};
 pub use crate::slack::api::channels::ChannelList;
+pub use crate::slack::api::history::OwnMessage;
 pub use crate::slack::api::review::Profile;
 pub use crate::slack::api::settings::{DEFAULT_API_URL, DEFAULT_TIMEOUT, Settings, SettingsError};
 
@@ -62,10 +67,34 @@ pub struct Account {
     pub user_id: String,
     /// Id of the bot, `B…`.
     pub bot_id: Option<String>,
+    /// Id of the app, `A…`, where Slack tells it.
+    pub app_id: Option<String>,
     /// Address of the workspace.
     pub url: String,
     /// The scopes granted, sorted; empty when Slack did not say.
     pub scopes: Vec<String>,
+}
+
+/// What a new token changes beside itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountChange {
+    /// It is of another workspace: no message of the old one can be reached.
+    Workspace,
+    /// It is of another app in the same workspace: messages of the old one can be read, not changed.
+    App,
+}
+
+impl Account {
+    /// What changes when the token of `self` is replaced by that of `next`.
+    pub fn change_to(&self, next: &Self) -> Option<AccountChange> {
+        if (&self.team_id, &self.enterprise_id) != (&next.team_id, &next.enterprise_id) {
+            Some(AccountChange::Workspace)
+        } else if (&self.bot_id, &self.user_id) != (&next.bot_id, &next.user_id) {
+            Some(AccountChange::App)
+        } else {
+            None
+        }
+    }
 }
 
 /// Id of a user, `U…` or `W…`.
@@ -115,19 +144,26 @@ pub struct Posted {
 
 /// What is known about a channel.
 #[expect(clippy::struct_excessive_bools, reason = "Slack's own flags, each independent of the others")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
 pub struct ChannelInfo {
     /// Its id.
+    #[serde(deserialize_with = "or_default")]
     pub id: String,
     /// Its name without `#`; empty for direct messages.
+    #[serde(deserialize_with = "or_default")]
     pub name: String,
     /// Whether the bot is in it.
+    #[serde(deserialize_with = "or_default")]
     pub is_member: bool,
     /// Whether it is archived.
+    #[serde(deserialize_with = "or_default")]
     pub is_archived: bool,
     /// Whether only invited members see it.
+    #[serde(deserialize_with = "or_default")]
     pub is_private: bool,
     /// Whether other companies are in it (Slack Connect): reasons and resource names leave the house.
+    #[serde(deserialize_with = "or_default")]
     pub is_ext_shared: bool,
 }
 
@@ -163,15 +199,18 @@ impl Client {
             .filter(|scope| !scope.is_empty())
             .collect();
         scopes.sort_unstable();
+        let Identity { team, team_id, enterprise_id, is_enterprise_install, user, user_id, bot_id, app_id, url } =
+            parse(method::AUTH_TEST, "", body)?;
         let account = Account {
-            team: string(&body, "team"),
-            team_id: string(&body, "team_id"),
-            enterprise_id: optional(&body, "enterprise_id"),
-            is_enterprise_install: flag(&body, "is_enterprise_install"),
-            user: string(&body, "user"),
-            user_id: string(&body, "user_id"),
-            bot_id: optional(&body, "bot_id"),
-            url: string(&body, "url"),
+            team,
+            team_id,
+            enterprise_id: enterprise_id.filter(|id| !id.is_empty()),
+            is_enterprise_install,
+            user,
+            user_id,
+            bot_id: bot_id.filter(|id| !id.is_empty()),
+            app_id: app_id.filter(|id| !id.is_empty()),
+            url,
             scopes,
         };
         let mut known = self.shared.account.write().unwrap_or_else(PoisonError::into_inner);
@@ -205,13 +244,12 @@ impl Client {
         if let Some(thread) = &post.thread_ts {
             body.insert("thread_ts".to_owned(), json!(thread));
         }
-        let answer = self.write(method::POST_MESSAGE, &post.channel, body).await?;
-        let (Some(channel), Some(ts)) = (optional(&answer, "channel"), optional(&answer, "ts")) else {
+        let answer: answer::Posted = self.write(method::POST_MESSAGE, &post.channel, body).await?;
+        let (Some(channel), Some(ts)) = (answer.channel, answer.ts) else {
             // It says ok, so the message is there; only its place is unknown.
             return Err(malformed(method::POST_MESSAGE, &post.channel, "no channel or ts"));
         };
-        let thread_ts =
-            answer.get("message").and_then(Value::as_object).and_then(|message| optional(message, "thread_ts"));
+        let thread_ts = answer.message.thread_ts;
         let strayed = post.thread_ts.is_some() && thread_ts.is_none();
         Ok(Posted { message: MessageRef { channel, ts }, thread_ts, strayed })
     }
@@ -222,7 +260,7 @@ impl Client {
         let mut body = arguments(content);
         body.insert("channel".to_owned(), json!(message.channel));
         body.insert("ts".to_owned(), json!(message.ts));
-        self.write(method::UPDATE, &message.channel, body).await.map(drop)
+        self.write::<Done>(method::UPDATE, &message.channel, body).await.map(drop)
     }
 
     /// `chat.delete`; a message that is gone already is a success.
@@ -239,24 +277,21 @@ impl Client {
 
     /// `users.lookupByEmail`. Deactivated members and addresses that Slack does not know are `users_not_found` alike.
     pub async fn lookup_user_by_email(&self, email: &str) -> Result<UserId, Error> {
-        let answer = self.read(method::LOOKUP_BY_EMAIL, email, &[("email", email)]).await?;
-        let id = answer.get("user").and_then(Value::as_object).and_then(|user| optional(user, "id"));
-        id.map(UserId).ok_or_else(|| malformed(method::LOOKUP_BY_EMAIL, email, "no user id"))
+        let answer: FoundUser = self.read(method::LOOKUP_BY_EMAIL, email, &[("email", email)]).await?;
+        answer.user.id.map(UserId).ok_or_else(|| malformed(method::LOOKUP_BY_EMAIL, email, "no user id"))
     }
 
     /// `conversations.open`: the id of the direct message with a user, needed only to read it. Takes the scope `im:write`.
     pub async fn open_dm(&self, user: &UserId) -> Result<String, Error> {
         let body = object(json!({"users": user.as_str()}));
-        let answer = self.write(method::OPEN, user.as_str(), body).await?;
-        let id = answer.get("channel").and_then(Value::as_object).and_then(|channel| optional(channel, "id"));
-        id.ok_or_else(|| malformed(method::OPEN, user.as_str(), "no channel id"))
+        let answer: Opened = self.write(method::OPEN, user.as_str(), body).await?;
+        answer.channel.id.ok_or_else(|| malformed(method::OPEN, user.as_str(), "no channel id"))
     }
 
     /// `conversations.info`. Takes the scope `channels:read`, or `groups:read` for private channels.
     pub async fn channel_info(&self, channel: &str) -> Result<ChannelInfo, Error> {
-        let answer = self.read(method::INFO, channel, &[("channel", channel)]).await?;
-        let info = answer.get("channel").and_then(Value::as_object).map(channel_info);
-        info.ok_or_else(|| malformed(method::INFO, channel, "no channel"))
+        let answer: Info = self.read(method::INFO, channel, &[("channel", channel)]).await?;
+        answer.channel.ok_or_else(|| malformed(method::INFO, channel, "no channel"))
     }
 
     /// An organization's token must say whose channels it lists.
@@ -265,51 +300,30 @@ impl Client {
         Ok(account.is_enterprise_install.then_some(account.team_id))
     }
 
-    /// Reads a list page by page until `pick` takes an item. Only the cursor says where a list ends: pages may be empty.
-    async fn pages<T>(
-        &self,
-        method: &'static str,
-        about: &str,
-        query: &[(&str, &str)],
-        items: &str,
-        mut pick: impl FnMut(&Map<String, Value>) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
-        let mut cursor = String::new();
-        for _ in 0..MOST_PAGES {
-            let mut query = query.to_vec();
-            if !cursor.is_empty() {
-                query.push(("cursor", &cursor));
-            }
-            let answer = self.read(method, about, &query).await.map_err(|error| begin_again(error, &cursor))?;
-            let list = answer.get(items).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            if let Some(found) = list.iter().filter_map(Value::as_object).find_map(&mut pick) {
-                return Ok(Some(found));
-            }
-            match next_cursor(&answer) {
-                Some(next) if next != cursor => next.clone_into(&mut cursor),
-                _ => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
-    async fn write(
+    async fn write<T: DeserializeOwned>(
         &self,
         method: &'static str,
         about: &str,
         body: Map<String, Value>,
-    ) -> Result<Map<String, Value>, Error> {
-        self.shared.transport.write(method, Some(about), &Value::Object(body)).await.map(|answer| answer.body)
+    ) -> Result<T, Error> {
+        let answer = self.shared.transport.write(method, Some(about), &Value::Object(body)).await?;
+        parse(method, about, answer.body)
     }
 
-    async fn read(
+    async fn read<T: DeserializeOwned>(
         &self,
         method: &'static str,
         about: &str,
         query: &[(&str, &str)],
-    ) -> Result<Map<String, Value>, Error> {
-        self.shared.transport.read(method, Some(about), query).await.map(|answer| answer.body)
+    ) -> Result<T, Error> {
+        let answer = self.shared.transport.read(method, Some(about), query).await?;
+        parse(method, about, answer.body)
     }
+}
+
+/// What is wrong with an answer is not quoted: it may hold what people wrote.
+fn parse<T: DeserializeOwned>(method: &'static str, about: &str, body: Map<String, Value>) -> Result<T, Error> {
+    serde_json::from_value(Value::Object(body)).map_err(|_| malformed(method, about, "fields of another kind"))
 }
 
 /// Text, blocks and metadata always go together: an update with text alone removes the blocks.
@@ -326,16 +340,11 @@ fn arguments(content: &Content) -> Map<String, Value> {
     body
 }
 
-fn done(outcome: Result<Map<String, Value>, Error>) -> Result<(), Error> {
+fn done(outcome: Result<Done, Error>) -> Result<(), Error> {
     match outcome {
         Err(error) if error.class != Class::AlreadyDone => Err(error),
         _ => Ok(()),
     }
-}
-
-fn next_cursor(answer: &Map<String, Value>) -> Option<&str> {
-    let next = answer.get("response_metadata")?.get("next_cursor")?.as_str()?;
-    (!next.is_empty()).then_some(next)
 }
 
 /// A cursor that has gone stale is no fault of the arguments: the next attempt begins with the first page.
@@ -357,25 +366,20 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn optional(object: &Map<String, Value>, key: &str) -> Option<String> {
-    object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn string(object: &Map<String, Value>, key: &str) -> String {
-    optional(object, key).unwrap_or_default()
-}
-
-fn flag(object: &Map<String, Value>, key: &str) -> bool {
-    object.get(key).and_then(Value::as_bool).unwrap_or_default()
-}
-
-fn channel_info(channel: &Map<String, Value>) -> ChannelInfo {
-    ChannelInfo {
-        id: string(channel, "id"),
-        name: string(channel, "name"),
-        is_member: flag(channel, "is_member"),
-        is_archived: flag(channel, "is_archived"),
-        is_private: flag(channel, "is_private"),
-        is_ext_shared: flag(channel, "is_ext_shared"),
+    #[test]
+    fn a_token_of_another_workspace_or_app_is_told_from_a_renewed_one() {
+        let account = |team: &str, bot: &str| Account {
+            team_id: team.to_owned(),
+            bot_id: Some(bot.to_owned()),
+            ..Account::default()
+        };
+        let (known, renamed) = (account("T1", "B1"), Account { team: "New name".to_owned(), ..account("T1", "B1") });
+        assert_eq!(known.change_to(&renamed), None);
+        assert_eq!(known.change_to(&account("T1", "B2")), Some(AccountChange::App));
+        assert_eq!(known.change_to(&account("T2", "B1")), Some(AccountChange::Workspace));
     }
 }

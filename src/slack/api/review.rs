@@ -4,7 +4,8 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::slack::api::{Client, UserId, object, optional};
+use crate::slack::api::answer::Done;
+use crate::slack::api::{Client, UserId, object};
 use crate::slack::error::{Error, code};
 use crate::slack::{MessageRef, method};
 
@@ -65,7 +66,8 @@ impl Profile {
 impl Client {
     /// `users.info`.
     pub async fn user_profile(&self, user: &UserId) -> Result<Profile, Error> {
-        let answer = self.read(method::USER_INFO, user.as_str(), &[("user", user.as_str())]).await?;
+        let answer: Map<String, Value> =
+            self.read(method::USER_INFO, user.as_str(), &[("user", user.as_str())]).await?;
         let profile = answer.get("user").cloned().unwrap_or_default();
         let malformed = |reason: &str| super::malformed(method::USER_INFO, user.as_str(), reason);
         let profile: Profile = serde_json::from_value(profile).map_err(|_| malformed("no user"))?;
@@ -74,14 +76,15 @@ impl Client {
 
     /// `bots.info`: the app that the bot token belongs to; none where Slack does not say.
     pub async fn app_of_bot(&self, bot_id: &str) -> Result<Option<String>, Error> {
-        let answer = self.read(method::BOT_INFO, bot_id, &[("bot", bot_id)]).await?;
-        Ok(answer.get("bot").and_then(Value::as_object).and_then(|bot| optional(bot, "app_id")))
+        let answer: Map<String, Value> = self.read(method::BOT_INFO, bot_id, &[("bot", bot_id)]).await?;
+        let app = answer.get("bot").and_then(|bot| bot.get("app_id")?.as_str());
+        Ok(app.filter(|app| !app.is_empty()).map(str::to_owned))
     }
 
     /// `views.open`: shows a modal to the person who clicked, within 3 s of the click.
     pub async fn open_view(&self, trigger_id: &str, view: &Value) -> Result<(), Error> {
         let body = object(json!({"trigger_id": trigger_id, "view": view}));
-        self.write(method::OPEN_VIEW, "", body).await.map(drop)
+        self.write::<Done>(method::OPEN_VIEW, "", body).await.map(drop)
     }
 
     /// `chat.postEphemeral`: words for one member of a channel. Slack delivers them where the person is at that moment.
@@ -96,7 +99,7 @@ impl Client {
         if let Some(thread) = thread_ts {
             body.insert("thread_ts".to_owned(), json!(thread));
         }
-        self.write(method::POST_EPHEMERAL, channel, body).await.map(drop)
+        self.write::<Done>(method::POST_EPHEMERAL, channel, body).await.map(drop)
     }
 
     /// Words for the person who clicked, at the address that came with the click: it works for 30 minutes, also where the bot may not

@@ -2,6 +2,7 @@
 
 mod class;
 mod remedy;
+mod table;
 
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl Error {
         if let ("missing_scope", Some(needed)) = (&*self.code, &self.needed) {
             return remedy::missing_scope(needed);
         }
-        remedy(&self.code, self.channel.as_deref().unwrap_or("the channel"), bot)
+        remedy(&self.code, self.channel.as_deref().unwrap_or(remedy::THE_CHANNEL), bot)
     }
 
     /// Whether something answered that is not Slack's Web API, or not where its methods are: the address is wrong.

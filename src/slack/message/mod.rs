@@ -26,6 +26,9 @@ pub const FALLBACK: usize = 600;
 
 /// Metadata event type of a request's message.
 pub const REQUEST_EVENT: &str = "teleport_access_request";
+/// Metadata entry that names the request's cluster.
+pub const CLUSTER: &str = "cluster";
+
 /// Metadata event type of a review's reply.
 pub const REVIEW_EVENT: &str = "teleport_access_review";
 
@@ -147,6 +150,16 @@ impl Metadata {
         Self::new(REQUEST_EVENT, request_id, ("recipient", json!(super::text::shorten(recipient, 200))))
     }
 
+    /// The same for a request of this cluster, where its name is known. Ids say nothing of a cluster, and one Slack app may
+    /// serve several.
+    #[must_use]
+    pub fn in_cluster(mut self, cluster: &str) -> Self {
+        if !cluster.is_empty() {
+            self.payload.insert(CLUSTER.to_owned(), json!(super::text::shorten(cluster, 200)));
+        }
+        self
+    }
+
     /// Of every message about a request, whichever recipient it is for.
     pub fn of_any_recipient(request_id: &str) -> Self {
         let request_id = json!(super::text::shorten(request_id, 200));
@@ -215,6 +228,6 @@ pub fn render(notification: &Notification, recipient: &str) -> Content {
     Content {
         text: plain::headline(notification, FALLBACK),
         blocks: blocks::message(notification),
-        metadata: Some(Metadata::of_request(&notification.request_id, recipient)),
+        metadata: Some(Metadata::of_request(&notification.request_id, recipient).in_cluster(&notification.cluster)),
     }
 }

@@ -68,6 +68,6 @@ pub fn render_plain(notification: &Notification, recipient: &str) -> Content {
     Content {
         text: lines.join("\n"),
         blocks: serde_json::Value::Null,
-        metadata: Some(Metadata::of_request(&notification.request_id, recipient)),
+        metadata: Some(Metadata::of_request(&notification.request_id, recipient).in_cluster(&notification.cluster)),
     }
 }

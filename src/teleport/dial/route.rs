@@ -11,7 +11,7 @@ use crate::teleport::dial::address::Address;
 use crate::teleport::dial::error::StepError;
 use crate::teleport::dial::options::DialOptions;
 use crate::teleport::dial::tls::{self, BoxedStream, WebTrust};
-use crate::teleport::dial::upgrade::{self, Mode, TUNNEL_PROTOCOL};
+use crate::teleport::dial::upgrade::{self, Mode, Refusal, TUNNEL_PROTOCOL, UpgradeError};
 use crate::teleport::dial::{http_proxy, tunnel};
 use crate::teleport::identity::Identity;
 
@@ -106,22 +106,31 @@ impl Context {
         timeout(limit, work).await.unwrap_or_else(|_| Err(StepError::Timeout { seconds: limit.as_secs() }))
     }
 
+    /// One attempt for each form that may be understood, and one message for all of them.
     async fn upgraded(&self) -> Result<BoxedStream, StepError> {
-        let stream = self.tcp(&self.address).await?;
-        match upgrade::upgrade(stream, &self.address, &self.web, Mode::WebSocket).await {
-            // Older Proxies know their own kind of upgrade only.
-            Err(StepError::Upgrade(first)) => {
-                debug!(address = %self.address, reason = first, "Websocket upgrade refused, trying the older manner");
-                let stream = self.tcp(&self.address).await?;
-                upgrade::upgrade(stream, &self.address, &self.web, Mode::Legacy).await.map_err(|error| match error {
-                    StepError::Upgrade(second) => {
-                        StepError::Upgrade(format!("as a websocket: {first}; in the older manner: {second}"))
-                    }
-                    other => other,
-                })
+        let mut refusals: Vec<String> = Vec::new();
+        for mode in Mode::ALL {
+            let stream = self.tcp(&self.address).await?;
+            let refusal = match upgrade::upgrade(stream, &self.address, &self.web, mode).await {
+                Ok(stream) => return Ok(stream),
+                Err(UpgradeError::Step(error)) if refusals.is_empty() => return Err(error),
+                Err(UpgradeError::Step(error)) => Refusal { said: error.to_string(), another_may_help: true },
+                Err(UpgradeError::Refused(refusal)) => refusal,
+            };
+            debug!(address = %self.address, ?mode, reason = refusal.said, "The upgrade was refused");
+            let Refusal { said, another_may_help } = refusal;
+            if !refusals.contains(&said) {
+                refusals.push(said);
             }
-            other => other,
+            if !another_may_help {
+                break;
+            }
         }
+        Err(StepError::Upgrade(format!(
+            "{}; what stands in front of the Proxy must pass `Connection: Upgrade` and `Upgrade: websocket` on for {}",
+            refusals.join(", then "),
+            upgrade::PATH
+        )))
     }
 
     async fn tunnel_tls(&self, stream: BoxedStream, address: &Address) -> Result<BoxedStream, StepError> {

@@ -4,14 +4,18 @@ use std::fmt::Write;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use rustls::ClientConfig;
-use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_name};
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::teleport::dial::error::StepError;
 use crate::teleport::identity::{API_DOMAIN, Identity};
@@ -91,7 +95,8 @@ impl WebTrust {
 
     fn load(&self) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new_with_extra_roots(self.extra.iter().cloned(), Arc::clone(&provider))?;
+        let inner = Verifier::new_with_extra_roots(self.extra.iter().cloned(), Arc::clone(&provider))?;
+        let verifier = ExactMatch { inner, known: self.extra.clone() };
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -100,6 +105,71 @@ impl WebTrust {
         config.resumption = Resumption::disabled();
         Ok(config)
     }
+}
+
+/// Trusts what the system trusts, and a server that shows the very certificate that was configured, as Go's clients do: people put
+/// the server's own certificate where its authority's belongs.
+#[derive(Debug)]
+struct ExactMatch {
+    inner: Verifier,
+    known: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for ExactMatch {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(_) if self.known.iter().any(|known| known == end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                verify_time(end_entity, now)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate is valid now.
+fn verify_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).map_err(|_| rustls::Error::from(CertificateError::BadEncoding))?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let validity = parsed.validity();
+    if now < validity.not_before.timestamp() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.timestamp() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
 }
 
 /// Shakes hands with the Proxy's web port.
@@ -117,6 +187,52 @@ pub(super) async fn to_web<S: Stream>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn certificate(
+        names: &[&str],
+        signed_by: Option<&rcgen::Issuer<'_, rcgen::KeyPair>>,
+        change: impl FnOnce(&mut rcgen::CertificateParams),
+    ) -> CertificateDer<'static> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+        change(&mut parameters);
+        let made = match signed_by {
+            Some(issuer) => parameters.signed_by(&key, issuer),
+            None => parameters.self_signed(&key),
+        };
+        made.unwrap().der().clone()
+    }
+
+    fn verify(
+        known: &CertificateDer<'static>,
+        shown: &CertificateDer<'static>,
+        name: &str,
+    ) -> Result<(), rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let inner = Verifier::new_with_extra_roots([known.clone()], provider).unwrap();
+        let verifier = ExactMatch { inner, known: vec![known.clone()] };
+        let name = ServerName::try_from(name).unwrap().to_owned();
+        verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).map(drop)
+    }
+
+    #[test]
+    fn the_servers_own_certificate_is_taken_where_an_authoritys_belongs() {
+        let authority = rcgen::Issuer::new(rcgen::CertificateParams::default(), rcgen::KeyPair::generate().unwrap());
+        let issued = certificate(&["proxy.example.com"], Some(&authority), |_| {});
+        let self_signed = certificate(&["proxy.example.com"], None, |parameters| {
+            parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        });
+        for own in [&issued, &self_signed] {
+            assert_eq!(verify(own, own, "proxy.example.com"), Ok(()));
+            assert!(verify(own, own, "other.example.com").is_err(), "its name still counts");
+        }
+        assert!(verify(&self_signed, &issued, "proxy.example.com").is_err(), "another certificate");
+        let expired = certificate(&["proxy.example.com"], Some(&authority), |parameters| {
+            parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        });
+        assert!(verify(&expired, &expired, "proxy.example.com").is_err(), "its time still counts");
+    }
 
     #[test]
     fn the_proxy_finds_the_cluster_in_the_first_protocol() {

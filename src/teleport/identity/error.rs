@@ -33,6 +33,12 @@ pub enum Problem {
     /// Base64 of what belongs there.
     #[error("its content is base64-encoded once more than needed")]
     Encoded,
+    /// What `tctl auth sign --tar` writes.
+    #[error("it is a tar archive")]
+    Archive,
+    /// What the shell of Windows writes.
+    #[error("it is text in UTF-16")]
+    Utf16,
     /// A PEM block without its end line.
     #[error("a PEM block has no end line: the file was cut short")]
     UnterminatedPem,
@@ -60,6 +66,9 @@ pub enum Problem {
     /// No CA to check the server by.
     #[error("there is no TLS certificate authority in it")]
     NoAuthorities,
+    /// None of the CAs is of the cluster that signed the identity.
+    #[error("no TLS certificate authority in it is of the identity's own cluster '{0}'")]
+    ForeignAuthorities(String),
     /// None of the CAs can be used.
     #[error("a TLS certificate authority in it cannot be used: {0}")]
     DamagedAuthority(String),
@@ -86,6 +95,8 @@ impl Problem {
             Self::Encoded => {
                 "put there what `tctl auth sign` wrote as it is, in a Secret with `kubectl create secret generic --from-file` or under `stringData` (only under `data` it is encoded, once)"
             }
+            Self::Archive => "take out what it holds (tar -xf), and put the identity file there, or leave --tar away",
+            Self::Utf16 => "save it as UTF-8, or as it was written by `tctl auth sign --out`",
             Self::KeyIsCertificate => "client_key is the private key (auth.key), client_crt the certificate (auth.crt)",
             Self::UnsupportedKey(_) => "sign an identity whose key lies in a file: `tctl auth sign --format=file`",
             _ => "make a new one with `tctl auth sign --user=<user> --format=file --out=auth.pem` (or --format=tls)",

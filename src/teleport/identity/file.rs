@@ -5,14 +5,19 @@
 
 use std::borrow::Cow;
 
+use zeroize::Zeroizing;
+
 use crate::encoded;
 use crate::teleport::identity::error::Problem;
+
+/// Room for a PEM block, in bytes: twice an RSA key of 4096 bits.
+const BLOCK: usize = 8 * 1024;
 
 /// The pieces of an identity file, as text.
 #[derive(Default)]
 pub(super) struct Pieces {
     /// PEM of the private key.
-    pub(super) key: Option<String>,
+    pub(super) key: Option<Zeroizing<String>>,
     /// PEM of the client certificate.
     pub(super) certificate: Option<String>,
     /// PEM of each certificate authority.
@@ -25,6 +30,7 @@ pub(super) struct Pieces {
 
 /// Splits the text of an identity file.
 pub(super) fn split(content: &[u8]) -> Result<Pieces, Problem> {
+    check_form(content)?;
     let text = text(content);
     let mut pieces = Pieces::default();
     let mut blocks = 0;
@@ -33,7 +39,7 @@ pub(super) fn split(content: &[u8]) -> Result<Pieces, Problem> {
         if line.starts_with("-----BEGIN") {
             let block = block(line, &mut lines)?;
             match blocks {
-                0 => pieces.key = Some(block),
+                0 => pieces.key = Some(block.into()),
                 1 => pieces.certificate = Some(block),
                 _ => pieces.authorities.push(block),
             }
@@ -53,8 +59,21 @@ pub(super) fn problem(content: &[u8], missing: Problem) -> Problem {
     if encoded::hides(content, has_pem) { Problem::Encoded } else { missing }
 }
 
+/// Refuses what holds an identity in a form in which a part of it would be found: an archive, recognised by the mark in its first
+/// header (POSIX.1, pax: ustar interchange format), and text with two bytes a character.
+fn check_form(content: &[u8]) -> Result<(), Problem> {
+    if content.get(257..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+        return Err(Problem::Archive);
+    }
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return Err(Problem::Utf16);
+    }
+    Ok(())
+}
+
 /// All PEM blocks of a file, in order.
 pub(super) fn blocks(content: &[u8]) -> Result<Vec<String>, Problem> {
+    check_form(content)?;
     let text = text(content);
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim);
@@ -77,7 +96,10 @@ pub(super) fn label(block: &str) -> &str {
 }
 
 fn block<'a>(begin: &str, lines: &mut impl Iterator<Item = &'a str>) -> Result<String, Problem> {
-    let mut block = format!("{begin}\n");
+    // It may hold a key: a buffer that grew would leave copies behind that nothing overwrites.
+    let mut block = String::with_capacity(BLOCK);
+    block.push_str(begin);
+    block.push('\n');
     for line in lines {
         block.push_str(line);
         block.push('\n');
@@ -137,14 +159,31 @@ mod tests {
     #[test]
     fn carriage_returns_and_trailing_spaces_do_not_matter() {
         let text = pem("PRIVATE KEY", "k").replace('\n', " \t\r\n");
-        assert_eq!(split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
+        assert_eq!(*split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
     }
 
     #[test]
     fn a_byte_order_mark_does_not_hide_the_key() {
         let text = format!("\u{feff}{}", pem("PRIVATE KEY", "k"));
-        assert_eq!(split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
+        assert_eq!(*split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
         assert_eq!(blocks(text.as_bytes()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_archive_and_text_of_another_encoding_are_named() {
+        let mut archive = vec![0; 512];
+        archive[..8].copy_from_slice(b"auth.pem");
+        archive[257..262].copy_from_slice(b"ustar");
+        archive.extend_from_slice(pem("PRIVATE KEY", "k").as_bytes());
+        assert!(matches!(split(&archive), Err(Problem::Archive)));
+        let wide: Vec<u8> = "\u{feff}-----BEGIN".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(matches!(blocks(&wide), Err(Problem::Utf16)));
+    }
+
+    #[test]
+    fn lines_of_a_log_around_an_identity_do_not_matter() {
+        let text = format!("INFO signing\r\n{}The credentials have been written\r\n", pem("PRIVATE KEY", "k"));
+        assert_eq!(*split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
     }
 
     #[test]

@@ -15,16 +15,19 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
+use zeroize::Zeroizing;
 
 use crate::file_watch;
 
 mod error;
 mod file;
+mod source;
 mod ssh;
 #[cfg(test)]
 mod tests;
 
 pub use crate::teleport::identity::error::{IdentityError, Problem};
+pub use crate::teleport::identity::source::IdentitySource;
 pub use crate::teleport::identity::ssh::SshMaterial;
 
 /// The name that every Auth server's certificate carries, whatever its address: Teleport's `constants.APIDomain`.
@@ -52,13 +55,17 @@ impl Credentials {
         match self {
             Self::IdentityFile(path) => {
                 let content = read(path)?;
-                let beside = PathBuf::from(format!("{}-cert.pub", path.display()));
+                let beside = beside(path);
                 let ssh_certificate = match file_watch::read(&beside) {
                     Ok(content) => Some(content),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                     Err(source) => return Err(IdentityError::Read { path: beside, source }),
                 };
-                Identity::parse_file(&content, ssh_certificate.as_deref(), &path.display().to_string())
+                Identity::parse_file(
+                    &content,
+                    ssh_certificate.as_ref().map(|content| content.as_slice()),
+                    &path.display().to_string(),
+                )
             }
             Self::TlsFiles { certificate, key, cas } => {
                 let (certificate_pem, key_pem, cas_pem) = (read(certificate)?, read(key)?, read(cas)?);
@@ -68,6 +75,14 @@ impl Credentials {
                     Named { content: &cas_pem, origin: &cas.display().to_string() },
                 )
             }
+        }
+    }
+
+    /// The file that an identity file without an SSH certificate is completed by; it need not exist.
+    pub fn ssh_certificate_beside(&self) -> Option<PathBuf> {
+        match self {
+            Self::IdentityFile(path) => Some(beside(path)),
+            Self::TlsFiles { .. } => None,
         }
     }
 
@@ -143,7 +158,7 @@ impl Identity {
         };
         let is_certificate = first(key, "CERTIFICATE", Problem::NoPrivateKey).is_ok();
         let no_key = if is_certificate { Problem::KeyIsCertificate } else { Problem::NoPrivateKey };
-        let key_pem = first(key, "PRIVATE KEY", no_key)?;
+        let key_pem = Zeroizing::new(first(key, "PRIVATE KEY", no_key)?);
         let certificate_pem = first(certificate, "CERTIFICATE", Problem::NoCertificate)?;
         let authorities = file::blocks(cas.content).map_err(|problem| problem.at(cas.origin))?;
         if authorities.is_empty() {
@@ -200,7 +215,8 @@ impl Identity {
         let (key_pem, key_origin) = material.key;
         let certificate = Arc::new(certified(leaf, key_pem, &provider).map_err(|problem| problem.at(key_origin))?);
         let (authorities_pem, authorities_origin) = material.authorities;
-        let authorities = Arc::new(roots(authorities_pem).map_err(|problem| problem.at(authorities_origin))?);
+        let authorities =
+            Arc::new(roots(authorities_pem, &facts.cluster).map_err(|problem| problem.at(authorities_origin))?);
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&authorities), Arc::clone(&provider))
             .build()
             .map_err(|error| Problem::DamagedAuthority(error.to_string()).at(authorities_origin))?;
@@ -360,13 +376,19 @@ fn certified(leaf: CertificateDer<'static>, key: &str, provider: &CryptoProvider
     })
 }
 
-/// One authority that cannot be used, such as a leaf cluster's, does not spoil the others.
-fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
+/// The authorities of the identity's own cluster, which name it in their subject. Those of leaf clusters may stand beside them,
+/// and vouch for no Auth server of ours. One that cannot be used does not spoil the others.
+fn roots(authorities: &[String], cluster: &str) -> Result<RootCertStore, Problem> {
     let mut roots = RootCertStore::empty();
     let mut problem = Problem::NoAuthorities;
     for pem in authorities {
         match CertificateDer::from_pem_slice(pem.as_bytes()) {
             Err(_) => problem = Problem::DamagedAuthority("it is damaged".to_owned()),
+            Ok(der) if !is_of_cluster(&der, cluster) => {
+                if matches!(problem, Problem::NoAuthorities) {
+                    problem = Problem::ForeignAuthorities(cluster.to_owned());
+                }
+            }
             Ok(der) => {
                 if let Err(error) = roots.add(der) {
                     problem = Problem::DamagedAuthority(error.to_string());
@@ -377,6 +399,16 @@ fn roots(authorities: &[String]) -> Result<RootCertStore, Problem> {
     if roots.is_empty() { Err(problem) } else { Ok(roots) }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+fn is_of_cluster(authority: &CertificateDer<'_>, cluster: &str) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(authority) else { return false };
+    let subject = certificate.subject();
+    [common_names(subject), organizations(subject)].concat().iter().any(|name| name == cluster)
+}
+
+fn beside(identity_file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-cert.pub", identity_file.display()))
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     file_watch::read(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })
 }

@@ -42,6 +42,22 @@ fn tls_files_do_without_ssh_and_say_so() {
 }
 
 #[test]
+fn only_authorities_of_the_identitys_own_cluster_are_trusted() {
+    let (own, leaf) = (Cluster::new("example"), Cluster::new("leaf"));
+    let Issued { key, certificate, ssh_certificate } = own.issue("slack", Validity::Valid);
+    let file = |authorities: &str| format!("{key}{ssh_certificate}\n{certificate}{authorities}");
+    let trusted = |text: &str| {
+        let pieces = file::split(text.as_bytes()).unwrap();
+        roots(&pieces.authorities, "example").map(|roots| roots.len())
+    };
+    let both = file(&[leaf.ca_pem(), own.ca_pem()].concat());
+    assert_eq!(trusted(&both).unwrap(), 1);
+    assert!(parse(&both).is_ok());
+    let error = parse(&file(&leaf.ca_pem())).unwrap_err().to_string();
+    assert!(error.contains("own cluster 'example'"), "{error}");
+}
+
+#[test]
 fn an_ssh_certificate_may_lie_in_a_file_of_its_own() {
     let cluster = Cluster::new("example");
     let Issued { key, certificate, ssh_certificate } = cluster.issue("slack", Validity::Valid);
@@ -53,6 +69,7 @@ fn an_ssh_certificate_may_lie_in_a_file_of_its_own() {
     fs::write(folder.path().join("auth-cert.pub"), ssh_certificate).unwrap();
     assert!(credentials.load().unwrap().ssh().is_some());
     assert_eq!(credentials.paths(), [path]);
+    assert_eq!(credentials.ssh_certificate_beside(), Some(folder.path().join("auth-cert.pub")));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use jiff::Timestamp;
+
 use crate::config::paths;
 use crate::crd::condition::Finding;
 use crate::crd::reason::Reason;
@@ -9,7 +11,7 @@ use crate::slack::api::SettingsError;
 use crate::slack::error::{Class, Error as SlackError};
 use crate::teleport::dial::{DialError, Refusal, StepError};
 use crate::teleport::error::{CallError, Kind};
-use crate::teleport::identity::IdentityError;
+use crate::teleport::identity::{Identity, IdentityError};
 use crate::worker::session::ConnectError;
 use crate::worker::{Error, SLACK_BUNDLE, TELEPORT_BUNDLE};
 
@@ -32,6 +34,7 @@ pub(crate) fn of_token(error: &Error) -> Finding {
             Finding::new(Reason::TokenMissing, message)
         }
         Error::Slack { error } => of_slack(error),
+        Error::OtherWorkspace { .. } => Finding::new(Reason::WorkspaceChanged, error.to_string()),
         error => Finding::new(Reason::TokenMalformed, error.to_string()),
     }
 }
@@ -77,6 +80,7 @@ pub(crate) fn of_connecting(error: &ConnectError) -> Finding {
         {
             Reason::TeleportUntrusted
         }
+        ConnectError::Refused { error, .. } if error.is_of_identity() => Reason::IdentityRefused,
         ConnectError::Refused { .. } => Reason::PermissionMissing,
         ConnectError::Call(error) => return of_call(error),
         ConnectError::Dial(_) => Reason::TeleportUnreachable,
@@ -88,9 +92,31 @@ fn is_distrust(error: &StepError) -> bool {
     matches!(error, StepError::ForeignServer(_) | StepError::WebCertificate(_))
 }
 
+/// A refusal on a connection that stands: the identity has ended, its user is locked or gone, or a right is missing.
+pub(crate) fn of_refusal(error: &CallError, identity: Option<&Identity>, now: Timestamp) -> Finding {
+    match identity {
+        Some(identity) if identity.is_expired(now) => {
+            let (user, expires) = (identity.user(), identity.not_after());
+            let message = format!(
+                "the identity of user `{user}` expired at {expires}, and Teleport refuses it: sign a new one (tctl auth sign --user={user})"
+            );
+            Finding::new(Reason::IdentityExpired, message)
+        }
+        _ => of_call(error),
+    }
+}
+
 /// A failed call on a connection that stood.
 pub(crate) fn of_call(error: &CallError) -> Finding {
     match error.kind {
+        Kind::AccessDenied if error.is_lock() => {
+            let remedy = "remove the lock (`tctl get locks`, `tctl rm lock/<name>`)";
+            Finding::new(Reason::IdentityRefused, format!("{error}; {remedy}"))
+        }
+        Kind::AccessDenied if error.is_of_identity() => {
+            let remedy = "create the user or role again that is gone, or sign an identity of another user";
+            Finding::new(Reason::IdentityRefused, format!("{error}; {remedy}"))
+        }
         Kind::AccessDenied => Finding::new(
             Reason::PermissionMissing,
             format!(

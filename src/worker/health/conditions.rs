@@ -115,7 +115,7 @@ fn identity(report: &Report, now: Timestamp) -> Check {
 }
 
 fn teleport_connected(report: &Report) -> Check {
-    match (&report.teleport_problem, &report.teleport) {
+    match (report.teleport_problem.as_ref().or(report.name_shared.as_ref()), &report.teleport) {
         (Some(problem), _) => Check::failed(problem.clone()),
         (None, Some(teleport)) => {
             Check::ok(format!("connected to {} ({}) {}", teleport.cluster, teleport.version, teleport.route))
@@ -150,6 +150,10 @@ fn recipients_resolved(recipients: &[RecipientStatus], slack: Status) -> Check {
     if looked_up > 0 {
         return Check::pending(format!("{looked_up} of {} recipients are being looked up", recipients.len()));
     }
+    let moved = recipients.iter().filter(|recipient| recipient.state == RecipientState::Resolved);
+    if let Some(message) = moved.filter_map(|recipient| recipient.message.as_deref()).next() {
+        return Check { status: Status::True, finding: Finding::new(Reason::ChannelMoved, message) };
+    }
     let unknown = recipients.iter().filter(|recipient| recipient.state == RecipientState::Unknown).count();
     let found = recipients.len() - unknown;
     match (found, unknown) {
@@ -170,6 +174,13 @@ fn problem(recipient: &RecipientStatus) -> String {
 
 /// Whether each message is told within a minute, whatever would keep it.
 fn delivering(report: &Report) -> Check {
+    if let Some(first) = report.delivery.set_aside.first() {
+        let count = report.delivery.set_aside.len();
+        let message = format!(
+            "{count} requests are set aside, because working on them has crashed again and again; the first is {first}: please report this with the worker's log"
+        );
+        return Check::failed(Finding::new(Reason::Delayed, message));
+    }
     let Some(Delayed { messages, since }) = report.delayed else {
         return if report.listed {
             Check::ok("no message waits for longer than a minute")
@@ -217,6 +228,7 @@ fn recipients(report: &Report) -> Vec<RecipientStatus> {
         .map(|(name, reach)| {
             let (id, state, message) = match reach {
                 Reach::Reachable { id } => (Some(id.clone()), RecipientState::Resolved, None),
+                Reach::Moved { id, message } => (Some(id.clone()), RecipientState::Resolved, Some(message.clone())),
                 Reach::Unreachable { id, remedy } => (id.clone(), RecipientState::Failed, Some(remedy.clone())),
                 Reach::Unknown => (None, RecipientState::Unknown, None),
                 Reach::Sought => (None, RecipientState::Unknown, Some(BEING_LOOKED_UP.to_owned())),
@@ -317,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_message_that_waits_for_longer_than_a_minute_fails_whatever_the_cause() {
-        let summary = Summary { pending: 2, oldest: Some(at(100)), ..Summary::default() };
+        let summary = Summary { configured: 2, oldest_configured: Some(at(100)), ..Summary::default() };
         assert_eq!(Delayed::find(&summary, at(159)), None);
         let delayed = Delayed::find(&summary, at(160));
         assert_eq!(delayed, Some(Delayed { messages: 2, since: at(100) }));
@@ -368,6 +380,15 @@ mod tests {
         let (why, message) = reason_of(check(&said, IDENTITY_VALID));
         assert_eq!(why, Reason::IdentityMalformed);
         assert!(message.contains("no PEM block") && message.contains("1970-01-01T01:00:00Z"), "{message}");
+    }
+
+    #[test]
+    fn a_channel_that_has_moved_is_said_and_fails_nothing() {
+        let moved = Reach::Moved { id: "C1".to_owned(), message: "#dba was the channel C1".to_owned() };
+        let report = Report { recipients: Some(BTreeMap::from([("#dba".to_owned(), moved)])), ..Report::default() };
+        let check = recipients_resolved(&recipients(&report), Status::True);
+        assert_eq!((check.status, check.finding.reason), (Status::True, Reason::ChannelMoved));
+        assert_eq!(check.finding.message, "#dba was the channel C1");
     }
 
     #[test]

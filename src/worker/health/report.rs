@@ -25,6 +25,8 @@ pub struct Report {
     pub teleport: Option<TeleportReport>,
     /// Why there is no connection, or why nothing can be listed.
     pub teleport_problem: Option<Finding>,
+    /// Another object or program uses the same plugin name.
+    pub name_shared: Option<Finding>,
     /// The workspace, once the token has worked.
     pub slack: Option<Account>,
     /// What stands between the token and Slack.
@@ -79,8 +81,9 @@ impl Delayed {
     /// What is delayed at `now`.
     #[must_use]
     pub fn find(summary: &Summary, now: Timestamp) -> Option<Self> {
-        let since = summary.oldest.filter(|since| now.duration_since(*since) >= DELAYED_AFTER)?;
-        Some(Self { messages: summary.pending, since })
+        // What a requester writes never decides about the worker's health.
+        let since = summary.oldest_configured.filter(|since| now.duration_since(*since) >= DELAYED_AFTER)?;
+        Some(Self { messages: summary.configured, since })
     }
 }
 
@@ -143,6 +146,16 @@ impl Reporter {
     /// Teleport does not answer, or not what is needed.
     pub fn teleport_problem(&self, problem: Finding) {
         self.change(|report| report.teleport_problem = Some(problem));
+    }
+
+    /// Teleport takes the identity again.
+    pub fn teleport_recovered(&self) {
+        self.change(|report| report.teleport_problem = None);
+    }
+
+    /// What stands against the identity now.
+    pub fn identity_problem_now(&self) -> String {
+        self.0.borrow().identity_problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default()
     }
 
     /// Everything was listed.

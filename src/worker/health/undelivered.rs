@@ -1,6 +1,6 @@
 //! What is undelivered, and why: for people, who read it as metrics and as the object's status.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -45,6 +45,10 @@ pub struct Summary {
     pub failing_requests: usize,
     /// Since when the oldest waits.
     pub oldest: Option<Timestamp>,
+    /// Deliveries to configured recipients that are not done.
+    pub configured: usize,
+    /// Since when the oldest of those waits.
+    pub oldest_configured: Option<Timestamp>,
     /// The problem of each recipient that has one.
     pub problems: BTreeMap<String, Problem>,
     /// Suggested reviewers whom messages do not reach.
@@ -66,6 +70,8 @@ struct State {
     last_success: Option<Timestamp>,
     unrouted: usize,
     last_unrouted: Option<String>,
+    /// Requests that were counted as unrouted already.
+    counted: HashSet<RequestId>,
 }
 
 impl State {
@@ -151,9 +157,13 @@ impl Board {
         self.notify();
     }
 
-    /// Notes that a request reaches no recipient.
-    pub fn unrouted(&self, request: &RequestId, roles: &[String]) {
+    /// Notes that a request reaches no recipient. Whether that is news: a request is counted once, however often it is
+    /// listed.
+    pub fn unrouted(&self, request: &RequestId, roles: &[String]) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.counted.insert(request.clone()) {
+            return false;
+        }
         state.unrouted += 1;
         state.last_unrouted = Some(format!(
             "request {request} for {}: add the role, or \"*\", to roleToRecipients",
@@ -161,6 +171,12 @@ impl Board {
         ));
         drop(state);
         self.notify();
+        true
+    }
+
+    /// Forgets requests that were counted as unrouted and are `open` no more.
+    pub fn retain_unrouted(&self, open: impl Fn(&RequestId) -> bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).counted.retain(open);
     }
 
     /// What stands on it now.
@@ -177,7 +193,10 @@ impl Board {
             .filter(|(_, left)| left.problem.is_some() && left.standing == Standing::Suggested)
             .map(|((_, recipient), _)| recipient)
             .collect();
+        let configured = || state.undelivered.values().filter(|left| left.standing == Standing::Configured);
         Summary {
+            configured: configured().count(),
+            oldest_configured: configured().map(|left| left.since).min(),
             pending: state.undelivered.len(),
             failing: failing.count(),
             failing_requests: failing_requests.len(),
@@ -233,12 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_reaches_no_recipient_is_counted_once() {
+        let board = Board::default();
+        assert!(board.unrouted(&id("a"), &[]));
+        assert!(!board.unrouted(&id("a"), &[]), "listed again");
+        assert!(board.unrouted(&id("b"), &[]));
+        board.retain_unrouted(|request| *request == id("a"));
+        assert!(!board.unrouted(&id("a"), &[]));
+        assert_eq!(board.summary().unrouted, 2);
+    }
+
+    #[test]
     fn a_suggested_reviewer_is_counted_and_fails_nothing() {
         let board = Board::default();
         refused(&board, Standing::Suggested);
         let summary = board.summary();
         assert_eq!((summary.failing, summary.unreachable_reviewers), (0, 1));
         assert!(summary.problems.is_empty());
+        assert_eq!((summary.configured, summary.oldest_configured), (0, None));
     }
 
     #[test]

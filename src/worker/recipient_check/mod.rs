@@ -11,17 +11,18 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use crate::config::recipient::Recipient;
-use crate::slack::api::{Account, ChannelInfo, ChannelList};
+use crate::config::recipient::{Recipient, RecipientKey};
+use crate::slack::address_book::Address;
+use crate::slack::api::{Account, ChannelInfo};
 use crate::slack::error::{Class, Error, remedy};
 use crate::slack::method;
 use crate::worker::context::Context;
 use crate::worker::health::report::Reporter;
-use crate::worker::paced;
+use crate::worker::missed;
 use crate::worker::recipient_check::schedule::{Found, Round, Rounds};
 
-/// How often Slack may limit one reading of the list of channels before it is put off.
-const MOST_LIMITS: u32 = 10;
+/// Look-ups of people take turns with those of requests under this name.
+const OWNER: &str = "recipient check";
 /// So many channels in trouble are asked for one by one: their list may be long, and archived ones are not in it.
 const FEW: usize = 10;
 /// With this scope the bot may post in public channels that it is not in.
@@ -34,6 +35,13 @@ pub enum Reach {
     Reachable {
         /// Channel or user id.
         id: String,
+    },
+    /// The channel that had the configured name first: it is called otherwise now, and the bot may write there.
+    Moved {
+        /// Channel id.
+        id: String,
+        /// What has moved, and what to do.
+        message: String,
     },
     /// It does not exist, or the bot may not write there.
     Unreachable {
@@ -53,7 +61,7 @@ pub enum Reach {
 /// soon as they can be reached again.
 pub(super) async fn keep_looking(context: Arc<Context>, reporter: Reporter) {
     let mut routes = context.routes.clone();
-    let mut doubts = context.doubts();
+    let mut suspects = context.suspects();
     let mut rounds = Rounds::new(Instant::now());
     loop {
         tokio::select! {
@@ -61,7 +69,7 @@ pub(super) async fn keep_looking(context: Arc<Context>, reporter: Reporter) {
                 Ok(()) => rounds.begin_anew(Instant::now()),
                 Err(_) => return,
             },
-            Ok(()) = doubts.changed() => rounds.doubt(context.take_doubted(), Instant::now()),
+            Ok(()) = suspects.changed() => rounds.doubt(context.take_suspects(), Instant::now()),
             () = sleep_until(rounds.next_at()) => {
                 let configured = routes.borrow_and_update().all();
                 let round = rounds.next(configured, Instant::now());
@@ -69,6 +77,9 @@ pub(super) async fn keep_looking(context: Arc<Context>, reporter: Reporter) {
                     Some(found) => {
                         let mended = rounds.took(&round, found, Instant::now());
                         tell(&reporter, rounds.known().clone());
+                        for name in &mended {
+                            missed::tell(&context, &RecipientKey::new(name));
+                        }
                         context.note_recovered(mended);
                     }
                     None => rounds.put_off(Instant::now()),
@@ -88,7 +99,7 @@ async fn look(context: &Context, reporter: &Reporter, round: &Round) -> Option<F
     found.calls += count(&others);
     for recipient in others {
         let reach = look_for(context, &account, recipient, round.whole).await;
-        note(context, &mut found, recipient.to_string(), reach);
+        note(&mut found, recipient.to_string(), reach);
     }
     if !names.is_empty() && reporter.subscribe().borrow().recipients.is_none() {
         // The list may be long: what is known already is not kept back.
@@ -96,19 +107,12 @@ async fn look(context: &Context, reporter: &Reporter, round: &Round) -> Option<F
         tell(reporter, found.reach.iter().map(|(name, reach)| (name.clone(), reach.clone())).chain(sought).collect());
     }
     look_for_channels(context, &account, round.whole, &names, &mut found).await;
-    if round.whole {
-        context.note_look();
-    }
     Some(found)
 }
 
 /// Notes what was found, unless Slack did not answer.
-fn note(context: &Context, found: &mut Found, name: String, reach: Option<Reach>) {
-    let Some(reach) = reach else { return };
-    if let Reach::Reachable { id } | Reach::Unreachable { id: Some(id), .. } = &reach {
-        context.identify(name.clone(), id.clone());
-    }
-    found.reach.insert(name, reach);
+fn note(found: &mut Found, name: String, reach: Option<Reach>) {
+    found.reach.extend(reach.map(|reach| (name, reach)));
 }
 
 /// A recipient that Slack can be asked for by itself. None when Slack did not answer.
@@ -118,9 +122,9 @@ async fn look_for(context: &Context, account: &Account, recipient: &Recipient, w
         Recipient::Email(email) => {
             if !whole {
                 // What is remembered of somebody in trouble is what is in doubt.
-                context.directory.forget(email);
+                context.book.doubt(&Address::Email(email.clone()));
             }
-            match paced::patient_lookup(context, email).await {
+            match context.book.user(OWNER, email).await {
                 Ok(user) => Some(Reach::Reachable { id: user.to_string() }),
                 Err(error) => refused(account, &error, &name),
             }
@@ -134,15 +138,17 @@ async fn look_for(context: &Context, account: &Account, recipient: &Recipient, w
 }
 
 async fn info(context: &Context, id: &str) -> Result<ChannelInfo, Error> {
-    paced::patiently(context, method::INFO, context.slack.channel_info(id)).await
+    let info = context.limiter.call(method::INFO, context.slack.channel_info(id)).await?;
+    context.book.observe(&info);
+    Ok(info)
 }
 
 fn count<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
 
-/// Channels that are configured by name. A look for many reads the list once; one for few asks first by the ids that earlier
-/// looks have found.
+/// Channels that are configured by name. A look for many reads the list once; one for few asks first by the ids that the
+/// names are pinned to.
 async fn look_for_channels(
     context: &Context,
     account: &Account,
@@ -150,7 +156,7 @@ async fn look_for_channels(
     recipients: &[&Recipient],
     found: &mut Found,
 ) {
-    let mut missing: BTreeSet<String> = recipients.iter().map(ToString::to_string).collect();
+    let mut missing: BTreeSet<String> = recipients.iter().filter_map(|recipient| channel_name(recipient)).collect();
     let by_id = !whole && missing.len() <= FEW;
     if by_id {
         look_by_id(context, account, &mut missing, found).await;
@@ -161,66 +167,72 @@ async fn look_for_channels(
         look_by_id(context, account, &mut missing, found).await;
     }
     for name in missing {
+        let shown = Recipient::ChannelName(name).to_string();
         let reach = match &read {
             Ok(()) if sees_private_channels(account) => {
-                Some(Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &name, &account.user) })
+                Some(Reach::Unreachable { id: None, remedy: remedy("channel_not_found", &shown, &account.user) })
             }
             // It may be a private channel, which the list does not show.
             Ok(()) => Some(Reach::Unknown),
-            Err(error) => refused(account, error, &name),
+            Err(error) => refused(account, error, &shown),
         };
-        note(context, found, name, reach);
+        note(found, shown, reach);
     }
 }
 
-/// Takes those out of `missing` whose ids are known and still lead to channels of their names.
+fn channel_name(recipient: &Recipient) -> Option<String> {
+    match recipient {
+        Recipient::ChannelName(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// Takes those out of `missing` that are pinned to a channel which still exists.
 async fn look_by_id(context: &Context, account: &Account, missing: &mut BTreeSet<String>, found: &mut Found) {
     for name in missing.clone() {
-        let Some(id) = context.id_of(&name) else { continue };
+        let Some(id) = context.book.known(&Address::ChannelName(name.clone())).into_iter().next() else { continue };
         found.calls += 1;
         let Ok(info) = info(context, &id).await else { continue };
-        if shown(&info) == name {
-            let reach = channel_reach(account, &info, &name);
-            missing.remove(&name);
-            note(context, found, name, Some(reach));
-        }
+        missing.remove(&name);
+        let shown = Recipient::ChannelName(name).to_string();
+        let reach = match channel_reach(account, &info, &shown) {
+            Reach::Reachable { id } => moved_or_reachable(context, id, &shown),
+            reach => reach,
+        };
+        note(found, shown, Some(reach));
     }
 }
 
-/// Takes those out of `missing` that are in the list of channels, which is read until all are found.
+fn moved_or_reachable(context: &Context, id: String, shown: &str) -> Reach {
+    let moved = context.book.moved().into_iter().find(|moved| format!("#{}", moved.name) == shown);
+    match moved {
+        Some(moved) => Reach::Moved { id, message: moved.to_string() },
+        None => Reach::Reachable { id },
+    }
+}
+
+/// Takes those out of `missing` that are in the list of channels.
 async fn read_list(
     context: &Context,
     account: &Account,
     missing: &mut BTreeSet<String>,
     found: &mut Found,
 ) -> Result<(), Error> {
-    let mut list = ChannelList::default();
-    let mut limits = 0;
-    let mut outcome = Ok(());
-    while !missing.is_empty() {
-        match paced::patiently(context, method::LIST, list.next_page(&context.slack)).await {
-            Ok(Some(channels)) => {
-                for info in channels {
-                    let Some(name) = missing.take(&shown(&info)) else { continue };
-                    let reach = channel_reach(account, &info, &name);
-                    note(context, found, name, Some(reach));
-                }
-            }
-            Ok(None) => break,
-            Err(error) if error.is_rate_limit() && limits < MOST_LIMITS => limits += 1,
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (listed, pages) = context.book.list(missing).await;
+    found.pages += pages;
+    for (name, info) in listed? {
+        // A name that has moved to another channel is looked for by its own channel's id.
+        if context.book.known(&Address::ChannelName(name.clone())).first() == Some(&info.id) {
+            missing.remove(&name);
+            let shown = Recipient::ChannelName(name).to_string();
+            let reach = channel_reach(account, &info, &shown);
+            note(found, shown, Some(reach));
         }
     }
-    found.pages += list.pages();
-    outcome
-}
-
-/// The channel as a recipient.
-fn shown(info: &ChannelInfo) -> String {
-    Recipient::ChannelName(info.name.clone()).to_string()
+    Ok(())
 }
 
 fn sees_private_channels(account: &Account) -> bool {
@@ -258,10 +270,13 @@ fn refused(account: &Account, error: &Error, name: &str) -> Option<Reach> {
 fn tell(reporter: &Reporter, found: BTreeMap<String, Reach>) {
     let known = reporter.subscribe().borrow().recipients.clone().unwrap_or_default();
     for (name, reach) in &found {
-        if let Reach::Unreachable { remedy, .. } = reach
-            && known.get(name) != Some(reach)
-        {
-            warn!(recipient = name, remedy, "A configured recipient cannot be reached");
+        match reach {
+            _ if known.get(name) == Some(reach) => {}
+            Reach::Unreachable { remedy, .. } => {
+                warn!(recipient = name, remedy, "A configured recipient cannot be reached");
+            }
+            Reach::Moved { message, .. } => warn!(recipient = name, "A configured channel has moved: {message}"),
+            Reach::Reachable { .. } | Reach::Unknown | Reach::Sought => {}
         }
     }
     reporter.change(|report| report.recipients = Some(found));

@@ -112,7 +112,8 @@ impl Rounds {
     pub(super) fn took(&mut self, round: &Round, found: Found, now: Instant) -> Vec<String> {
         let Found { reach, pages, calls } = found;
         let is_mended = |(name, reach): (&String, &Reach)| {
-            (matches!(reach, Reach::Reachable { .. }) && self.is_unreachable(name)).then(|| name.clone())
+            (matches!(reach, Reach::Reachable { .. } | Reach::Moved { .. }) && self.is_unreachable(name))
+                .then(|| name.clone())
         };
         let mended = reach.iter().filter_map(is_mended).collect();
         let names: BTreeSet<_> = round.recipients.iter().map(ToString::to_string).collect();

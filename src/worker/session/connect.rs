@@ -101,11 +101,17 @@ pub(super) async fn connect(
     let (channel, route) = dialed.map_err(|error| ConnectError::dial(error, &identity, jiff::Timestamp::now()))?;
     let client = Client::new(channel, &config.teleport.plugin_name);
     let server = client.ping().await.map_err(&refused)?;
-    let watch = client.watch().await.map_err(|error| match error.kind {
+    let (watch, write) = tokio::join!(client.watch(), client.try_write());
+    let watch = watch.map_err(|error| match error.kind {
         // How Teleport puts it that none of what is to be watched may be.
         Kind::BadParameter => ConnectError::refused(Some(&identity), error),
         _ => refused(error),
     })?;
+    if let Err(error) = write
+        && error.is_denial()
+    {
+        return Err(ConnectError::refused(Some(&identity), error));
+    }
     Ok(Connection { teleport: Teleport { client, server }, watch, route })
 }
 

@@ -1,105 +1,111 @@
-//! Listing everything: what the watch has no memory of.
+//! When everything is listed: what the watch has no memory of. Pure.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use futures::FutureExt as _;
-use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
-
-use crate::delivery::input::{Known, Source};
-use crate::delivery::listing::{self, Listed};
-use crate::teleport::client::Client;
-use crate::teleport::error::{CallError, Kind};
-use crate::worker::context::Teleport;
-use crate::worker::dispatcher::Mail;
-use crate::worker::health::condition_reason;
-use crate::worker::session::connect::ConnectError;
-use crate::worker::session::{Session, is_due};
-use crate::worker::{Error, Gate};
 
 /// Between attempts to list.
-const RELIST: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(5);
 /// After the first listing over a connection comes a second one: what a server answers from may lag behind what was
 /// written, and what changed before the watch was open is in no event.
 const LAG: Duration = Duration::from_secs(10);
+/// Everything is listed again this often, whatever the watch says.
+const RESYNC: Duration = Duration::from_mins(10);
 
-impl Session {
-    pub(super) fn list_if_due(&mut self) {
-        if !is_due(self.relist_at) || self.listing.is_some() {
-            return;
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A watch was opened, or Teleport answers again: what was listed before is no longer current.
+    Connected,
+    /// A listing has succeeded.
+    Listed,
+    /// A listing has failed.
+    Failed,
+}
+
+/// The state of the listing.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    due: Option<Instant>,
+    running: bool,
+    /// Nothing was listed over this connection yet.
+    unconfirmed: bool,
+    succeeded: bool,
+}
+
+impl Listing {
+    /// Whether a listing is to be begun now.
+    pub(super) fn next(&mut self, now: Instant) -> bool {
+        let due = !self.running && self.due.is_some_and(|at| at <= now);
+        if due {
+            self.due = None;
+            self.running = true;
         }
-        self.relist_at = None;
-        let Some(Teleport { client, .. }) = self.teleport.borrow().clone() else { return };
-        self.touched.clear();
-        let user = self.identity.as_ref().map(|identity| identity.user().to_owned()).unwrap_or_default();
-        self.listing = Some(list(client, user).boxed());
+        due
     }
 
-    pub(super) fn listed(&mut self, result: Result<Whole, CallError>) -> Result<(), Error> {
-        let Whole { listed, hidden, asked } = match result {
-            Ok(listed) => listed,
-            Err(error) if self.strict && error.kind == Kind::AccessDenied => {
-                return Err(Error::Connect(ConnectError::refused(self.identity.as_deref(), error)));
+    /// When [`Listing::next`] may have something to begin.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.running)
+    }
+
+    /// Whether a listing is under way.
+    pub(super) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Whether everything was listed once.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.succeeded
+    }
+
+    /// Notes an event. A listing that is under way is to be dropped at [`Event::Connected`].
+    pub(super) fn handle(&mut self, event: Event, now: Instant) {
+        self.running = false;
+        let wait = match event {
+            Event::Connected => {
+                self.unconfirmed = true;
+                Duration::ZERO
             }
-            Err(error) => {
-                warn!(%error, "Could not list access requests: trying again");
-                self.shared.reporter.teleport_problem(condition_reason::of_call(&error));
-                self.relist_at = Some(Instant::now() + RELIST);
-                return Ok(());
+            Event::Listed => {
+                self.succeeded = true;
+                if std::mem::take(&mut self.unconfirmed) { LAG } else { RESYNC }
             }
+            Event::Failed => RETRY,
         };
-        self.strict = false;
-        if std::mem::take(&mut self.unconfirmed) {
-            self.relist_at = Some(Instant::now() + LAG);
-        }
-        let total = listed.len();
-        let mut found = 0;
-        let touched = std::mem::take(&mut self.touched);
-        self.open.retain(|id| touched.contains(id));
-        for Listed { id, observation, data } in listed {
-            self.context.learn_direct_messages(&data);
-            if let Some(request) = observation.request() {
-                self.note_user(&request.user);
-            }
-            let unseen = !touched.contains(&id);
-            if unseen {
-                self.count_open(&id, &observation);
-            }
-            if unseen && (self.dispatcher.has(&id) || self.context.needs_work(&observation, &data)) {
-                found += u64::from(!self.dispatcher.has(&id));
-                self.dispatcher
-                    .tell(id, Mail { observation, source: Source::Listing, known: Known::Stored(data, asked) });
-            }
-        }
-        if hidden > 0 {
-            debug!(records = hidden, "Stored records whose requests the identity cannot see, or that are gone");
-        }
-        self.shared.metrics.resynced(SystemTime::now(), found);
-        info!(requests = total, with_work = found, "Listed all access requests");
-        self.shared.health.open(Gate::FIRST_LIST);
-        self.shared.reporter.listed();
-        if !std::mem::replace(&mut self.listed_before, true) {
-            info!("Plugin is ready");
-        }
-        Ok(())
+        self.due = Some(now + wait);
     }
 }
 
-/// Everything that one listing shows.
-pub(super) struct Whole {
-    listed: Vec<Listed>,
-    /// Records whose requests the identity cannot see, or that are gone.
-    hidden: usize,
-    /// When the records were asked for.
-    asked: std::time::Instant,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn list(client: Client, own_user: String) -> Result<Whole, CallError> {
-    let asked = Instant::now().into_std();
-    // In this order, see `listing::join`.
-    let records = client.all_plugin_data().await?;
-    let requests = client.access_requests().await?;
-    let (listed, hidden) = listing::join(requests, records, &own_user, Timestamp::now());
-    Ok(Whole { listed, hidden, asked })
+    #[test]
+    fn everything_is_listed_at_once_soon_again_and_then_rarely() {
+        let (mut listing, mut now) = (Listing::default(), Instant::now());
+        assert!(!listing.next(now), "not before there is a connection");
+        listing.handle(Event::Connected, now);
+        for wait in [LAG, RESYNC, RESYNC] {
+            assert!(listing.next(now) && !listing.next(now), "one at a time");
+            listing.handle(Event::Listed, now);
+            assert_eq!(listing.wakes_at(), Some(now + wait));
+            now += wait;
+        }
+        listing.handle(Event::Connected, now);
+        assert!(listing.next(now), "another connection");
+    }
+
+    #[test]
+    fn a_listing_that_fails_is_tried_again_and_still_confirmed() {
+        let (mut listing, now) = (Listing::default(), Instant::now());
+        listing.handle(Event::Connected, now);
+        assert!(listing.next(now));
+        listing.handle(Event::Failed, now);
+        assert!(!listing.has_succeeded());
+        assert!(!listing.next(now) && listing.next(now + RETRY));
+        listing.handle(Event::Listed, now);
+        assert!(listing.has_succeeded());
+        assert_eq!(listing.wakes_at(), Some(now + LAG));
+    }
 }

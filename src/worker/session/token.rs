@@ -11,6 +11,7 @@ use crate::slack::error::{Class, Error as SlackError};
 use crate::slack::method;
 use crate::slack::token::{Token, TokenError};
 use crate::worker::health::condition_reason;
+use crate::worker::session::slack_token::Workspace;
 use crate::worker::{Error, SLACK_BUNDLE, Shared, read_file};
 
 const KEY: &str = "slack.token";
@@ -24,7 +25,8 @@ pub(super) fn client(shared: &Shared, strict: bool) -> Result<Client, Error> {
             if let (TokenSource::File(path), Ok(Some(warning))) = (&config.slack.token, token.check_bot_slot()) {
                 warn!(file = %path.display(), "{KEY}: {warning}");
             }
-            client_with(config, token)
+            // A token that has to be of a certain workspace is used only once that is known.
+            client_with(config, if config.slack.team_id.is_some() { Token::new("") } else { token })
         }
         Err(error) if strict => Err(error),
         Err(error) => {
@@ -39,7 +41,7 @@ fn client_with(config: &Config, token: Token) -> Result<Client, Error> {
     let mut settings = Settings::new(token);
     settings.api_url.clone_from(&config.slack.api_url);
     if let Some(path) = &config.slack.ca_bundle {
-        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?);
+        settings.ca_bundle = Some(read_file(SLACK_BUNDLE, path)?.to_vec());
     }
     Client::new(&settings).map_err(|error| match (error, &config.slack.ca_bundle) {
         (error @ SettingsError::CaBundle { .. }, Some(path)) => {
@@ -115,7 +117,9 @@ pub(super) enum Tested {
 }
 
 /// Tries the token, after reading it again: a new one is given to `client` only if it works.
-pub(super) async fn test(config: Arc<Config>, client: Client) -> Tested {
+///
+/// A token of another workspace than `kept` does not work: the messages that are there belong to `kept`.
+pub(super) async fn test(config: Arc<Config>, client: Client, kept: Option<Workspace>) -> Tested {
     let fresh = match read(&config) {
         Ok(token) => (!client.has_token(&token)).then_some(token),
         Err(error) => return Tested::NewFails(error),
@@ -129,6 +133,10 @@ pub(super) async fn test(config: Arc<Config>, client: Client) -> Tested {
     };
     match trial.auth_test().await.and_then(able) {
         Ok(account) => {
+            if let Some(kept) = kept.filter(|kept| !kept.has(&account)) {
+                let found = Workspace::of(&account).to_string();
+                return Tested::NewFails(Error::OtherWorkspace { found, kept: kept.to_string() });
+            }
             client.set_token(token);
             Tested::Renewed(account)
         }

@@ -72,7 +72,7 @@ async fn a_proxy_with_tls_routing_needs_nothing_but_the_identity() {
 #[tokio::test]
 async fn a_proxy_behind_a_load_balancer_is_reached_by_an_upgrade_of_either_kind() {
     let cluster = Cluster::new("example");
-    for manner in [Upgrades::WebSocket, Upgrades::Legacy] {
+    for manner in [Upgrades::WebSocketWithPings, Upgrades::WebSocket, Upgrades::Legacy] {
         let (server, authority) = Server::web(ROUTING.to_owned(), Some((manner, &cluster))).await;
         let (channel, route) =
             dial(&server.address.to_string(), without_ssh(&cluster), &trusting(authority)).await.unwrap();
@@ -80,6 +80,17 @@ async fn a_proxy_behind_a_load_balancer_is_reached_by_an_upgrade_of_either_kind(
         for _ in 0..3 {
             assert_eq!(call(&channel).await.code(), Code::Unimplemented);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_front_that_lets_no_upgrade_through_is_said_in_one_message() {
+    let cluster = Cluster::new("example");
+    for status in ["200 OK", "400 Bad Request", "403 Forbidden", "426 Upgrade Required", "502 Bad Gateway"] {
+        let (server, authority) = Server::web(ROUTING.to_owned(), Some((Upgrades::Never(status), &cluster))).await;
+        let error = failure(&server.address.to_string(), without_ssh(&cluster), &trusting(authority)).await.to_string();
+        assert_eq!(error.matches(&format!("front answered {status}")).count(), 1, "{error}");
+        assert!(error.contains("must pass `Connection: Upgrade`"), "{error}");
     }
 }
 

@@ -176,8 +176,13 @@ impl Server {
 /// How a Proxy behind a load balancer lets connections be upgraded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Upgrades {
+    /// With pings only.
+    WebSocketWithPings,
+    /// Without pings only.
     WebSocket,
     Legacy,
+    /// A front that answers everything like this.
+    Never(&'static str),
 }
 
 fn hex(name: &str) -> &'static str {
@@ -225,10 +230,22 @@ async fn serve_web(mut stream: impl Stream + 'static, find: &str, upgrades: Opti
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{find}", find.len());
             let _ = stream.write_all(answer.as_bytes()).await;
         }
-        (Some("/webapi/connectionupgrade"), Some((Upgrades::WebSocket, auth))) if upgrade == "websocket" => {
+        (Some("/webapi/connectionupgrade"), Some((Upgrades::Never(status), _))) => {
+            let answer = format!("HTTP/1.1 {status}\r\nserver: front\r\ncontent-length: 0\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+        (
+            Some("/webapi/connectionupgrade"),
+            Some((manner @ (Upgrades::WebSocketWithPings | Upgrades::WebSocket), auth)),
+        ) if upgrade == "websocket" => {
+            let known = if manner == Upgrades::WebSocket { "alpn" } else { "alpn-ping" };
+            let offered = header("sec-websocket-protocol").unwrap_or_default();
+            // A server that knows none of what was offered switches, and names none (RFC 6455, 4.2.2).
+            let protocol =
+                if offered == known { format!("sec-websocket-protocol: {known}\r\n") } else { String::new() };
             let accept = derive_accept_key(header("sec-websocket-key").unwrap().as_bytes());
             let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\nsec-websocket-protocol: alpn\r\n\r\n"
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n{protocol}\r\n"
             );
             stream.write_all(answer.as_bytes()).await.unwrap();
             serve_websocket(stream, auth).await;

@@ -1,18 +1,35 @@
 //! Logging: structured, as text or JSON.
 
+mod pipe;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::OnceLock;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, Registry, reload};
+
+use crate::telemetry::pipe::{Pipe, Target};
+
+pub use crate::telemetry::pipe::dropped_lines;
+
+/// How long the end of the process may wait for a log that nobody reads.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Of a log file that is made: its lines name people and what they ask for.
+const FILE_MODE: u32 = 0o640;
+
+/// This process's pipe, for its last lines.
+static PIPE: OnceLock<Pipe> = OnceLock::new();
 
 /// Where, how much and how to log; the configuration file's `[log]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,16 +172,19 @@ pub enum Error {
     /// `RUST_LOG` cannot be understood.
     #[error("environment variable RUST_LOG: {0}; write it like `info` or `warn,slack_access_operator=debug`")]
     Directives(#[from] tracing_subscriber::filter::ParseError),
-    /// Somebody else has set up logging in this process.
+    /// The system gives no thread.
+    #[error("cannot start the thread that writes the log: {0}; restart the process")]
+    Thread(#[source] io::Error),
+    /// Logging was set up before.
     #[error("logging was started twice in one process")]
     Twice,
 }
 
 /// The process's logging, once it has started; a cheap handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Logging {
     filter: reload::Handle<Targets, Registry>,
-    sink: Sink,
+    pipe: Pipe,
     /// Directives of `RUST_LOG`, which the configuration does not overrule.
     directives: Option<String>,
 }
@@ -175,27 +195,28 @@ impl Logging {
         let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.trim().is_empty());
         let (logging, subscriber) = Self::build(log, directives)?;
         tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Twice)?;
+        PIPE.set(logging.pipe.clone()).map_err(|_| Error::Twice)?;
         Ok(logging)
     }
 
     /// Takes over a changed severity and output, and opens a log file anew, so that it can be rotated. The format stays.
     pub fn apply(&self, log: &Log) -> Result<(), Error> {
-        let target = Target::open(&log.output)?;
+        let target = open(&log.output)?;
         let filter = filter(log.severity, self.directives.as_deref())?;
-        *self.sink.0.write().unwrap_or_else(PoisonError::into_inner) = target;
+        self.pipe.switch(target);
         self.filter.reload(filter).map_err(|_| Error::Twice)
     }
 
     fn build(log: &Log, directives: Option<String>) -> Result<(Self, impl Subscriber + Send + Sync + use<>), Error> {
-        let sink = Sink(Arc::new(RwLock::new(Target::open(&log.output)?)));
+        let pipe = Pipe::start(open(&log.output)?).map_err(Error::Thread)?;
         let (filter, handle) = reload::Layer::new(filter(log.severity, directives.as_deref())?);
-        let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(sink.clone());
+        let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(pipe.clone());
         let layer = match log.format {
             Format::Text => layer.with_ansi(log.output.is_terminal()).boxed(),
             Format::Json => layer.json().flatten_event(true).boxed(),
         };
         let subscriber = Registry::default().with(filter).with(layer);
-        Ok((Self { filter: handle, sink, directives }, subscriber))
+        Ok((Self { filter: handle, pipe, directives }, subscriber))
     }
 }
 
@@ -227,56 +248,59 @@ fn filter(severity: Severity, directives: Option<&str>) -> Result<Targets, Error
     Ok(directives.unwrap_or(own).parse()?)
 }
 
-/// Where lines go now; exchanged as a whole.
-#[derive(Clone, Debug)]
-struct Sink(Arc<RwLock<Target>>);
-
-#[derive(Clone, Debug)]
-enum Target {
-    Stderr,
-    Stdout,
-    File(Arc<File>),
-}
-
-impl Target {
-    fn open(output: &Output) -> Result<Self, Error> {
-        Ok(match output {
-            Output::Stderr => Self::Stderr,
-            Output::Stdout => Self::Stdout,
-            Output::File(path) => Self::File(Arc::new(append(path)?)),
-        })
-    }
+fn open(output: &Output) -> Result<Target, Error> {
+    Ok(match output {
+        Output::Stderr => Box::new(io::stderr()),
+        Output::Stdout => Box::new(io::stdout()),
+        Output::File(path) => Box::new(append(path)?),
+    })
 }
 
 /// The official plugin empties the file at each start; what led to a restart is worth keeping.
 fn append(path: &Path) -> Result<File, Error> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
+    let file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path);
     file.map_err(|source| Error::Open { path: path.to_owned(), source })
 }
 
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Target;
+impl<'a> MakeWriter<'a> for Pipe {
+    type Writer = Lines<'a>;
 
-    fn make_writer(&'a self) -> Target {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn make_writer(&'a self) -> Lines<'a> {
+        Lines(self)
     }
 }
 
-impl Write for Target {
+/// What a line is written to: each is written whole.
+pub(crate) struct Lines<'a>(&'a Pipe);
+
+impl Write for Lines<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Stderr => io::stderr().write(bytes),
-            Self::Stdout => io::stdout().write(bytes),
-            Self::File(file) => file.write(bytes),
-        }
+        self.0.push(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stderr => io::stderr().flush(),
-            Self::Stdout => io::stdout().flush(),
-            Self::File(file) => file.flush(),
-        }
+        Ok(())
+    }
+}
+
+/// Waits until the log is written, but not long: the process is about to end.
+pub fn flush() {
+    if let Some(pipe) = PIPE.get() {
+        pipe.flush(FAREWELL);
+    }
+}
+
+/// Writes the log and a last line to standard error, neither of which may keep the process from ending.
+pub fn write_last(line: String) {
+    flush();
+    let (sender, written) = mpsc::channel();
+    let writer = std::thread::Builder::new().spawn(move || {
+        let _ = writeln!(io::stderr(), "{line}");
+        let _ = sender.send(());
+    });
+    if writer.is_ok() {
+        let _ = written.recv_timeout(FAREWELL);
     }
 }
 
@@ -285,7 +309,7 @@ pub fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(io::stderr(), "error: internal error at {place}: {message}; please report this");
+        write_last(format!("error: internal error at {place}: {message}; please report this"));
         std::process::exit(101);
     }));
 }
@@ -305,6 +329,7 @@ mod tests {
         let Output::File(path) = &log.output else { panic!("a file is needed") };
         let (logging, subscriber) = Logging::build(log, directives.map(str::to_owned)).unwrap();
         with_default(subscriber, || lines(&logging));
+        logging.pipe.flush(Duration::from_secs(20));
         std::fs::read_to_string(path).unwrap()
     }
 
@@ -335,6 +360,15 @@ mod tests {
         written(&log, None, |_| info!("First"));
         let text = written(&log, None, |_| info!("Second"));
         assert!(text.contains("First") && text.contains("Second"), "{text}");
+    }
+
+    #[test]
+    fn a_log_file_is_not_for_everybody() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        written(&log_to(&path, Severity::Info, Format::Text), None, |_| info!("First"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777 & !FILE_MODE, 0);
     }
 
     #[test]
