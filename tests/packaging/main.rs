@@ -695,7 +695,7 @@ fn the_pods_of_the_chart_are_restricted_and_have_no_token_they_do_not_need() {
     assert_eq!(one(&rendered, "ServiceAccount")["automountServiceAccountToken"], false);
 }
 
-/// OpenShift's `restricted-v2` refuses numbers outside of the range that it gave the namespace.
+/// `OpenShift`'s `restricted-v2` refuses numbers outside of the range that it gave the namespace.
 #[test]
 fn no_pod_asks_for_a_user_or_a_group_by_number() {
     let rendered = render(&[]);
