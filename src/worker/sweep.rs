@@ -15,7 +15,7 @@ use tracing::{debug, info};
 use crate::access_request::RequestId;
 use crate::config::recipient::{Recipient, RecipientKey};
 use crate::delivery::record::{Record, RequestMemory};
-use crate::delivery::state::{Observation, Shown};
+use crate::delivery::state::{Observation, Resolution, Shown};
 use crate::delivery::sweep::{Followed, Found, Standing, Step, doubtful, plan};
 use crate::metrics::ledger::Swept;
 use crate::slack::api::OwnMessage;
@@ -178,7 +178,7 @@ async fn take(
             context.limiter.call(method::UPDATE, context.slack.update_message(&message, &body)).await?;
             context.metrics.ledger().swept(Swept::Ended);
             info!(request_id = %request, slack_message = %message, state = %shown, "Brought a message without a record to its end");
-            if let Some(name) = observation.resolution().and_then(|resolution| resolution.reaction()) {
+            if let Some(name) = observation.resolution().and_then(Resolution::reaction) {
                 context.limiter.call(method::ADD_REACTION, context.slack.add_reaction(&message, name)).await?;
             }
         }

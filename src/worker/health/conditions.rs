@@ -164,8 +164,8 @@ fn recipients_resolved(recipients: &[RecipientStatus], slack: Status) -> Check {
     if looked_up > 0 {
         return Check::pending(format!("{looked_up} of {} recipients are being looked up", recipients.len()));
     }
-    let moved = recipients.iter().filter(|recipient| recipient.state == RecipientState::Resolved);
-    if let Some(message) = moved.filter_map(|recipient| recipient.message.as_deref()).next() {
+    let mut moved = recipients.iter().filter(|recipient| recipient.state == RecipientState::Resolved);
+    if let Some(message) = moved.find_map(|recipient| recipient.message.as_deref()) {
         return Check { status: Status::True, finding: Finding::new(Reason::ChannelMoved, message) };
     }
     let unknown = recipients.iter().filter(|recipient| recipient.state == RecipientState::Unknown).count();
