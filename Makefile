@@ -1,10 +1,12 @@
 # The only commands that CI runs, and that a contributor needs. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test test-page test-teleport test-e2e test-e2e-full bench bench-controller bench-rate-limit generate lint fmt deny advisories ci
+.PHONY: help demo build release test schedules test-page test-teleport test-e2e test-e2e-full bench bench-controller bench-rate-limit generate lint fmt deny advisories ci
 
 CARGO ?= cargo
 PORT ?= 8080
+SEEDS ?= 100000
+FROM ?= 0
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +23,9 @@ release: ## Build what is shipped: target/release/slack-access-operator
 
 test: ## Run the tests (Rust; Go builds a real Kubernetes API server for them, once)
 	$(CARGO) test --locked --workspace
+
+schedules: ## Run simulated schedules of the delivery core: SEEDS=1000000 FROM=0
+	SCHEDULES_SEEDS=$(SEEDS) SCHEDULES_FROM=$(FROM) $(CARGO) test --locked --test schedules every_schedule -- --nocapture
 
 test-page: ## Test the demo's page in a headless browser, where there is one
 	hack/page.sh

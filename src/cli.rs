@@ -20,7 +20,7 @@ use crate::controller::policy::Policy;
 use crate::controller::resources::WorkerPods;
 use crate::slack::app_manifest::{APP_TOKEN_SCOPE, Manifest, ManifestError, Needs};
 use crate::telemetry::{self, Logging};
-use crate::{check, controller, convert, crd, file_watch, hardening, probe, worker};
+use crate::{check, controller, convert, crd, file_watch, hardening, join_resources, probe, worker};
 
 const NAME: &str = "slack-access-operator";
 const OFFICIAL_NAME: &str = "teleport-slack";
@@ -47,6 +47,8 @@ enum Command {
     Convert(Convert),
     /// Print the definition of SlackAccessPlugin, for kubectl apply
     Crd,
+    /// Print what Teleport needs so that a worker can join with its ServiceAccount, for tctl create
+    JoinResources(JoinResources),
     /// Print the manifest of the Slack app: the scopes and switches that a configuration needs
     AppManifest(AppManifest),
     /// Ask a running process's /livez or /readyz: exit code 0 when it says yes
@@ -160,6 +162,30 @@ struct Convert {
 }
 
 #[derive(Debug, Args)]
+struct JoinResources {
+    /// Name of the SlackAccessPlugin object; it need not be there yet
+    name: String,
+    /// Its namespace
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Name of the token resource; the object's spec.teleport.join.token, or NAME-k8s, when left out
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+    /// Name of the bot; that of the object when left out
+    #[arg(long, value_name = "NAME")]
+    bot: Option<String>,
+    /// Role that the bot takes on; the object's spec.teleport.join.role, or access-plugin, when left out
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
+    /// How Teleport is to check the tokens; chosen by the cluster's issuer when left out
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<join_resources::Kind>,
+    /// Major version of Teleport: 14 has no bot resource, and gets the command for the bot instead
+    #[arg(long, value_name = "MAJOR", default_value_t = 18)]
+    teleport: u32,
+}
+
+#[derive(Debug, Args)]
 struct AppManifest {
     /// With what it takes to approve and deny in Slack
     #[arg(long)]
@@ -248,6 +274,8 @@ enum Fatal {
     #[error("cannot read {path}: {source}; name the official plugin's file, or - for standard input")]
     Input { path: String, source: io::Error },
     #[error(transparent)]
+    JoinResources(#[from] join_resources::Error),
+    #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -287,6 +315,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Command::Convert(arguments) => run_convert(&arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
+        Command::JoinResources(arguments) => run_join_resources(arguments),
         Command::AppManifest(arguments) => app_manifest(arguments),
         Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
         Command::Configure => print(config::EXAMPLE),
@@ -413,6 +442,12 @@ fn run_convert(arguments: &Convert) -> Result<(), Fatal> {
     print(&convert::convert(&text, &options)?.to_yaml()?)
 }
 
+fn run_join_resources(arguments: JoinResources) -> Result<(), Fatal> {
+    let JoinResources { name, namespace, token, bot, role, kind, teleport } = arguments;
+    let settings = join_resources::Settings { name, namespace, token, bot, role, kind, teleport };
+    print(&block_on(join_resources::documents(&settings))?)
+}
+
 /// The manifest goes to standard output; the link that makes the app of it, to a comment in YAML and to standard error with JSON.
 fn app_manifest(arguments: AppManifest) -> Result<(), Fatal> {
     let AppManifest { review, minimal, config, name, format } = arguments;
@@ -454,7 +489,7 @@ fn app_manifest(arguments: AppManifest) -> Result<(), Fatal> {
 }
 
 /// One thread serves everything: the work is waiting, and memory counts.
-fn block_on<E>(role: impl Future<Output = Result<(), E>>) -> Result<(), Fatal>
+fn block_on<T, E>(role: impl Future<Output = Result<T, E>>) -> Result<T, Fatal>
 where
     Fatal: From<E>,
 {
@@ -504,7 +539,10 @@ fn command(name: &'static str) -> clap::Command {
     let line = |variable: &str, meaning: &str| format!("  {variable:38} {meaning}");
     let overrides = OVERRIDES.iter().map(|over| line(over.variable, &format!("{}.{}", over.section, over.key)));
     let overrides: Vec<String> = overrides
-        .chain([line("TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks")])
+        .chain([
+            line("TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
+            line("KUBERNETES_TOKEN_PATH", "ServiceAccount token, when teleport.join_token_path is not set"),
+        ])
         .collect();
     let shared = [
         line("HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
@@ -536,6 +574,8 @@ fn command(name: &'static str) -> clap::Command {
         "Examples:\n  {name} convert {DEFAULT_PATH} > slack.yaml\n  helm get values -o yaml slack | {name} convert - \
          --release=slack > slack.yaml\n\nNo secret of the input is in the output."
     );
+    let join =
+        format!("Example:\n  {name} join-resources slack -n teleport > teleport.yaml\n  tctl create -f teleport.yaml");
     let configure = format!("Example:\n  {name} configure | sudo tee {DEFAULT_PATH} > /dev/null");
     Cli::command()
         .name(name)
@@ -547,6 +587,7 @@ fn command(name: &'static str) -> clap::Command {
         .mut_subcommand("check", |command| command.after_help(check))
         .mut_subcommand("convert", |command| command.after_help(convert))
         .mut_subcommand("configure", |command| command.after_help(configure))
+        .mut_subcommand("join-resources", |command| command.after_help(join))
 }
 
 #[cfg(test)]

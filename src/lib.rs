@@ -27,6 +27,7 @@ mod descriptors;
 mod encoded;
 pub mod file_watch;
 pub mod hardening;
+pub mod join_resources;
 pub mod metrics;
 pub mod probe;
 pub mod review;

@@ -20,6 +20,7 @@ use crate::teleport::client::Client as Teleport;
 use crate::teleport::dial::{self, DialOptions};
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::identity::Identity;
+use crate::teleport::join;
 
 /// How often a call is made again that Slack limits.
 const MOST_LIMITS: u32 = 5;
@@ -29,7 +30,6 @@ const REST: Duration = Duration::from_secs(5);
 /// Everything that can be found out, and the client for Slack where there is a token.
 pub(super) async fn probe(materials: &Materials) -> (Facts, Option<Slack>) {
     let config = &materials.config;
-    let identity = materials.identity().map(Arc::new);
     let token = materials.token();
     let client = token.as_ref().ok().map(|token| {
         let mut settings = Settings::new(token.clone());
@@ -48,6 +48,13 @@ pub(super) async fn probe(materials: &Materials) -> (Facts, Option<Slack>) {
     let (dial, bundle_problem) = match materials.dial_options() {
         Ok(options) => (options, None),
         Err(line) => (DialOptions::from_env(), Some(line)),
+    };
+    let identity = match materials.join() {
+        Some(settings) => {
+            let joined = join::join(&config.teleport.addr, settings, &dial).await;
+            joined.map(|joined| joined.identity).map_err(|error| error.to_string())
+        }
+        None => materials.identity().map(Arc::new),
     };
     let (teleport, slack, socket_mode) = tokio::join!(
         async {

@@ -12,13 +12,14 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::cause::of_kube;
 use crate::check::finding::{Finding, Part};
 use crate::config::paths::{self, Source};
-use crate::config::{Config, Loaded, TOKEN_FILE_LIMIT, TokenSource};
+use crate::config::{Config, IdentitySource, Loaded, TOKEN_FILE_LIMIT, TokenSource};
 use crate::controller::validate::{MountedKey, validate};
 use crate::crd::{SlackAccessPlugin, status};
 use crate::file_watch;
 use crate::slack::token::{Token, TokenError};
 use crate::teleport::dial::DialOptions;
 use crate::teleport::identity::{Credentials, Identity, IdentityError, Named};
+use crate::teleport::join::Settings as JoinSettings;
 
 /// A configuration, and a way to read what it names.
 pub(super) struct Materials {
@@ -101,8 +102,25 @@ impl Materials {
         })
     }
 
+    /// How to join Teleport, where the ServiceAccount's token is at hand.
+    pub(super) fn join(&self) -> Option<&JoinSettings> {
+        match &self.config.teleport.credentials {
+            IdentitySource::Join(join) if self.mounted.is_none() => Some(join),
+            _ => None,
+        }
+    }
+
     pub(super) fn identity(&self) -> Result<Identity, String> {
-        let credentials = &self.config.teleport.credentials;
+        let credentials = match &self.config.teleport.credentials {
+            IdentitySource::Files(credentials) => credentials,
+            IdentitySource::Join(join) => {
+                return Err(format!(
+                    "the worker joins with the token {} and its pod's ServiceAccount, which cannot be tried from here: its conditions \
+                     IdentityValid and TeleportConnected say what came of it (kubectl get sap -o yaml)",
+                    join.token
+                ));
+            }
+        };
         let line = |error: IdentityError| match &error {
             IdentityError::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 paths::origin(path).map_or_else(|| error.to_string(), |origin| origin.missing())

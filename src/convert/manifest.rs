@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::config::DEFAULT_PLUGIN_NAME;
 use crate::convert::{Converted, Skeleton};
 
 /// What stands where a secret is to be filled in. No token and no identity looks like it: a worker names it as malformed.
@@ -73,6 +74,11 @@ fn lean(converted: &Converted) -> Value {
         if !converted.object.spec.suspend {
             spec.remove("suspend");
         }
+        if converted.object.spec.plugin_name == DEFAULT_PLUGIN_NAME {
+            spec.remove("pluginName");
+        }
+        // Neither form of the official configuration has it.
+        spec.remove("suggestedReviewers");
         if !converted.object.spec.review.enabled {
             spec.remove("review");
         }

@@ -12,6 +12,11 @@ pub(super) struct Official {
     pub(super) credentials: Credentials,
     pub(super) token: Token,
     pub(super) api_url: Option<String>,
+    pub(super) plugin_name: Option<String>,
+    /// The user that the identity has to be of.
+    pub(super) user: Option<String>,
+    /// The workspace that the token has to be of.
+    pub(super) team_id: Option<String>,
     /// Paths of PEM files.
     pub(super) teleport_ca: Option<String>,
     pub(super) slack_ca: Option<String>,

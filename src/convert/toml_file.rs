@@ -64,11 +64,9 @@ pub(super) fn read(text: &str) -> Result<Official, String> {
                         "teleport.client_key" => tls[1] = Some(text),
                         "teleport.root_cas" => tls[2] = Some(text),
                         "teleport.ca_bundle" => official.teleport_ca = Some(text),
-                        "teleport.plugin_name" if text == "slack" => {}
-                        "teleport.plugin_name" => official.note(
-                            path,
-                            "has no counterpart: the operator's workers keep their records under the name slack; messages about requests that are pending now are not updated",
-                        ),
+                        "teleport.plugin_name" => official.plugin_name = Some(text),
+                        "teleport.user" => official.user = Some(text),
+                        "slack.team_id" => official.team_id = Some(text),
                         "slack.token" => official.token = token(text),
                         "review.enabled" => official.review.enabled = value.as_bool() == Some(true),
                         "review.app_token" => official.review.app_token = token(text),

@@ -99,6 +99,31 @@ reasons! {
     /// The new identity is of another Teleport user than the one in use.
     IdentityUserChanged = "IdentityUserChanged",
 
+    // IdentityValid, of a worker that joins Teleport with its ServiceAccount
+
+    /// The file of the ServiceAccount token is not there, or is no such token.
+    TokenFileMissing = "TokenFileMissing",
+    /// Nothing to join through answers.
+    JoinUnreachable = "JoinUnreachable",
+    /// What answers is not trusted.
+    JoinUntrusted = "JoinUntrusted",
+    /// Teleport has no such token resource, or its time is over.
+    JoinTokenMissing = "JoinTokenMissing",
+    /// The ServiceAccount token is for another audience than the cluster.
+    JoinAudienceWrong = "JoinAudienceWrong",
+    /// No rule of the token resource allows the ServiceAccount.
+    JoinNotAllowed = "JoinNotAllowed",
+    /// The token resource does not hold the key that signed the ServiceAccount token.
+    JoinKeyUnknown = "JoinKeyUnknown",
+    /// The role does not exist, or the bot may not take it on.
+    JoinRoleMissing = "JoinRoleMissing",
+    /// Teleport refuses the join for another reason.
+    JoinRefused = "JoinRefused",
+    /// An administrator's lock is in force.
+    IdentityLocked = "IdentityLocked",
+    /// The identity works, but joining again fails.
+    RenewalFailing = "RenewalFailing",
+
     // TeleportConnected and SlackConnected
 
     /// The file of the CA bundle is not there: no such ConfigMap or Secret, or no such key in it.
@@ -187,6 +212,12 @@ impl Reason {
                 | Self::IdentityExpired
                 | Self::IdentityRefused
                 | Self::IdentityUserChanged
+                | Self::JoinUntrusted
+                | Self::JoinAudienceWrong
+                | Self::JoinNotAllowed
+                | Self::JoinKeyUnknown
+                | Self::JoinRoleMissing
+                | Self::JoinRefused
                 | Self::TeleportUntrusted
                 | Self::CaBundleMalformed
                 | Self::PermissionMissing

@@ -127,6 +127,27 @@ impl Reload {
     }
 }
 
+/// How an attempt to join Teleport ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// With an identity.
+    Ok,
+    /// Teleport said no.
+    Refused,
+    /// Teleport was not reached.
+    Unreachable,
+}
+
+impl Join {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
@@ -183,6 +204,7 @@ struct Inner {
     requests_recovered: Counter,
     identity_expiry: Seconds,
     identity_reloads: Family<OutcomeLabel, Counter>,
+    joins: Family<OutcomeLabel, Counter>,
     token_reloads: Family<OutcomeLabel, Counter>,
     plugin_data_conflicts: Counter,
     ledger: Ledger,
@@ -223,6 +245,7 @@ impl Metrics {
             requests_recovered: Counter::default(),
             identity_expiry: Seconds::default(),
             identity_reloads: Family::default(),
+            joins: Family::default(),
             token_reloads: Family::default(),
             plugin_data_conflicts: Counter::default(),
             ledger: Ledger::new(),
@@ -240,6 +263,9 @@ impl Metrics {
             let outcome = OutcomeLabel { outcome: outcome.label() };
             drop(inner.identity_reloads.get_or_create(&outcome));
             drop(inner.token_reloads.get_or_create(&outcome));
+        }
+        for outcome in [Join::Ok, Join::Refused, Join::Unreachable] {
+            drop(inner.joins.get_or_create(&OutcomeLabel { outcome: outcome.label() }));
         }
         Self { inner: Arc::new(inner) }
     }
@@ -308,6 +334,11 @@ impl Metrics {
     /// A changed identity was read.
     pub fn identity_reload(&self, outcome: Reload) {
         self.inner.identity_reloads.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
+    }
+
+    /// An attempt to join Teleport with a ServiceAccount token ended.
+    pub fn joined(&self, outcome: Join) {
+        self.inner.joins.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
     }
 
     /// A changed Slack token was read.
@@ -467,6 +498,11 @@ impl Inner {
             self.identity_expiry.clone(),
         );
         registry.register("identity_reloads", "Changed Teleport identities read", self.identity_reloads.clone());
+        registry.register(
+            "teleport_joins",
+            "Attempts to join Teleport with the ServiceAccount's token",
+            self.joins.clone(),
+        );
         registry.register("token_reloads", "Changed Slack tokens read", self.token_reloads.clone());
         registry.register(
             "plugin_data_conflicts",
@@ -542,6 +578,7 @@ mod tests {
         handle.resynced(UNIX_EPOCH + Duration::from_secs(7), 2);
         handle.identity_expiry(UNIX_EPOCH + Duration::from_secs(9));
         handle.identity_reload(Reload::Failed);
+        handle.joined(Join::Refused);
         handle.token_reload(Reload::Ok);
         handle.plugin_data_conflict();
         let ledger = handle.ledger();
@@ -582,6 +619,8 @@ mod tests {
             "requests_recovered_by_resync_total 2",
             "identity_expiry_timestamp_seconds 9.0",
             "identity_reloads_total{outcome=\"failed\"} 1",
+            "teleport_joins_total{outcome=\"ok\"} 0",
+            "teleport_joins_total{outcome=\"refused\"} 1",
             "token_reloads_total{outcome=\"ok\"} 1",
             "plugin_data_conflicts_total 1",
             "requests_never_announced_total{reason=\"slack\"} 1",

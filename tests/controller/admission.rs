@@ -27,13 +27,22 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
     let room = Room::new().await;
     let identity = json!({"secretRef": {"name": "id"}});
     let cases = [
-        (with("/spec/teleport", json!({"address": "a.example.com:443"})), "exactly one of teleport.identity"),
+        (with("/spec/teleport", json!({"address": "a.example.com:443"})), "exactly one of teleport.join"),
+        (
+            with("/spec/teleport", json!({"address": "a:443", "identity": identity, "join": {"token": "t"}})),
+            "exactly one of teleport.join",
+        ),
+        (with("/spec/teleport", json!({"address": "a:443", "join": {"token": "a b"}})), "without spaces"),
+        (
+            with("/spec/teleport", json!({"address": "a:443", "join": {"token": "t", "caPins": ["sha256:00"]}})),
+            "64 hexadecimal digits",
+        ),
         (
             with(
                 "/spec/teleport",
                 json!({"address": "a:443", "identity": identity, "tls": {"secretRef": {"name": "t"}}}),
             ),
-            "exactly one of teleport.identity",
+            "exactly one of teleport.join",
         ),
         (with("/spec/teleport/address", json!("teleport.example.com")), "must be host:port without a scheme"),
         (with("/spec/teleport/address", json!("https://teleport.example.com:443")), "must be host:port"),

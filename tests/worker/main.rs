@@ -16,6 +16,7 @@ mod burst;
 mod connection;
 mod endpoints;
 mod handover;
+mod join;
 mod lifecycle;
 mod log;
 mod outage;

@@ -268,6 +268,8 @@ fn reported_verdict(facts: &Facts<'_>, rollout: Option<Finding>, has_predecessor
 /// What the worker says, with the Secret that has to be changed: the worker knows credentials, not where they come from.
 fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
     let secret = match reason_of(condition).and_then(Reason::credential) {
+        // A worker that joins has none.
+        Some(Credential::Identity) if facts.identity_secret.is_empty() => return condition.message.clone(),
         Some(Credential::Identity) => facts.identity_secret,
         Some(Credential::Token) => facts.token_secret,
         None => return condition.message.clone(),

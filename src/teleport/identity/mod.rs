@@ -22,13 +22,11 @@ use crate::file_watch;
 
 mod error;
 mod file;
-mod source;
 mod ssh;
 #[cfg(test)]
 mod tests;
 
 pub use crate::teleport::identity::error::{IdentityError, Problem};
-pub use crate::teleport::identity::source::IdentitySource;
 pub use crate::teleport::identity::ssh::SshMaterial;
 
 /// The name that every Auth server's certificate carries, whatever its address: Teleport's `constants.APIDomain`.
@@ -410,7 +408,7 @@ fn roots(authorities: &[String], cluster: &str) -> Result<RootCertStore, Problem
 }
 
 fn is_of_cluster(authority: &CertificateDer<'_>, cluster: &str) -> bool {
-    let Ok((_, certificate)) = X509Certificate::from_der(authority) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(authority) else { return true };
     let subject = certificate.subject();
     [common_names(subject), organizations(subject)].concat().iter().any(|name| name == cluster)
 }

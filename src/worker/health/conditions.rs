@@ -105,9 +105,12 @@ fn probed(probed: &Probed) -> Check {
 }
 
 fn identity(report: &Report, now: Timestamp) -> Check {
-    let Some(IdentityReport { user, valid_from, expires }) = &report.identity else {
+    let Some(IdentityReport { user, valid_from, expires, joined }) = &report.identity else {
         return report.identity_problem.clone().map_or_else(Check::untried, Check::failed);
     };
+    if *joined && let Some(problem) = &report.identity_problem {
+        return renewal(user, *expires, problem, now);
+    }
     if *expires <= now {
         let message = format!(
             "the identity of {user} expired at {expires}: sign a new one (tctl auth sign --user={user}) and update the Secret"
@@ -126,6 +129,21 @@ fn identity(report: &Report, now: Timestamp) -> Check {
         return Check { status: Status::True, finding: Finding::new(Reason::IdentityExpiresSoon, message) };
     }
     Check::ok(format!("identity of {user}, valid until {expires}"))
+}
+
+/// What it means that joining again fails: nothing yet, as long as the last certificate serves. A lock concerns that, too.
+fn renewal(user: &str, expires: Timestamp, problem: &Finding, now: Timestamp) -> Check {
+    let Finding { reason, message } = problem;
+    if expires <= now {
+        let message = format!("the identity of {user} expired at {expires}, and joining again fails: {message}");
+        return Check::failed(Finding::new(*reason, message));
+    }
+    if *reason == Reason::IdentityLocked {
+        return Check::failed(problem.clone());
+    }
+    let message =
+        format!("the identity of {user} serves until {expires}, but joining again fails ({reason}): {message}");
+    Check { status: Status::True, finding: Finding::new(Reason::RenewalFailing, message) }
 }
 
 fn teleport_connected(report: &Report) -> Check {
@@ -290,7 +308,12 @@ mod tests {
 
     fn working() -> Report {
         Report {
-            identity: Some(IdentityReport { user: "access-plugin".to_owned(), valid_from: at(0), expires: at(3600) }),
+            identity: Some(IdentityReport {
+                user: "access-plugin".to_owned(),
+                valid_from: at(0),
+                expires: at(3600),
+                joined: false,
+            }),
             teleport: Some(TeleportReport {
                 cluster: "example".to_owned(),
                 version: "18.0.0".to_owned(),
@@ -414,6 +437,25 @@ mod tests {
         let check = recipients_resolved(&recipients(&report), Status::True);
         assert_eq!((check.status, check.finding.reason), (Status::True, Reason::ChannelMoved));
         assert_eq!(check.finding.message, "#dba was the channel C1");
+    }
+
+    #[test]
+    fn a_renewal_that_fails_costs_nothing_until_the_certificate_ends() {
+        let mut report = working();
+        report.identity.as_mut().unwrap().joined = true;
+        let said = |report: &Report, second| {
+            let check = check(&view_at(report, at(second)), IDENTITY_VALID).clone();
+            (check.status, check.finding.reason, check.finding.message)
+        };
+        report.identity_problem = Some(Finding::new(Reason::JoinNotAllowed, "add an allow rule"));
+        let (status, reason, message) = said(&report, 10);
+        assert_eq!((status, reason), (Status::True, Reason::RenewalFailing));
+        assert!(message.contains("JoinNotAllowed") && message.contains("add an allow rule"), "{message}");
+        let (status, reason, _) = said(&report, 3600);
+        assert_eq!((status, reason), (Status::False, Reason::JoinNotAllowed));
+        report.identity_problem = Some(Finding::new(Reason::IdentityLocked, "maintenance"));
+        let (status, reason, _) = said(&report, 10);
+        assert_eq!((status, reason), (Status::False, Reason::IdentityLocked));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct IdentityReport {
     pub valid_from: Timestamp,
     /// End of validity.
     pub expires: Timestamp,
+    /// It is the fruit of a join, and is renewed by another.
+    pub joined: bool,
 }
 
 /// Who answers.
@@ -127,11 +129,12 @@ impl Reporter {
     }
 
     /// An identity is in use.
-    pub fn identity(&self, identity: &Identity) {
+    pub fn identity(&self, identity: &Identity, joined: bool) {
         let identity = IdentityReport {
             user: identity.user().to_owned(),
             valid_from: identity.not_before(),
             expires: identity.not_after(),
+            joined,
         };
         self.change(|report| {
             report.identity = Some(identity);

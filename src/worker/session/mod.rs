@@ -88,6 +88,7 @@ impl Session {
             slack: slack.client().clone(),
             routes: routes_in_use,
             suggested_reviewers: shared.config.suggested_reviewers.clone(),
+            review_buttons: reviews.buttons(),
             me: shared.host.worker_id(),
             review_buttons: reviews.buttons(),
             board: shared.board.clone(),
