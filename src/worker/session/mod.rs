@@ -90,7 +90,6 @@ impl Session {
             suggested_reviewers: shared.config.suggested_reviewers.clone(),
             review_buttons: reviews.buttons(),
             me: shared.host.worker_id(),
-            review_buttons: reviews.buttons(),
             board: shared.board.clone(),
             metrics: shared.metrics.clone(),
             shutdown: shared.stop.child_token(),
