@@ -236,6 +236,7 @@ const CHANGED: &[(&str, &str)] = &[
     ("policy.slack.plainHttpHosts", r#"["slack.example.com"]"#),
     ("policy.slack.caBundles", r#"["company-ca"]"#),
     ("policy.teleport.addresses", r#"["teleport.example.com:443"]"#),
+    ("policy.teleport.joinAddresses", r#"["teleport.example.com:443"]"#),
     ("policy.teleport.caBundles", r#"["company-ca"]"#),
     ("policy.images", r#"["mirror.example.com/*"]"#),
     ("policy.secrets", r#"["access-*"]"#),
