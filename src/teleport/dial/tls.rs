@@ -204,16 +204,18 @@ mod tests {
         made.unwrap().der().clone()
     }
 
+    fn verifier(known: &CertificateDer<'static>) -> ExactMatch {
+        let inner = Verifier::new_with_extra_roots([known.clone()], Arc::new(ring::default_provider())).unwrap();
+        ExactMatch { inner, known: vec![known.clone()] }
+    }
+
     fn verify(
         known: &CertificateDer<'static>,
         shown: &CertificateDer<'static>,
-        name: &str,
+        name: &'static str,
     ) -> Result<(), rustls::Error> {
-        let provider = Arc::new(ring::default_provider());
-        let inner = Verifier::new_with_extra_roots([known.clone()], provider).unwrap();
-        let verifier = ExactMatch { inner, known: vec![known.clone()] };
-        let name = ServerName::try_from(name).unwrap().to_owned();
-        verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).map(drop)
+        let name = ServerName::try_from(name).map_err(|_| rustls::Error::General(name.to_owned()))?;
+        verifier(known).verify_server_cert(shown, &[], &name, &[], UnixTime::now()).map(drop)
     }
 
     #[test]

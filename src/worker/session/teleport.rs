@@ -176,7 +176,7 @@ impl TeleportLink {
     pub(super) fn handle(&mut self, happening: Happening) -> (MustList, Option<Change>) {
         let event = match happening {
             Happening::Changed(change) => return (MustList(false), Some(change)),
-            Happening::Due => return (MustList(false), None),
+            Happening::Due | Happening::Loaded(Ok(None)) => return (MustList(false), None),
             Happening::Ended(error) => {
                 // A rotation of the authorities restarts Auth's listeners: with a new join both the old and the new are trusted.
                 self.source.renew();
@@ -201,7 +201,6 @@ impl TeleportLink {
                 }
                 Event::Checked(self.judge(result))
             }
-            Happening::Loaded(Ok(None)) => return (MustList(false), None),
             Happening::Loaded(Ok(Some(identity))) => Event::Loaded(Ok(identity)),
             Happening::Loaded(Err(error)) => Event::Loaded(Err(condition_reason::of_source(&error))),
         };
