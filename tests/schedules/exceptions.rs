@@ -92,7 +92,25 @@ fn has_two_names(history: &History, place: usize) -> bool {
 pub fn is_unknowable(history: &History, held: &Held) -> bool {
     let Author::Worker(_) = held.posted.by else { return !is_listed(history, held) };
     let unheard = !held.posted.answered || is_dead(history, held.posted.by, held.at + 30 * SECOND);
-    unheard && !held.posted.is_searchable
+    (unheard || could_not_be_stored(history, held.at)) && !held.posted.is_searchable
+}
+
+/// Whether Teleport was in trouble for long enough that others took over what had been sent.
+fn could_not_be_stored(history: &History, at: Ms) -> bool {
+    history.plan.faults.iter().any(|fault| {
+        let is_of_store = matches!(
+            fault.what,
+            Trouble::Conflict
+                | Trouble::WriteLost
+                | Trouble::WriteUnanswered
+                | Trouble::ReadLost
+                | Trouble::TeleportDown
+                | Trouble::TeleportSlow(_)
+                | Trouble::WatchCut
+                | Trouble::Stall
+        );
+        is_of_store && fault.from <= at + MINUTE && at <= fault.to
+    })
 }
 
 /// Whether a record ever named a message.
