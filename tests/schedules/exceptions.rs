@@ -41,6 +41,10 @@ pub fn allows(history: &History, one: &Held, other: &Held) -> Option<Exception> 
     if [one, other].iter().any(|held| held.posted.by == Author::Official) {
         return Some(Exception::Official);
     }
+    let is_respelt = history.plan.acts.iter().any(|timed| matches!(timed.act, Act::Configure { .. }));
+    if (one.posted.by != other.posted.by || is_respelt) && has_two_names(history, one.posted.place) {
+        return Some(Exception::Unrecognisable);
+    }
     let is_too_late = |held: &Held| {
         let late = held.at.saturating_sub(held.posted.begun);
         let is_short =
@@ -51,10 +55,6 @@ pub fn allows(history: &History, one: &Held, other: &Held) -> Option<Exception> 
     };
     if is_too_late(one) || is_too_late(other) {
         return Some(Exception::TooLate);
-    }
-    let is_respelt = history.plan.acts.iter().any(|timed| matches!(timed.act, Act::Configure { .. }));
-    if (one.posted.by != other.posted.by || is_respelt) && has_two_names(history, one.posted.place) {
-        return Some(Exception::Unrecognisable);
     }
     let later = if one.at < other.at { other } else { one };
     let is_forgotten = history.record_ends(later.posted.request).is_some_and(|ends| ends <= later.posted.begun);
