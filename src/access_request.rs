@@ -62,6 +62,17 @@ pub struct AccessRequest {
     pub system_annotations: BTreeMap<String, Vec<String>>,
     /// Long-term requests ask for membership of an access list instead of a session.
     pub long_term: bool,
+    /// How many reviews decide it; none where the server does not say.
+    pub thresholds: Option<Thresholds>,
+}
+
+/// How many reviews decide a request, those included that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Approvals that it takes, if all further ones count for every role.
+    pub approve: u32,
+    /// Denials that it takes.
+    pub deny: u32,
 }
 
 /// One review of a request.

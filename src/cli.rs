@@ -20,7 +20,7 @@ use crate::controller::policy::Policy;
 use crate::controller::resources::WorkerPods;
 use crate::slack::app_manifest::{APP_TOKEN_SCOPE, Manifest, ManifestError, Needs};
 use crate::telemetry::{self, Logging};
-use crate::{controller, crd, file_watch, hardening, probe, worker};
+use crate::{check, controller, convert, crd, file_watch, hardening, join_resources, probe, worker};
 
 const NAME: &str = "slack-access-operator";
 const OFFICIAL_NAME: &str = "teleport-slack";
@@ -41,8 +41,14 @@ enum Command {
     Worker(Worker),
     /// Run a worker for each SlackAccessPlugin object of a Kubernetes cluster
     Controller(Controller),
+    /// Try a configuration against the real Teleport and Slack: what does not work, and what to do
+    Check(Check),
+    /// Make a SlackAccessPlugin of the official plugin's TOML file, or of its chart's values
+    Convert(Convert),
     /// Print the definition of SlackAccessPlugin, for kubectl apply
     Crd,
+    /// Print what Teleport needs so that a worker can join with its ServiceAccount, for tctl create
+    JoinResources(JoinResources),
     /// Print the manifest of the Slack app: the scopes and switches that a configuration needs
     AppManifest(AppManifest),
     /// Ask a running process's /livez or /readyz: exit code 0 when it says yes
@@ -97,6 +103,86 @@ struct Controller {
     /// How lines are logged: text, json
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log_format: telemetry::Format,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Configuration file: the official plugin's, or a worker's
+    #[arg(short, long, value_name = "PATH", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// A SlackAccessPlugin of the cluster, instead of a file
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    object: Option<String>,
+    /// The object's namespace; the kubeconfig's own when left out
+    #[arg(short, long, value_name = "NAMESPACE", requires = "object")]
+    namespace: Option<String>,
+    /// Post a marked message to each recipient, and remove it
+    #[arg(long)]
+    send_test: bool,
+    /// Say who would be told about a request for --roles
+    #[arg(long, requires = "roles")]
+    explain: bool,
+    /// The roles of that request, with commas
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', requires = "explain")]
+    roles: Vec<String>,
+    /// Who makes that request
+    #[arg(long, value_name = "USER", default_value = "somebody", requires = "explain")]
+    user: String,
+    /// Whom its requester suggests as reviewers, with commas
+    #[arg(long, value_name = "USER", value_delimiter = ',', requires = "explain")]
+    reviewers: Vec<String>,
+    /// How findings are written: text, json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+    /// End with exit code 1 when something is only warned of
+    #[arg(long)]
+    fail_on_warning: bool,
+}
+
+#[derive(Debug, Args)]
+struct Convert {
+    /// The official plugin's TOML file, or its chart's values; `-` for standard input
+    #[arg(value_name = "FILE", default_value = DEFAULT_PATH)]
+    file: PathBuf,
+    /// What the file is: auto, toml, values
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    form: convert::Form,
+    /// Name of the object
+    #[arg(long, value_name = "NAME", default_value = "slack")]
+    name: String,
+    /// Namespace of the object and of the Secrets beside it
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Release of the official chart that the values are of: names of its Secrets derive from it
+    #[arg(long, value_name = "RELEASE", default_value = "teleport-plugin-slack")]
+    release: String,
+    /// Make the object with spec.suspend, so that nothing is announced before it is set to false
+    #[arg(long)]
+    suspend: bool,
+}
+
+#[derive(Debug, Args)]
+struct JoinResources {
+    /// Name of the SlackAccessPlugin object; it need not be there yet
+    name: String,
+    /// Its namespace
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Name of the token resource; the object's spec.teleport.join.token, or NAME-k8s, when left out
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+    /// Name of the bot; that of the object when left out
+    #[arg(long, value_name = "NAME")]
+    bot: Option<String>,
+    /// Role that the bot takes on; the object's spec.teleport.join.role, or access-plugin, when left out
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
+    /// How Teleport is to check the tokens; chosen by the cluster's issuer when left out
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<join_resources::Kind>,
+    /// Major version of Teleport: 14 has no bot resource, and gets the command for the bot instead
+    #[arg(long, value_name = "MAJOR", default_value_t = 18)]
+    teleport: u32,
 }
 
 #[derive(Debug, Args)]
@@ -184,9 +270,15 @@ enum Fatal {
     #[error("--policy: cannot use {}: {reason}; write it as docs/security.md shows", path.display())]
     Policy { path: PathBuf, reason: String },
     #[error(transparent)]
+    Convert(#[from] convert::Error),
+    #[error("cannot read {path}: {source}; name the official plugin's file, or - for standard input")]
+    Input { path: String, source: io::Error },
+    #[error(transparent)]
+    JoinResources(#[from] join_resources::Error),
+    #[error(transparent)]
     Manifest(#[from] ManifestError),
-    #[error("cannot render the manifest: {0}")]
-    ManifestJson(#[from] serde_json::Error),
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
     #[error("cannot render the definition: {0}")]
     Definition(#[from] serde_saphyr::SerializeError),
     #[error("cannot start the runtime: {0}")]
@@ -217,7 +309,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             run_worker((config, Wildcard::Optional, Environment::default(), common), false)
         }
         Command::Controller(arguments) => run_controller(arguments),
+        Command::Check(arguments) => match run_check(arguments) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
+        Command::Convert(arguments) => run_convert(&arguments),
         Command::Crd => crd::yaml().map_err(Fatal::from).and_then(|yaml| print(&yaml)),
+        Command::JoinResources(arguments) => run_join_resources(arguments),
         Command::AppManifest(arguments) => app_manifest(arguments),
         Command::Probe(Probe { url }) => probe::ask(&url).map_err(Fatal::from).and_then(|said| print(&said)),
         Command::Configure => print(config::EXAMPLE),
@@ -311,6 +409,45 @@ fn read_policy(path: PathBuf) -> Result<Policy, Fatal> {
     }
 }
 
+/// The exit code: 0, 1 for warnings on request, 2 for failures.
+fn run_check(arguments: Check) -> Result<u8, Fatal> {
+    let Check { config, object, namespace, send_test, explain, roles, user, reviewers, output, fail_on_warning } =
+        arguments;
+    let source = match object {
+        Some(name) => check::Where::Object { name, namespace },
+        None => check::Where::File(config),
+    };
+    let imagined = explain.then_some(check::judge::Imagined { user, roles, reviewers });
+    let options = check::Options { source, environment: Environment::from_process(), send_test, imagined };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fatal::Runtime)?;
+    let report = runtime.block_on(check::run(options));
+    print(&if output == "json" { report.to_json()? } else { report.to_text() })?;
+    Ok(report.exit_code(fail_on_warning))
+}
+
+fn run_convert(arguments: &Convert) -> Result<(), Fatal> {
+    let Convert { file, form, name, namespace, release, suspend } = arguments;
+    let is_stdin = file == Path::new("-");
+    let shown = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
+    let text = if is_stdin { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(file) };
+    let text = text.map_err(|source| Fatal::Input { path: shown.clone(), source })?;
+    let options = convert::Options {
+        file: shown,
+        form: *form,
+        name: name.clone(),
+        namespace: namespace.clone(),
+        release: release.clone(),
+        suspend: *suspend,
+    };
+    print(&convert::convert(&text, &options)?.to_yaml()?)
+}
+
+fn run_join_resources(arguments: JoinResources) -> Result<(), Fatal> {
+    let JoinResources { name, namespace, token, bot, role, kind, teleport } = arguments;
+    let settings = join_resources::Settings { name, namespace, token, bot, role, kind, teleport };
+    print(&block_on(join_resources::documents(&settings))?)
+}
+
 /// The manifest goes to standard output; the link that makes the app of it, to a comment in YAML and to standard error with JSON.
 fn app_manifest(arguments: AppManifest) -> Result<(), Fatal> {
     let AppManifest { review, minimal, config, name, format } = arguments;
@@ -352,7 +489,7 @@ fn app_manifest(arguments: AppManifest) -> Result<(), Fatal> {
 }
 
 /// One thread serves everything: the work is waiting, and memory counts.
-fn block_on<E>(role: impl Future<Output = Result<(), E>>) -> Result<(), Fatal>
+fn block_on<T, E>(role: impl Future<Output = Result<T, E>>) -> Result<T, Fatal>
 where
     Fatal: From<E>,
 {
@@ -402,7 +539,10 @@ fn command(name: &'static str) -> clap::Command {
     let line = |variable: &str, meaning: &str| format!("  {variable:38} {meaning}");
     let overrides = OVERRIDES.iter().map(|over| line(over.variable, &format!("{}.{}", over.section, over.key)));
     let overrides: Vec<String> = overrides
-        .chain([line("TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks")])
+        .chain([
+            line("TELEPORT_PLUGIN_FAIL_FAST", "true: end when the connection to Teleport breaks"),
+            line("KUBERNETES_TOKEN_PATH", "ServiceAccount token, when teleport.join_token_path is not set"),
+        ])
         .collect();
     let shared = [
         line("HTTPS_PROXY, NO_PROXY", "proxy for connections to Slack and Teleport"),
@@ -425,6 +565,17 @@ fn command(name: &'static str) -> clap::Command {
     let worker = format!(
         "Example:\n  {name} worker --config=/etc/slack-access/worker.toml\n\n{environment_of_worker}\n\n{signals}"
     );
+    let check = format!(
+        "Examples:\n  {name} check --config={DEFAULT_PATH}\n  {name} check --object=slack --namespace=teleport\n  {name} \
+         check --explain --roles=dba,dev --user=alice\n\nExit code: 0, 1 for warnings with --fail-on-warning, 2 for failures. \
+         The first line names the cause."
+    );
+    let convert = format!(
+        "Examples:\n  {name} convert {DEFAULT_PATH} > slack.yaml\n  helm get values -o yaml slack | {name} convert - \
+         --release=slack > slack.yaml\n\nNo secret of the input is in the output."
+    );
+    let join =
+        format!("Example:\n  {name} join-resources slack -n teleport > teleport.yaml\n  tctl create -f teleport.yaml");
     let configure = format!("Example:\n  {name} configure | sudo tee {DEFAULT_PATH} > /dev/null");
     Cli::command()
         .name(name)
@@ -433,7 +584,10 @@ fn command(name: &'static str) -> clap::Command {
         .after_help(overview)
         .mut_subcommand("start", |command| command.after_help(start))
         .mut_subcommand("worker", |command| command.after_help(worker))
+        .mut_subcommand("check", |command| command.after_help(check))
+        .mut_subcommand("convert", |command| command.after_help(convert))
         .mut_subcommand("configure", |command| command.after_help(configure))
+        .mut_subcommand("join-resources", |command| command.after_help(join))
 }
 
 #[cfg(test)]
@@ -464,6 +618,55 @@ mod tests {
     #[test]
     fn a_worker_must_be_told_its_file() {
         assert!(parse(&["x", "worker"]).is_err());
+    }
+
+    /// Our own command lines in a text, as words.
+    fn command_lines(text: &str) -> Vec<Vec<String>> {
+        let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let mut found = Vec::new();
+        for line in blocks.flat_map(str::lines) {
+            let line = line.split("  #").next().unwrap_or_default();
+            for part in line.split(" | ") {
+                let words: Vec<&str> = part.split(" > ").next().unwrap_or_default().split_whitespace().collect();
+                let start = words.iter().position(|word| {
+                    let is_ours =
+                        [NAME, OFFICIAL_NAME].iter().any(|name| word == name || word.starts_with(&format!("{name}:")));
+                    is_ours && *word != "-n"
+                });
+                let is_called = |start: usize| {
+                    words
+                        .get(start + 1)
+                        .is_some_and(|next| !next.contains('/') && !next.starts_with('-') || *next == "--help")
+                        && !matches!(words.first().copied(), Some("helm" | "sudo") if words.get(1).is_some_and(|word| ["install", "ln", "uninstall"].contains(word)))
+                };
+                if let Some(start) = start.filter(|start| is_called(*start)) {
+                    found.push(words.iter().skip(start).map(|word| (*word).to_owned()).collect());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_of_ours_on_a_page_is_one_that_we_take() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut pages = vec![root.join("README.md"), root.join("manifests/teleport/README.md")];
+        let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(docs.filter(|path| path.extension() == Some(OsStr::new("md"))));
+        let mut seen = 0;
+        for page in pages {
+            for words in command_lines(&std::fs::read_to_string(&page).unwrap()) {
+                let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+                assert!(
+                    parse(&arguments).is_ok(),
+                    "{}: {arguments:?}: {}",
+                    page.display(),
+                    parse(&arguments).unwrap_err()
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen >= 10, "{seen}");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::Value;
 use slack_access_operator::slack::message::{
-    Content, FALLBACK, Notification, Review, RoleLogins, SECTION, State, TOTAL, Thresholds, render, render_plain,
-    render_reply,
+    Content, FALLBACK, Notification, Review, ReviewButtons, RoleLogins, SECTION, State, TOTAL, Thresholds, render,
+    render_plain, render_reply,
 };
 use slack_access_operator::slack::text;
 
@@ -83,6 +83,7 @@ fn everywhere(attack: &str, state: State) -> Notification {
         }],
         thresholds: Some(Thresholds { approve: u32::MAX, deny: u32::MAX }),
         link: Some(text()),
+        review: Some(ReviewButtons { with_reason: true }),
     }
 }
 

@@ -17,6 +17,11 @@ func newerSubjects() []subject {
 	return []subject{
 		{"requests-since-15", newerRequestVectors()},
 		{"monitoring-rules", ruleVectors()},
+		{"join-since-17", []vector{{"a bot's question with both keys", &authpb.UserCertsRequest{
+			Username:     "bot-slack",
+			SSHPublicKey: []byte("ecdsa-sha2-nistp256 AAAA\n"),
+			TLSPublicKey: []byte("-----BEGIN PUBLIC KEY-----\n"),
+		}}}},
 		{"users-and-roles", peopleInPagesVectors()},
 		{"access-list-owners", []vector{
 			{"a question for owners", &accesslistv1.GetAccessListOwnersRequest{AccessList: "dba-list"}},

@@ -38,8 +38,18 @@ func role() *types.RoleV6 {
 		Version:  types.V6,
 		Metadata: metadata("dba"),
 		Spec: types.RoleSpecV6{
-			Allow: types.RoleConditions{Logins: []string{"root", "{{internal.logins}}"}, Namespaces: []string{"default"}},
-			Deny:  types.RoleConditions{Logins: []string{"guest"}},
+			Allow: types.RoleConditions{
+				Logins:     []string{"root", "{{internal.logins}}"},
+				Namespaces: []string{"default"},
+				Rules: []types.Rule{
+					{Resources: []string{types.KindAccessRequest, types.KindRole}, Verbs: []string{types.VerbList, types.VerbRead}},
+					{Resources: []string{"*"}, Verbs: []string{"*"}, Where: `equals(user.metadata.name, "alice")`},
+				},
+			},
+			Deny: types.RoleConditions{
+				Logins: []string{"guest"},
+				Rules:  []types.Rule{{Resources: []string{types.KindUser}, Verbs: []string{types.VerbUpdate}}},
+			},
 		},
 	}
 }

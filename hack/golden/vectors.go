@@ -33,6 +33,7 @@ type vector struct {
 func subjects() []subject {
 	return append([]subject{
 		{"ping", pingVectors()},
+		{"join", joinVectors()},
 		{"watch", watchVectors()},
 		{"requests", requestVectors()},
 		{"plugin-data", pluginDataVectors()},

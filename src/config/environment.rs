@@ -1,6 +1,7 @@
 //! Settings from the process's environment: they take the place of the file's.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::config::toml_source::closest;
 
@@ -26,6 +27,9 @@ pub const OVERRIDES: &[Override] = &[
     over("TELEPORT_SLACK_TELEPORT_CLIENT_KEY", "teleport", "client_key"),
     over("TELEPORT_SLACK_TELEPORT_CLIENT_CRT", "teleport", "client_crt"),
     over("TELEPORT_SLACK_TELEPORT_ROOT_CAS", "teleport", "root_cas"),
+    over("TELEPORT_SLACK_TELEPORT_JOIN_TOKEN", "teleport", "join_token"),
+    over("TELEPORT_SLACK_TELEPORT_JOIN_TOKEN_PATH", "teleport", "join_token_path"),
+    over("TELEPORT_SLACK_TELEPORT_JOIN_ROLE", "teleport", "join_role"),
     over("TELEPORT_SLACK_TELEPORT_CA_BUNDLE", "teleport", "ca_bundle"),
     over("TELEPORT_SLACK_TELEPORT_PLUGIN_NAME", "teleport", "plugin_name"),
     over("TELEPORT_SLACK_TELEPORT_USER", "teleport", "user"),
@@ -44,6 +48,8 @@ pub const OVERRIDES: &[Override] = &[
 
 const PREFIX: &str = "TELEPORT_SLACK_";
 const FAIL_FAST: &str = "TELEPORT_PLUGIN_FAIL_FAST";
+/// tbot's name for the file with the ServiceAccount token.
+const TOKEN_PATH: &str = "KUBERNETES_TOKEN_PATH";
 
 /// The variables that matter, read once. It may hold a token: no `Debug`.
 #[derive(Clone, Default)]
@@ -62,7 +68,8 @@ impl Environment {
 
     /// An environment made of the given variables.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let variables = pairs.into_iter().filter(|(name, _)| name == FAIL_FAST || name.starts_with(PREFIX)).collect();
+        let matters = |name: &str| name == FAIL_FAST || name == TOKEN_PATH || name.starts_with(PREFIX);
+        let variables = pairs.into_iter().filter(|(name, _)| matters(name)).collect();
         Self { variables }
     }
 
@@ -72,6 +79,11 @@ impl Environment {
         self.variables
             .get(FAIL_FAST)
             .is_some_and(|value| matches!(value.to_lowercase().as_str(), "1" | "t" | "true" | "yes" | "on"))
+    }
+
+    /// `KUBERNETES_TOKEN_PATH`: where the ServiceAccount token is when the file does not say it.
+    pub(super) fn token_path(&self) -> Option<PathBuf> {
+        self.variables.get(TOKEN_PATH).map(|path| path.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     /// The overrides that are set to something.

@@ -5,6 +5,7 @@
 
 mod environment;
 mod file;
+mod join;
 pub mod paths;
 pub mod recipient;
 mod render;
@@ -25,6 +26,7 @@ use crate::config::suggested_reviewers::SuggestedReviewers;
 use crate::file_watch;
 use crate::telemetry::{Log, Severity};
 use crate::teleport::identity::Credentials;
+use crate::teleport::join::Settings as JoinSettings;
 
 pub use crate::config::environment::{Environment, OVERRIDES, Override};
 pub use crate::config::toml_source::{Place, Problem};
@@ -72,14 +74,23 @@ pub struct Config {
 pub struct Teleport {
     /// `HOST:PORT` of an Auth or Proxy Service; which of the two is found out.
     pub addr: String,
-    /// The files that hold the identity.
-    pub credentials: Credentials,
+    /// Where the identity comes from.
+    pub credentials: IdentitySource,
     /// PEM file of authorities to trust for the Proxy's web certificate, beside the system's.
     pub ca_bundle: Option<PathBuf>,
     /// The name under which plugin data is stored.
     pub plugin_name: String,
     /// The Teleport user that the identity has to be of; any, when it is not set.
     pub user: Option<String>,
+}
+
+/// Where the identity comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// Files that an administrator or `tbot` writes.
+    Files(Credentials),
+    /// Joining with the ServiceAccount's token.
+    Join(JoinSettings),
 }
 
 /// How to reach Slack, and as whom.
@@ -208,8 +219,9 @@ impl Origin {
             TokenSource::Inline(_) => ("slack.token in the configuration file", self.path.clone()),
         };
         let key = match &config.teleport.credentials {
-            Credentials::IdentityFile(path) => ("teleport.identity", path.clone()),
-            Credentials::TlsFiles { key, .. } => ("teleport.client_key", key.clone()),
+            IdentitySource::Files(Credentials::IdentityFile(path)) => ("teleport.identity", path.clone()),
+            IdentitySource::Files(Credentials::TlsFiles { key, .. }) => ("teleport.client_key", key.clone()),
+            IdentitySource::Join(join) => ("teleport.join_token_path", join.token_path.clone()),
         };
         let app_token = config.review.as_ref().and_then(|review| match &review.app_token {
             TokenSource::File(path) => Some(("review.app_token", path.clone())),

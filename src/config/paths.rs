@@ -13,6 +13,10 @@ pub const CONFIG_FILE: &str = "worker.toml";
 const SECRETS: &str = "/var/run/slack-access-operator/secrets";
 /// The folder of everything that is mounted from ConfigMaps that users made: one folder for each.
 const CONFIG_MAPS: &str = "/var/run/slack-access-operator/configmaps";
+/// The folder of the ServiceAccount token for joining Teleport.
+pub const JOIN_TOKEN_DIR: &str = "/var/run/secrets/slackaccess.dev/teleport";
+/// The token's file there.
+pub const JOIN_TOKEN_FILE: &str = "token";
 /// The port of the worker's `/livez`, `/readyz` and `/metrics`.
 pub const DIAG_PORT: u16 = 8081;
 

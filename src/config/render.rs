@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::suggested_reviewers::DEFAULT_MAX;
-use crate::config::{Config, TokenSource, file};
+use crate::config::{Config, IdentitySource, TokenSource, file};
 use crate::teleport::identity::Credentials;
 
 impl From<Config> for file::File {
@@ -57,8 +57,15 @@ impl From<Config> for file::File {
             }),
         };
         match teleport.credentials {
-            Credentials::IdentityFile(path) => file.teleport.identity = Some(text(&path)),
-            Credentials::TlsFiles { certificate, key, cas } => {
+            IdentitySource::Files(Credentials::IdentityFile(path)) => file.teleport.identity = Some(text(&path)),
+            IdentitySource::Join(join) => {
+                file.teleport.join_token = Some(join.token);
+                file.teleport.join_token_path = Some(text(&join.token_path));
+                file.teleport.join_role = Some(join.role);
+                let pins: Vec<_> = join.ca_pins.iter().map(ToString::to_string).collect();
+                file.teleport.join_ca_pins = (!pins.is_empty()).then_some(file::OneOrMany(pins));
+            }
+            IdentitySource::Files(Credentials::TlsFiles { certificate, key, cas }) => {
                 file.teleport.client_crt = Some(text(&certificate));
                 file.teleport.client_key = Some(text(&key));
                 file.teleport.root_cas = Some(text(&cas));

@@ -68,7 +68,7 @@ fn with(section: &str, line: &str) -> String {
 fn the_guides_file_is_read_without_a_word() {
     let config = config(GUIDE);
     assert_eq!(config.teleport.addr, "localhost:3025");
-    let Credentials::TlsFiles { certificate, key, cas } = &config.teleport.credentials else {
+    let IdentitySource::Files(Credentials::TlsFiles { certificate, key, cas }) = &config.teleport.credentials else {
         panic!("{:?}", config.teleport.credentials)
     };
     assert_eq!(certificate, Path::new("/var/lib/teleport/plugins/slack/auth.crt"));
@@ -129,7 +129,7 @@ fn sections_and_settings_are_known_in_any_case() {
     let (sections, roles) = MINIMAL.split_once("[role_to_recipients]").unwrap();
     let text = format!("{}[Role_To_Recipients]{roles}\"DBA\" = \"dba\"\n", sections.to_uppercase());
     let config = config(&text.replace("/ID", "/id").replace("XOXB", "xoxb"));
-    assert_eq!(config.teleport.credentials, Credentials::IdentityFile("/id".into()));
+    assert_eq!(config.teleport.credentials, IdentitySource::Files(Credentials::IdentityFile("/id".into())));
     // Roles are names of Teleport's: there DBA and dba are two.
     assert_eq!(config.role_to_recipients.select(&["dba"], &[] as &[&str]).recipients.len(), 1);
     assert!(config.role_to_recipients.iter().any(|(role, _)| role == "DBA"));
@@ -181,7 +181,7 @@ fn a_token_that_slack_would_refuse_in_any_case_is_told_with_its_place() {
         ("xapp-1", "slack.token holds the wrong kind of token: app-level token (xapp-)"),
         ("xoxp-1", "slack.token holds the wrong kind of token: user token (xoxp-)"),
         ("xoxb-1\\nxoxb-2", "slack.token has spaces or other characters that no token has"),
-        ("Bearer xoxb-1", "slack.token has spaces or other characters that no token has"),
+        ("Bearer xoxb-1", "slack.token has something before the token that is not part of it"),
         ("'xoxb-1'", "slack.token has quotes around it that are not part of it"),
         ("eG94Yi0xLXNlY3JldA==", "slack.token is encoded in base64"),
         ("xoxb\u{2013}1", "slack.token has spaces or other characters that no token has"),
@@ -263,11 +263,52 @@ fn the_environments_form_of_credentials_takes_the_place_of_the_files() {
     let variables = ["CLIENT_CRT", "CLIENT_KEY", "ROOT_CAS"].map(|key| format!("TELEPORT_SLACK_TELEPORT_{key}"));
     let pairs: Vec<_> = variables.iter().map(|variable| (variable.as_str(), "/f")).collect();
     let of = |text: &str, pairs: &[(&str, &str)]| parse_with(text, pairs).unwrap().config.teleport.credentials;
-    assert!(matches!(of(MINIMAL, &pairs), Credentials::TlsFiles { .. }));
+    assert!(matches!(of(MINIMAL, &pairs), IdentitySource::Files(Credentials::TlsFiles { .. })));
     let identity = [("TELEPORT_SLACK_TELEPORT_IDENTITY", "/i")];
-    assert_eq!(of(GUIDE, &identity), Credentials::IdentityFile("/i".into()));
+    assert_eq!(of(GUIDE, &identity), IdentitySource::Files(Credentials::IdentityFile("/i".into())));
     let both = parse_with(MINIMAL, &[identity[0], pairs[0]]).unwrap_err().to_string();
     assert!(both.contains("mutually exclusive"), "{both}");
+}
+
+const PIN: &str = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+fn join_of(config: &Config) -> JoinSettings {
+    let IdentitySource::Join(join) = &config.teleport.credentials else { panic!("{:?}", config.teleport) };
+    join.clone()
+}
+
+#[test]
+fn a_join_takes_the_place_of_files_and_needs_a_name_only() {
+    let join = MINIMAL.replace("identity = \"/id\"", "join_token = \"slack-k8s\"");
+    let settings = join_of(&config(&join));
+    assert_eq!((settings.token.as_str(), settings.role.as_str()), ("slack-k8s", "access-plugin"));
+    assert_eq!(settings.token_path, Path::new("/var/run/secrets/kubernetes.io/serviceaccount/token"));
+    let elsewhere = parse_with(&join, &[("KUBERNETES_TOKEN_PATH", "/t")]).unwrap().config;
+    assert_eq!(join_of(&elsewhere).token_path, Path::new("/t"));
+    let everything = join.replace(
+        "join_token",
+        &format!("join_ca_pins = {PIN:?}\njoin_role = \"r\"\njoin_token_path = \"/p\"\njoin_token"),
+    );
+    let loaded = config(&everything);
+    let settings = join_of(&loaded);
+    assert_eq!((settings.role.as_str(), settings.token_path.as_path()), ("r", Path::new("/p")));
+    assert_eq!(settings.ca_pins[0].to_string(), PIN);
+    assert_eq!(config(&loaded.to_toml().unwrap()), loaded, "what is rendered is read back");
+    let by_variable = parse_with(MINIMAL, &[("TELEPORT_SLACK_TELEPORT_JOIN_TOKEN", "x")]).unwrap().config;
+    assert_eq!(join_of(&by_variable).token, "x");
+    let files_by_variable = parse_with(&join, &[("TELEPORT_SLACK_TELEPORT_IDENTITY", "/i")]).unwrap().config;
+    assert_eq!(files_by_variable.teleport.credentials, IdentitySource::Files(Credentials::IdentityFile("/i".into())));
+}
+
+#[test]
+fn a_join_that_cannot_be_is_told_with_its_place_and_remedy() {
+    let both = error(&with("[teleport]", "join_token = \"slack-k8s\""));
+    assert!(both.starts_with("slack.toml:2:1: ") && both.contains("mutually exclusive"), "{both}");
+    let alone = error(&with("[teleport]", "join_role = \"x\""));
+    assert!(alone.starts_with("slack.toml:2:1: ") && alone.contains("join_token is not"), "{alone}");
+    let join = MINIMAL.replace("identity = \"/id\"", "join_token = \"slack-k8s\"\njoin_ca_pins = [\"sha256:00\"]");
+    let pin = error(&join);
+    assert!(pin.starts_with("slack.toml:3:1: ") && pin.contains("tctl status"), "{pin}");
 }
 
 #[test]
@@ -383,7 +424,12 @@ fn addresses_are_host_and_port() {
     for good in ["teleport.example.com:443", "[::1]:3025", "10.0.0.1:3080"] {
         assert_eq!(config(&with("[teleport]", &format!("addr = \"{good}\""))).teleport.addr, good);
     }
-    for bad in ["teleport.example.com", ":443", "::1", "a b:443", "host:port", "host:0", "user@host:443"] {
+    for bad in ["::1", "fd00::1:443"] {
+        let error = error(&with("[teleport]", &format!("addr = \"{bad}\"")));
+        assert!(error.contains(&format!("'{bad}' is an IPv6 address without brackets")), "{error}");
+        assert!(error.contains("]:443, with port 3025"), "{error}");
+    }
+    for bad in ["teleport.example.com", ":443", "a b:443", "host:port", "host:0", "user@host:443"] {
         let error = error(&with("[teleport]", &format!("addr = \"{bad}\"")));
         assert!(error.starts_with(&format!("slack.toml:2:1: teleport.addr: '{bad}' is no address; ")), "{error}");
     }
@@ -479,9 +525,11 @@ fn the_printed_example_shows_every_setting() {
     let everything = example_with_everything();
     let lines =
         |unwanted: fn(&str) -> bool| everything.lines().filter(|line| !unwanted(line)).collect::<Vec<_>>().join("\n");
-    let with_identity = lines(|line| ["client_", "root_cas"].iter().any(|key| line.starts_with(key)));
-    let with_tls = lines(|line| ["identity", "refresh_"].iter().any(|key| line.starts_with(key)));
-    for text in [&with_identity, &with_tls] {
+    let with_identity = lines(|line| ["client_", "root_cas", "join_"].iter().any(|key| line.starts_with(key)));
+    let with_tls = lines(|line| ["identity", "refresh_", "join_"].iter().any(|key| line.starts_with(key)));
+    let with_join =
+        lines(|line| ["client_", "root_cas", "identity", "refresh_"].iter().any(|key| line.starts_with(key)));
+    for text in [&with_identity, &with_tls, &with_join] {
         assert_eq!(config(text).diag_addr.as_deref(), Some("127.0.0.1:3000"));
     }
     let source = toml_source::Source::new("example", &everything, file::KEYS).unwrap();

@@ -7,14 +7,16 @@ use serde::Deserialize as _;
 
 use crate::config::environment::Environment;
 use crate::config::file::{self, KEYS};
+use crate::config::join;
 use crate::config::recipient::{Recipient, RoleToRecipients, WILDCARD};
 use crate::config::suggested_reviewers::{DEFAULT_MAX, SuggestedReviewers, parse_domain};
-use crate::config::syntax::{given, is_duration, is_host_and_port, is_path};
+use crate::config::syntax::{given, is_duration, is_host_and_port, is_path, with_brackets};
 use crate::config::toml_source::{Place, Problem, Source, closest, one_line};
 use crate::config::{
-    Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, Loaded, ReasonPolicy, Review, Slack, StatusObject,
-    Teleport, TokenSource, Wildcard,
+    Config, DEFAULT_ADDR, DEFAULT_API_URL, DEFAULT_PLUGIN_NAME, IdentitySource, Loaded, ReasonPolicy, Review, Slack,
+    StatusObject, Teleport, TokenSource, Wildcard,
 };
+use crate::slack::recipient_mistake::RecipientMistake;
 use crate::slack::token::{Token, TokenError};
 use crate::telemetry::Log;
 use crate::teleport::identity::Credentials;
@@ -116,6 +118,18 @@ impl Judge<'_> {
             (false, true) => teleport.identity = None,
             _ => {}
         }
+        let files = ["identity", "client_crt", "client_key", "root_cas"].into_iter().any(is_set);
+        match (is_set("join_token"), files) {
+            (true, false) => {
+                teleport.identity = None;
+                (teleport.client_crt, teleport.client_key, teleport.root_cas) = (None, None, None);
+            }
+            (false, true) => {
+                (teleport.join_token, teleport.join_token_path) = (None, None);
+                (teleport.join_role, teleport.join_ca_pins) = (None, None);
+            }
+            _ => {}
+        }
         for (name, known) in self.environment.misspelt() {
             let place = Place::Variable(name.to_owned());
             self.warnings.push(Problem {
@@ -158,16 +172,35 @@ impl Judge<'_> {
                 "remove it: changed credential files of either form are read again anyway",
             );
         }
+        let join = join::Written {
+            token: section.join_token,
+            token_path: self.path("teleport", "join_token_path", section.join_token_path)?,
+            role: section.join_role,
+            ca_pins: section.join_ca_pins,
+        };
+        let join = join
+            .settings(self.environment.token_path())
+            .map_err(|wrong| self.problem(("teleport", wrong.key), wrong.what, wrong.remedy))?;
+        let tls_files = [
+            self.path("teleport", "client_crt", section.client_crt)?,
+            self.path("teleport", "client_key", section.client_key)?,
+            self.path("teleport", "root_cas", section.root_cas)?,
+        ];
+        let credentials = match join {
+            Some(_) if identity.is_some() || tls_files.iter().any(Option::is_some) => {
+                return Err(self.problem(
+                    ("teleport", self.overridden("teleport", &["join_token", "identity", "client_crt"])),
+                    "configuration setting(s) join_token and identity, client_crt, client_key, root_cas are mutually exclusive"
+                        .to_owned(),
+                    "keep join_token to join with the ServiceAccount's token, or the files",
+                ));
+            }
+            Some(join) => IdentitySource::Join(join),
+            None => IdentitySource::Files(self.credentials(identity, tls_files)?),
+        };
         Ok(Teleport {
             addr,
-            credentials: self.credentials(
-                identity,
-                [
-                    self.path("teleport", "client_crt", section.client_crt)?,
-                    self.path("teleport", "client_key", section.client_key)?,
-                    self.path("teleport", "root_cas", section.root_cas)?,
-                ],
-            )?,
+            credentials,
             ca_bundle: self.path("teleport", "ca_bundle", section.ca_bundle)?,
             user: given(section.user),
             plugin_name: given(section.plugin_name).unwrap_or_else(|| DEFAULT_PLUGIN_NAME.to_owned()),
@@ -190,7 +223,14 @@ impl Judge<'_> {
             (false, Some(port)) if is_address(&format!("{host_and_port}:{port}")) => {
                 Ok(format!("{host_and_port}:{port}"))
             }
-            _ => Err(self.problem(place, format!("teleport.{key}: '{host_and_port}' is no address"), remedy)),
+            _ => Err(match with_brackets(&host_and_port) {
+                Some(written) => self.problem(
+                    place,
+                    format!("teleport.{key}: '{host_and_port}' is an IPv6 address without brackets, or without a port"),
+                    &format!("write {written}, with port 3025 for an Auth Service and 443 or 3080 for a Proxy Service"),
+                ),
+                None => self.problem(place, format!("teleport.{key}: '{host_and_port}' is no address"), remedy),
+            }),
         }
     }
 
@@ -206,7 +246,7 @@ impl Judge<'_> {
                 ("teleport", "identity"),
                 "missing required value teleport.identity".to_owned(),
                 "set it to the file written by `tctl auth sign`, or set client_crt, client_key and root_cas to those \
-                 of `tctl auth sign --format=tls`",
+                 of `tctl auth sign --format=tls`, or join_token to join with a Kubernetes ServiceAccount's token",
             )),
             (Some(_), ..) => Err(self.problem(
                 ("teleport", self.overridden("teleport", &["identity", "client_crt", "client_key", "root_cas"])),
@@ -358,7 +398,13 @@ impl Judge<'_> {
                 Some(recipient) if recipients.contains(&recipient) => {
                     self.warn(setting, format!("role '{role}' names {recipient} more than once"), "keep one of them");
                 }
-                Some(recipient) => recipients.push(recipient),
+                Some(recipient) => {
+                    if let Some(mistake) = RecipientMistake::find(text) {
+                        let what = format!("role '{role}': {text:?} {}", mistake.problem());
+                        self.warn(setting, what, &mistake.remedy());
+                    }
+                    recipients.push(recipient);
+                }
             }
         }
         if listed.is_empty() {

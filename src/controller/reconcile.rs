@@ -179,6 +179,9 @@ async fn converge(
         apply::stop(&context.client, &context.memory, &validated.owner, &fingerprint, observed).await?;
         return Err(refusal.into());
     }
+    if let Some(holder) = name_holder(plugin, context) {
+        return Err(Error::PluginNameShared { name: plugin.spec.plugin_name.clone(), holder });
+    }
     let wanted = resources::build(&validated, &context.worker_image, &context.worker_pods, &fingerprint)?;
     Box::pin(apply::apply(&context.client, &context.memory, &validated.owner, wanted, observed)).await
 }

@@ -4,20 +4,21 @@
 //! that were written before a rule existed, and the free-form parts of `spec.workload`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Affinity, TopologySpreadConstraint};
 use kube::ResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::paths::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, Source};
+use crate::config::paths::{DIAG_PORT, IDENTITY_FILE, IDENTITY_KEYS, JOIN_TOKEN_DIR, JOIN_TOKEN_FILE, Source};
 use crate::config::recipient::{Recipient, RoleToRecipients};
 use crate::config::suggested_reviewers::{SuggestedReviewers, parse_domain};
-use crate::config::{self, Config, Problem, StatusObject, TokenSource};
+use crate::config::{self, Config, IdentitySource, Problem, StatusObject, TokenSource};
 use crate::crd::{self, LogFormat, LogSeverity, SlackAccessPlugin, Workload};
 use crate::telemetry;
 use crate::teleport::identity::Credentials;
+use crate::teleport::join;
 
 /// What a ConfigMap holds at most, in bytes.
 const LARGEST_FILE: usize = 1024 * 1024;
@@ -37,6 +38,8 @@ pub struct Validated {
     pub file: String,
     /// The keys to mount, by the object that holds them.
     pub mounts: BTreeMap<Source, Vec<MountedKey>>,
+    /// The ServiceAccount token to join Teleport with, if it does.
+    pub join_token: Option<JoinToken>,
     /// Settings of the pods.
     pub pods: Pods,
 }
@@ -69,6 +72,13 @@ pub struct MountedKey {
     pub key: String,
     /// The file's name.
     pub file: String,
+}
+
+/// A ServiceAccount token that Kubernetes makes for the pods.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JoinToken {
+    /// Whom it is for; the API server itself when there is none.
+    pub audience: Option<String>,
 }
 
 /// Settings of the pods: what was written, with its free-form parts understood.
@@ -106,7 +116,8 @@ pub fn validate(plugin: &SlackAccessPlugin) -> Result<Validated, Rejection> {
     let file = rendered(&config)?;
     fits(&file, &config.role_to_recipients)?;
     let pods = pods(&plugin.spec.workload)?;
-    Ok(Validated { owner, suspend: plugin.spec.suspend, config, file, mounts: mounts.0, pods })
+    let join_token = plugin.spec.teleport.join.as_ref().map(|join| join_token(join, &plugin.spec.teleport.address));
+    Ok(Validated { owner, suspend: plugin.spec.suspend, config, file, mounts: mounts.0, join_token, pods })
 }
 
 fn owner(plugin: &SlackAccessPlugin) -> Result<Owner, Rejection> {
@@ -151,26 +162,27 @@ impl Mounts {
 }
 
 fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Result<Config, Rejection> {
-    let crd::Teleport { address, identity, tls, user, ca_bundle } = &plugin.spec.teleport;
-    let credentials = match (identity, tls) {
-        (Some(identity), None) => {
+    let crd::Teleport { address, join, identity, tls, user, ca_bundle } = &plugin.spec.teleport;
+    let credentials = match (join, identity, tls) {
+        (Some(written), None, None) => IdentitySource::Join(join_settings(written)?),
+        (None, Some(identity), None) => {
             let secret = Source::Secret(identity.secret_ref.name.clone());
-            Credentials::IdentityFile(if let Some(key) = &identity.secret_ref.key {
+            IdentitySource::Files(Credentials::IdentityFile(if let Some(key) = &identity.secret_ref.key {
                 mounts.file(secret, key)
             } else {
                 let [first, second] = IDENTITY_KEYS;
                 mounts.file_of_keys(secret, &[second, first], IDENTITY_FILE)
-            })
+            }))
         }
-        (None, Some(tls)) => {
+        (None, None, Some(tls)) => {
             let secret = || Source::Secret(tls.secret_ref.name.clone());
-            Credentials::TlsFiles {
+            IdentitySource::Files(Credentials::TlsFiles {
                 certificate: mounts.file(secret(), &tls.secret_ref.certificate_key),
                 key: mounts.file(secret(), &tls.secret_ref.private_key_key),
                 cas: mounts.file(secret(), &tls.secret_ref.ca_key),
-            }
+            })
         }
-        _ => return Err(Rejection::new("spec.teleport", "exactly one of identity and tls is needed")),
+        _ => return Err(Rejection::new("spec.teleport", "exactly one of join, identity and tls is needed")),
     };
     let crd::Slack { token, app_token, api_url, ca_bundle: slack_ca, team_id } = &plugin.spec.slack;
     Ok(Config {
@@ -199,6 +211,24 @@ fn config(plugin: &SlackAccessPlugin, owner: &Owner, mounts: &mut Mounts) -> Res
             uid: Some(owner.uid.clone()),
         }),
     })
+}
+
+fn join_settings(join: &crd::Join) -> Result<join::Settings, Rejection> {
+    let ca_pins = join.ca_pins.iter().map(|pin| pin.parse()).collect::<Result<_, join::NotAPin>>();
+    Ok(join::Settings {
+        token: join.token.clone(),
+        token_path: Path::new(JOIN_TOKEN_DIR).join(JOIN_TOKEN_FILE),
+        role: join.role.clone(),
+        ca_pins: ca_pins.map_err(|error| Rejection::new("spec.teleport.join.caPins", error.to_string()))?,
+    })
+}
+
+/// Most clusters are named after the host of their Proxy.
+fn join_token(join: &crd::Join, address: &str) -> JoinToken {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let audience = join.audience.as_deref().unwrap_or(host);
+    JoinToken { audience: Some(audience.to_owned()).filter(|audience| !audience.is_empty()) }
 }
 
 /// The app-level token is mounted only where it is used.

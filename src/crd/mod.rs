@@ -4,6 +4,7 @@
 //! known later is said in [`status`], with the words of [`reason`].
 
 pub mod condition;
+mod join;
 pub mod quantity;
 pub mod reason;
 mod recipient;
@@ -15,6 +16,7 @@ mod workload;
 
 use kube::CustomResourceExt;
 
+pub use crate::crd::join::Join;
 pub use crate::crd::recipient::{Recipient, Recipients};
 pub use crate::crd::reference::{
     AppTokenKey, CaBundle, ConfigMapKey, Identity, IdentityKey, SecretKey, SlackAppToken, SlackToken, TlsFiles,

@@ -99,6 +99,31 @@ reasons! {
     /// The new identity is of another Teleport user than the one in use.
     IdentityUserChanged = "IdentityUserChanged",
 
+    // IdentityValid, of a worker that joins Teleport with its ServiceAccount
+
+    /// The file of the ServiceAccount token is not there, or is no such token.
+    TokenFileMissing = "TokenFileMissing",
+    /// Nothing to join through answers.
+    JoinUnreachable = "JoinUnreachable",
+    /// What answers is not trusted.
+    JoinUntrusted = "JoinUntrusted",
+    /// Teleport has no such token resource, or its time is over.
+    JoinTokenMissing = "JoinTokenMissing",
+    /// The ServiceAccount token is for another audience than the cluster.
+    JoinAudienceWrong = "JoinAudienceWrong",
+    /// No rule of the token resource allows the ServiceAccount.
+    JoinNotAllowed = "JoinNotAllowed",
+    /// The token resource does not hold the key that signed the ServiceAccount token.
+    JoinKeyUnknown = "JoinKeyUnknown",
+    /// The role does not exist, or the bot may not take it on.
+    JoinRoleMissing = "JoinRoleMissing",
+    /// Teleport refuses the join for another reason.
+    JoinRefused = "JoinRefused",
+    /// An administrator's lock is in force.
+    IdentityLocked = "IdentityLocked",
+    /// The identity works, but joining again fails.
+    RenewalFailing = "RenewalFailing",
+
     // TeleportConnected and SlackConnected
 
     /// The file of the CA bundle is not there: no such ConfigMap or Secret, or no such key in it.
@@ -141,6 +166,30 @@ reasons! {
     /// A channel that is configured by its name has another name now: messages still go to it.
     ChannelMoved = "ChannelMoved",
 
+    // ReviewEnabled
+
+    /// The cluster has no reviews of access requests: an edition without them.
+    ReviewsUnsupported = "ReviewsUnsupported",
+    /// The server is older than reviews that a plugin submits.
+    TeleportTooOld = "TeleportTooOld",
+    /// The plugin's role may not submit reviews, or not look up who clicked.
+    ReviewPermissionMissing = "ReviewPermissionMissing",
+
+    // ReviewConnected
+
+    /// The file of the app-level token is not there: no such Secret, or no such key in it.
+    AppTokenMissing = "AppTokenMissing",
+    /// The file is there and holds no app-level token.
+    AppTokenMalformed = "AppTokenMalformed",
+    /// Slack does not accept the app-level token.
+    AppTokenRefused = "AppTokenRefused",
+    /// Socket Mode is switched off for the app.
+    SocketModeDisabled = "SocketModeDisabled",
+    /// The app has as many connections as Slack permits.
+    TooManyConnections = "TooManyConnections",
+    /// The two tokens belong to different apps.
+    AppMismatch = "AppMismatch",
+
     // Delivering
 
     /// A message has been waiting for longer than a minute.
@@ -163,6 +212,12 @@ impl Reason {
                 | Self::IdentityExpired
                 | Self::IdentityRefused
                 | Self::IdentityUserChanged
+                | Self::JoinUntrusted
+                | Self::JoinAudienceWrong
+                | Self::JoinNotAllowed
+                | Self::JoinKeyUnknown
+                | Self::JoinRoleMissing
+                | Self::JoinRefused
                 | Self::TeleportUntrusted
                 | Self::CaBundleMalformed
                 | Self::PermissionMissing
@@ -172,6 +227,13 @@ impl Reason {
                 | Self::WorkspaceChanged
                 | Self::ScopeMissing
                 | Self::RecipientFailed
+                | Self::ReviewsUnsupported
+                | Self::TeleportTooOld
+                | Self::ReviewPermissionMissing
+                | Self::AppTokenMalformed
+                | Self::AppTokenRefused
+                | Self::SocketModeDisabled
+                | Self::AppMismatch
         )
     }
 
@@ -185,6 +247,10 @@ impl Reason {
                 | Self::CaBundleMissing
                 | Self::CaBundleMalformed
                 | Self::TokenMissing
+                | Self::AppTokenMissing
+                | Self::AppTokenMalformed
+                | Self::AppTokenRefused
+                | Self::AppMismatch
         ) || self.credential().is_some()
     }
 

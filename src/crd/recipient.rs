@@ -34,7 +34,7 @@ impl JsonSchema for Recipient {
             "maxLength": LONGEST_RECIPIENT,
             "x-kubernetes-validations": [{
                 "rule": rule,
-                "message": "neither a channel name (lower case, no spaces: `access-requests`), nor a channel id (`C024BE91L`), nor an e-mail address (`alice@example.com`)",
+                "message": "neither a channel name (lower case, no spaces: `access-requests`), nor a channel id (`C024BE91L`), nor an e-mail address (`alice@example.com`); several are a list, and user groups (S…), @here, handles and addresses of a browser are no recipients",
             }],
         })
     }

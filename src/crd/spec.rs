@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::suggested_reviewers::DEFAULT_MAX;
 use crate::crd::{
-    CaBundle, Identity, Recipients, Review, SlackAccessPluginStatus, SlackAppToken, SlackToken, TlsFiles, Workload,
+    CaBundle, Identity, Join, Recipients, Review, SlackAccessPluginStatus, SlackAppToken, SlackToken, TlsFiles,
+    Workload,
 };
 
 /// Slack's Web API for everybody but GovSlack.
@@ -81,7 +82,7 @@ pub struct SlackAccessPluginSpec {
 }
 
 impl SlackAccessPluginSpec {
-    fn default_plugin_name() -> String {
+    pub(crate) fn default_plugin_name() -> String {
         PLUGIN_NAME.to_owned()
     }
 }
@@ -89,13 +90,16 @@ impl SlackAccessPluginSpec {
 /// The Teleport cluster.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.identity) != has(self.tls)").message("exactly one of teleport.identity (an identity file) and teleport.tls (auth.crt, auth.key, auth.cas) is needed"))]
+#[x_kube(validation = Rule::new("[has(self.join), has(self.identity), has(self.tls)].exists_one(given, given)").message("exactly one of teleport.join (the worker's own ServiceAccount), teleport.identity (an identity file) and teleport.tls (auth.crt, auth.key, auth.cas) is needed"))]
 pub struct Teleport {
     /// Host and port of Teleport's Proxy (443 or 3080) or Auth Service (3025). Which of them it is is found out.
     #[schemars(length(min = 1, max = 261))]
-    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$') && !self.contains('..') && !self.contains(':::')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025)"))]
+    #[x_kube(validation = Rule::new("self.matches('^([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5}$') && !self.contains('..') && !self.contains(':::')").message("must be host:port without a scheme, for example teleport.example.com:443 (Proxy: 443 or 3080, Auth: 3025); an IPv6 address stands in brackets: [2001:db8::1]:443"))]
     #[x_kube(validation = Rule::new("!self.matches(':[0-9]{1,5}$') || (int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535)").message("the port must be between 1 and 65535"))]
     pub address: String,
+    /// Joins Teleport with the worker's own ServiceAccount: no Secret, nothing to renew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
     /// An identity file, as `tctl auth sign --format=file` or `tbot` make it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
@@ -107,7 +111,8 @@ pub struct Teleport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub user: Option<String>,
-    /// Certificates to trust for a Proxy whose web certificate a private authority signed.
+    /// Certificates to trust for a Proxy whose web certificate a private authority signed. With `join` and the address of an Auth
+    /// Service: the authority of the cluster's hosts (`tctl auth export --type=tls-host`), unless `caPins` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
 }

@@ -26,6 +26,11 @@ pub const RECIPIENTS_RESOLVED: &str = "RecipientsResolved";
 /// Every message is told within a minute. Written by the worker.
 pub const DELIVERING: &str = "Delivering";
 
+/// Teleport takes reviews that are made in Slack. Written by the worker while `review.enabled` is set.
+pub const REVIEW_ENABLED: &str = "ReviewEnabled";
+/// Clicks on messages arrive. Written by the worker while `review.enabled` is set.
+pub const REVIEW_CONNECTED: &str = "ReviewConnected";
+
 /// What is known about the object.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -34,8 +39,8 @@ pub struct SlackAccessPluginStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `Reconciling` and `Stalled` as kstatus defines them; `WorkloadModified` names what others put into the worker's pods;
-    /// `TeleportConnected`, `IdentityValid`, `SlackConnected`, `RecipientsResolved` and `Delivering` say which part does not work and
-    /// what to do.
+    /// `TeleportConnected`, `IdentityValid`, `SlackConnected`, `RecipientsResolved` and `Delivering`, with reviews in Slack also
+    /// `ReviewEnabled` and `ReviewConnected`, say which part does not work and what to do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

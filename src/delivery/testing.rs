@@ -24,6 +24,7 @@ pub(crate) fn request() -> AccessRequest {
         suggested_reviewers: Vec::new(),
         system_annotations: BTreeMap::new(),
         long_term: false,
+        thresholds: None,
     }
 }
 

@@ -127,6 +127,27 @@ impl Reload {
     }
 }
 
+/// How an attempt to join Teleport ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// With an identity.
+    Ok,
+    /// Teleport said no.
+    Refused,
+    /// Teleport was not reached.
+    Unreachable,
+}
+
+impl Join {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
@@ -142,6 +163,12 @@ struct DeliveryLabels {
 struct CallLabels {
     method: &'static str,
     code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReviewLabels {
+    decision: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -177,9 +204,16 @@ struct Inner {
     requests_recovered: Counter,
     identity_expiry: Seconds,
     identity_reloads: Family<OutcomeLabel, Counter>,
+    joins: Family<OutcomeLabel, Counter>,
     token_reloads: Family<OutcomeLabel, Counter>,
     plugin_data_conflicts: Counter,
     ledger: Ledger,
+    reviews: Family<ReviewLabels, Counter>,
+    review_latency: Histogram,
+    reviews_untold: Counter,
+    review_configured: Gauge,
+    review_connected: Gauge,
+    review_other_connections: Gauge,
 }
 
 impl Default for Metrics {
@@ -211,9 +245,16 @@ impl Metrics {
             requests_recovered: Counter::default(),
             identity_expiry: Seconds::default(),
             identity_reloads: Family::default(),
+            joins: Family::default(),
             token_reloads: Family::default(),
             plugin_data_conflicts: Counter::default(),
             ledger: Ledger::new(),
+            reviews: Family::default(),
+            review_latency: Histogram::new(LATENCY_BUCKETS),
+            reviews_untold: Counter::default(),
+            review_configured: Gauge::default(),
+            review_connected: Gauge::default(),
+            review_other_connections: Gauge::default(),
         };
         inner.register();
         inner.ledger.register(&mut inner.registry);
@@ -222,6 +263,9 @@ impl Metrics {
             let outcome = OutcomeLabel { outcome: outcome.label() };
             drop(inner.identity_reloads.get_or_create(&outcome));
             drop(inner.token_reloads.get_or_create(&outcome));
+        }
+        for outcome in [Join::Ok, Join::Refused, Join::Unreachable] {
+            drop(inner.joins.get_or_create(&OutcomeLabel { outcome: outcome.label() }));
         }
         Self { inner: Arc::new(inner) }
     }
@@ -292,6 +336,11 @@ impl Metrics {
         self.inner.identity_reloads.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
     }
 
+    /// An attempt to join Teleport with a ServiceAccount token ended.
+    pub fn joined(&self, outcome: Join) {
+        self.inner.joins.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
+    }
+
     /// A changed Slack token was read.
     pub fn token_reload(&self, outcome: Reload) {
         self.inner.token_reloads.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
@@ -305,6 +354,32 @@ impl Metrics {
     /// The counters of the promise.
     pub fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    /// A click or a form in Slack came to its end, `latency` after it arrived. `decision` and `outcome` are of a fixed set.
+    pub fn review(&self, decision: &'static str, outcome: &'static str, latency: Duration) {
+        self.inner.reviews.get_or_create(&ReviewLabels { decision, outcome }).inc();
+        self.inner.review_latency.observe(latency.as_secs_f64());
+    }
+
+    /// A person could not be told what became of a click.
+    pub fn review_untold(&self) {
+        self.inner.reviews_untold.inc();
+    }
+
+    /// Whether the configuration asks for reviews in Slack.
+    pub fn review_configured(&self, configured: bool) {
+        self.inner.review_configured.set(i64::from(configured));
+    }
+
+    /// Whether a Socket Mode connection serves.
+    pub fn review_connected(&self, connected: bool) {
+        self.inner.review_connected.set(i64::from(connected));
+    }
+
+    /// How many connections the app has that are not this worker's, as counted last.
+    pub fn review_other_connections(&self, others: u32) {
+        self.inner.review_other_connections.set(i64::from(others));
     }
 
     /// See [`Exposition::encode`].
@@ -423,11 +498,42 @@ impl Inner {
             self.identity_expiry.clone(),
         );
         registry.register("identity_reloads", "Changed Teleport identities read", self.identity_reloads.clone());
+        registry.register(
+            "teleport_joins",
+            "Attempts to join Teleport with the ServiceAccount's token",
+            self.joins.clone(),
+        );
         registry.register("token_reloads", "Changed Slack tokens read", self.token_reloads.clone());
         registry.register(
             "plugin_data_conflicts",
             "Writes of plugin data that lost against somebody else's",
             self.plugin_data_conflicts.clone(),
+        );
+        registry.register("reviews", "Clicks and forms in Slack, by what became of them", self.reviews.clone());
+        registry.register(
+            "review_latency_seconds",
+            "Time from a click in Slack to its end",
+            self.review_latency.clone(),
+        );
+        registry.register(
+            "reviews_untold",
+            "Clicks in Slack whose outcome the person could not be told",
+            self.reviews_untold.clone(),
+        );
+        registry.register(
+            "review_configured",
+            "1 where the configuration asks for reviews in Slack",
+            self.review_configured.clone(),
+        );
+        registry.register(
+            "review_connected",
+            "1 while a Socket Mode connection to Slack serves",
+            self.review_connected.clone(),
+        );
+        registry.register(
+            "review_other_connections",
+            "Socket Mode connections of the app that are not this worker's, as counted last",
+            self.review_other_connections.clone(),
         );
     }
 }
@@ -472,6 +578,7 @@ mod tests {
         handle.resynced(UNIX_EPOCH + Duration::from_secs(7), 2);
         handle.identity_expiry(UNIX_EPOCH + Duration::from_secs(9));
         handle.identity_reload(Reload::Failed);
+        handle.joined(Join::Refused);
         handle.token_reload(Reload::Ok);
         handle.plugin_data_conflict();
         let ledger = handle.ledger();
@@ -486,6 +593,11 @@ mod tests {
         ledger.shown(Duration::from_secs(61));
         ledger.lost();
         ledger.swept(Swept::Removed);
+        handle.review("approve", "recorded", Duration::from_millis(70));
+        handle.review_untold();
+        handle.review_configured(true);
+        handle.review_connected(true);
+        handle.review_other_connections(2);
         let text = metrics.encode();
         for line in [
             "requests_observed_total{state=\"pending\"} 1",
@@ -507,6 +619,8 @@ mod tests {
             "requests_recovered_by_resync_total 2",
             "identity_expiry_timestamp_seconds 9.0",
             "identity_reloads_total{outcome=\"failed\"} 1",
+            "teleport_joins_total{outcome=\"ok\"} 0",
+            "teleport_joins_total{outcome=\"refused\"} 1",
             "token_reloads_total{outcome=\"ok\"} 1",
             "plugin_data_conflicts_total 1",
             "requests_never_announced_total{reason=\"slack\"} 1",
@@ -520,6 +634,12 @@ mod tests {
             "messages_shown_late_total 1",
             "messages_lost_total 1",
             "messages_swept_total{what=\"removed\"} 1",
+            "reviews_total{decision=\"approve\",outcome=\"recorded\"} 1",
+            "review_latency_seconds_count 1",
+            "reviews_untold_total 1",
+            "review_configured 1",
+            "review_connected 1",
+            "review_other_connections 2",
         ] {
             assert!(text.contains(&format!("\nslack_access_{line}\n")), "{line}\n{text}");
         }

@@ -126,6 +126,8 @@ pub struct Machine {
     user: Option<User>,
     /// Found by this walk, not remembered from an earlier one.
     found: Option<Identity>,
+    /// A submission has begun.
+    submitted: bool,
     /// Submissions that were not answered.
     unanswered: usize,
     /// Looks that were not answered after such a submission.
@@ -144,6 +146,7 @@ impl Machine {
             searched_trait: false,
             user: None,
             found: None,
+            submitted: false,
             unanswered: 0,
             blind: 0,
             conflict: None,
@@ -158,6 +161,11 @@ impl Machine {
     /// Who the Slack user was found to be, for a short time true for further clicks too.
     pub fn found(&self) -> Option<&Identity> {
         self.found.as_ref()
+    }
+
+    /// Ends a walk that takes too long.
+    pub fn abandon(&self) -> Outcome {
+        if self.submitted { Outcome::Unknown } else { Outcome::NotRecorded(Obstacle::TeleportAway) }
     }
 
     /// Begins; `known` is what an earlier click has found.
@@ -360,7 +368,11 @@ impl Machine {
         if request.long_term {
             return refused(Refusal::LongTerm);
         }
-        self.conflict.take().map_or(Step::Submit { author }, refused)
+        if let Some(refusal) = self.conflict.take() {
+            return refused(refusal);
+        }
+        self.submitted = true;
+        Step::Submit { author }
     }
 
     /// The author's review is there.
@@ -631,6 +643,15 @@ mod tests {
         assert_eq!(step, Step::Submit { author: BOB.to_owned() }, "it had not");
         let gone = by_trait([read(pending(&[])), unclear(), Answer::Waited, Answer::Request(Ok(None))]);
         assert_eq!(gone, Step::Done(Outcome::Unknown));
+    }
+
+    #[test]
+    fn a_walk_that_is_given_up_says_whether_something_may_have_been_recorded() {
+        let mut machine = Machine::new(policy(Some("slack"), false), wish(Decision::Approve));
+        machine.begin(Some(Ok(user(BOB, &["U0BOB"]))));
+        assert_eq!(machine.abandon(), Outcome::NotRecorded(Obstacle::TeleportAway));
+        machine.handle(read(pending(&[])));
+        assert_eq!(machine.abandon(), Outcome::Unknown);
     }
 
     #[test]

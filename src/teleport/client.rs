@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
@@ -15,6 +16,7 @@ use crate::teleport::pb::proto::auth_service_client::AuthServiceClient;
 use crate::teleport::pb::teleport::users::v1::users_service_client::UsersServiceClient;
 use crate::teleport::pb::{proto, types};
 use crate::teleport::records;
+use crate::teleport::right::{Rule, Rules};
 use crate::teleport::watch::Watch;
 
 /// How long one call may take, connecting included.
@@ -228,6 +230,28 @@ impl Client {
         let name = proto::GetRoleRequest { name: role.to_owned() };
         let role = call("GetRole", DEADLINE, name, |request| async move { auth.get_role(request).await }).await?;
         Ok(role.spec.and_then(|spec| spec.allow).map(|allow| allow.logins).unwrap_or_default())
+    }
+
+    /// What a role allows and denies. Every identity may read the roles that it holds.
+    pub async fn role_rules(&self, role: &str) -> Result<Rules, CallError> {
+        let mut auth = self.auth.clone();
+        let name = proto::GetRoleRequest { name: role.to_owned() };
+        let role = call("GetRole", DEADLINE, name, |request| async move { auth.get_role(request).await }).await?;
+        let spec = role.spec.unwrap_or_default();
+        let rules = |conditions: Option<types::RoleConditions>| {
+            let rules = conditions.unwrap_or_default().rules.into_iter();
+            rules.map(|rule| Rule { kinds: rule.resources, verbs: rule.verbs }).collect()
+        };
+        Ok(Rules { allow: rules(spec.allow), deny: rules(spec.deny) })
+    }
+
+    /// What all these roles of the identity allow and deny; none when one of them cannot be read, or there are none.
+    pub async fn rules_of(&self, roles: &[String]) -> Option<Rules> {
+        let mut all = Rules::default();
+        for role in try_join_all(roles.iter().map(|role| self.role_rules(role))).await.ok()? {
+            all.extend(role);
+        }
+        (!roles.is_empty()).then_some(all)
     }
 
     /// Whether plugin data may be written, tried on a request that does not exist: Teleport checks the right first.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::access_request::{AccessRequest, RequestId, RequestState, ResourceId, Review};
+use crate::access_request::{AccessRequest, RequestId, RequestState, ResourceId, Review, Thresholds};
 use crate::teleport::pb::{types, wrappers};
 
 /// A Go server sends its zero `time.Time`, year 1, for times that are not set.
@@ -38,6 +38,7 @@ fn resource(id: types::ResourceId) -> ResourceId {
 pub(crate) fn access_request(message: types::AccessRequestV3) -> Option<AccessRequest> {
     let metadata = message.metadata.filter(|metadata| !metadata.name.is_empty())?;
     let spec = message.spec.unwrap_or_default();
+    let thresholds = thresholds(&spec);
     // Where the newer list with constraints is filled, it is the authoritative one.
     let resources = if spec.requested_resource_access_i_ds.is_empty() {
         spec.requested_resource_i_ds
@@ -66,6 +67,43 @@ pub(crate) fn access_request(message: types::AccessRequestV3) -> Option<AccessRe
         suggested_reviewers: spec.suggested_reviewers,
         system_annotations: labels(spec.system_annotations),
         long_term: spec.request_kind == types::AccessRequestKind::LongTerm as i32,
+        thresholds,
+    })
+}
+
+/// How many reviews it takes in all. Teleport approves when every role has a reached threshold in each of its sets, and denies when
+/// any threshold is; a review counts for the thresholds whose indexes it carries, and a threshold of 0 is never reached.
+fn thresholds(spec: &types::AccessRequestSpecV3) -> Option<Thresholds> {
+    let of_state =
+        |state: types::RequestState| spec.reviews.iter().filter(move |review| review.proposed_state() == state);
+    let count = |state, index: u32| of_state(state).filter(|review| review.threshold_indexes.contains(&index)).count();
+    let missing = |wanted: u32, state, index| {
+        let count = u32::try_from(count(state, index)).unwrap_or(u32::MAX);
+        (wanted > 0).then(|| wanted.saturating_sub(count))
+    };
+    let approvals_missing = |index: &u32| {
+        let threshold = spec.thresholds.get(usize::try_from(*index).ok()?)?;
+        missing(threshold.approve, types::RequestState::Approved, *index)
+    };
+    let indexes = || 0..u32::try_from(spec.thresholds.len()).unwrap_or(u32::MAX);
+    let sets: Vec<_> = spec.role_threshold_mapping.values().flat_map(|sets| &sets.sets).collect();
+    let approve = if sets.is_empty() {
+        indexes().filter_map(|index| approvals_missing(&index)).min()
+    } else {
+        // A set that cannot be reached makes the whole unreachable.
+        let of_sets: Option<Vec<u32>> =
+            sets.iter().map(|set| set.indexes.iter().filter_map(approvals_missing).min()).collect();
+        of_sets.and_then(|missing| missing.into_iter().max())
+    };
+    let denials_missing = indexes().zip(&spec.thresholds);
+    let deny = denials_missing
+        .filter_map(|(index, threshold)| missing(threshold.deny, types::RequestState::Denied, index))
+        .min();
+    let in_all =
+        |state, missing: u32| u32::try_from(of_state(state).count()).unwrap_or(u32::MAX).saturating_add(missing);
+    Some(Thresholds {
+        approve: in_all(types::RequestState::Approved, approve?),
+        deny: in_all(types::RequestState::Denied, deny?),
     })
 }
 
@@ -95,6 +133,50 @@ mod tests {
     #[test]
     fn a_request_without_a_name_is_no_request() {
         assert_eq!(access_request(types::AccessRequestV3::default()), None);
+    }
+
+    /// A request with these thresholds (approve, deny), these sets of indexes for each role, and these reviews.
+    fn counted(thresholds: &[(u32, u32)], roles: &[&[&[u32]]], reviews: &[(bool, &[u32])]) -> Option<(u32, u32)> {
+        let threshold =
+            |&(approve, deny): &(u32, u32)| types::AccessReviewThreshold { approve, deny, ..Default::default() };
+        let sets = |sets: &[&[u32]]| types::ThresholdIndexSets {
+            sets: sets.iter().map(|indexes| types::ThresholdIndexSet { indexes: indexes.to_vec() }).collect(),
+        };
+        let review = |&(approve, indexes): &(bool, &[u32])| types::AccessReview {
+            proposed_state: if approve { types::RequestState::Approved } else { types::RequestState::Denied }.into(),
+            threshold_indexes: indexes.to_vec(),
+            ..Default::default()
+        };
+        let spec = types::AccessRequestSpecV3 {
+            thresholds: thresholds.iter().map(threshold).collect(),
+            role_threshold_mapping: roles.iter().enumerate().map(|(n, of)| (n.to_string(), sets(of))).collect(),
+            reviews: reviews.iter().map(review).collect(),
+            ..Default::default()
+        };
+        access_request(named(spec))
+            .and_then(|request| request.thresholds)
+            .map(|counted| (counted.approve, counted.deny))
+    }
+
+    #[test]
+    fn the_reviews_that_are_missing_are_counted_as_teleport_does() {
+        let (all, approve): (&[u32], bool) = (&[0, 1], true);
+        for (thresholds, roles, reviews, expected) in [
+            (&[(2, 1)][..], &[&[&[0][..]][..]][..], &[(approve, all)][..], Some((2, 1))),
+            (&[(2, 2)], &[&[&[0]]], &[(approve, all), (false, all)], Some((2, 2))),
+            // The cheaper of two thresholds of one role, the dearer of two roles.
+            (&[(3, 1), (1, 1)], &[&[&[0, 1]]], &[], Some((1, 1))),
+            (&[(3, 1), (1, 1)], &[&[&[0]], &[&[1]]], &[], Some((3, 1))),
+            // An approval that does not count for the threshold that is needed.
+            (&[(2, 1), (1, 1)], &[&[&[0]]], &[(approve, &[1])], Some((3, 1))),
+            // A threshold that is never reached.
+            (&[(0, 1)], &[&[&[0]]], &[], None),
+            (&[], &[], &[], None),
+            (&[(1, 1)], &[], &[], Some((1, 1))),
+        ] {
+            let found = counted(thresholds, roles, reviews);
+            assert_eq!(found, expected, "{thresholds:?} {roles:?} {reviews:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 use crate::cause::with_innermost;
+use crate::teleport::right::Right;
 
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,11 @@ impl CallError {
         self.kind == Kind::BadParameter && self.message.contains("size limit")
     }
 
+    /// The one right that the identity lacks for this call, where Teleport names it.
+    pub fn missing_right(&self) -> Option<Right> {
+        Right::in_refusal(&self.message)
+    }
+
     /// Whether the identity was refused, whatever the code: a certificate whose user or role is gone gets `NotFound` with
     /// these words.
     pub fn is_denial(&self) -> bool {
@@ -121,7 +127,9 @@ const CUT_OFF: &str = "without sending TLS close_notify";
 
 /// The status message; for transport failures also the innermost cause, which says what really happened.
 fn describe(status: &Status) -> String {
-    let message = with_innermost(status.message().to_owned(), status);
+    // Teleport puts a cause on a line of its own, indented.
+    let words = status.message().lines().map(str::trim).collect::<Vec<_>>().join(": ");
+    let message = with_innermost(words, status);
     if message.is_empty() {
         status.code().description().to_owned()
     } else if message.contains(CUT_OFF) {
@@ -134,6 +142,16 @@ fn describe(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_that_was_removed_is_a_refusal_and_no_missing_request() {
+        let status = Status::not_found("access denied\n\tuser \"bot-slack\" not found");
+        let error = CallError::new("GetPluginData", &status);
+        assert_eq!(error.kind, Kind::AccessDenied);
+        assert_eq!(error.message, "access denied: user \"bot-slack\" not found");
+        let request = Status::not_found("no access request matching \"x\"");
+        assert_eq!(CallError::new("GetPluginData", &request).kind, Kind::NotFound);
+    }
 
     #[test]
     fn a_failed_comparison_arrives_as_failed_precondition() {

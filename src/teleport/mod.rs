@@ -7,8 +7,10 @@ pub mod error;
 #[cfg(test)]
 mod golden;
 pub mod identity;
+pub mod join;
 mod records;
 pub mod review;
+pub mod right;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tunnel;
@@ -36,6 +38,13 @@ pub(crate) mod pb {
             /// Version 1.
             pub mod v1 {
                 tonic::include_proto!("teleport.header.v1");
+            }
+        }
+        /// Package `teleport.join`.
+        pub mod join {
+            /// Version 1.
+            pub mod v1 {
+                tonic::include_proto!("teleport.join.v1");
             }
         }
         /// Package `teleport.accesslist`.

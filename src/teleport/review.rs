@@ -242,8 +242,9 @@ impl SubmitError {
         match error.kind {
             Kind::AlreadyExists => Self::AlreadyReviewed,
             Kind::AccessDenied if says("on behalf of") => Self::NotForAuthor,
+            // Told as NotFound without further words where the role may not review for its users.
+            Kind::AccessDenied if error.message == "access denied" => Self::NotForAuthor,
             Kind::AccessDenied => Self::NotPermitted,
-            Kind::NotFound if says("access denied") => Self::NotForAuthor,
             Kind::NotFound if says("user") && !says("access request") => Self::NoSuchUser,
             Kind::NotFound => Self::Gone,
             Kind::Unimplemented => Self::Unsupported,

@@ -124,7 +124,8 @@ pub(super) async fn perform(
         Effect::Post { recipient, shown, plain, not_after, .. } => Answer::Posted(match (slot, subject) {
             (Some(slot), Some(subject)) => {
                 let server = teleport.as_ref().map(|teleport| &teleport.server);
-                let body = subject.message(id, &recipient, shown, plain, server).await;
+                let review = *context.review_buttons.borrow();
+                let body = subject.message(id, &recipient, shown, plain, server, review).await;
                 post(context, slot, body, None, not_after).await.map(|(message, _)| message)
             }
             _ => Err(Failure::TooLate),
@@ -139,7 +140,8 @@ pub(super) async fn perform(
         Effect::Update { recipient, message, shown, plain, .. } => {
             let Some(subject) = subject else { return Answer::Done(Err(Failure::TooLate)) };
             let server = teleport.as_ref().map(|teleport| &teleport.server);
-            let body = subject.message(id, &recipient, shown, plain, server).await;
+            let review = *context.review_buttons.borrow();
+            let body = subject.message(id, &recipient, shown, plain, server, review).await;
             let call = context.slack.update_message(&message, &body);
             Answer::Done(unless_paused(context, method::UPDATE, call).await)
         }

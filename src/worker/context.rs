@@ -21,8 +21,10 @@ use crate::metrics::Metrics;
 use crate::slack;
 use crate::slack::address_book::{Address, AddressBook};
 use crate::slack::error::Error;
+use crate::slack::message::ReviewButtons;
 use crate::slack::rate_limit::RateLimiter;
 use crate::teleport::client::{Client, Server};
+use crate::teleport::review::ReviewRights;
 use crate::worker::health::undelivered::Board;
 use crate::worker::missed::Missed;
 use crate::worker::role_logins::RoleLogins;
@@ -49,6 +51,8 @@ pub(super) struct Context {
     pub routes: watch::Receiver<Arc<RoleToRecipients>>,
     /// Which of the reviewers that a request suggests are told.
     suggested_reviewers: SuggestedReviewers,
+    /// The buttons of pending requests; none where reviews are made in Teleport only.
+    pub review_buttons: watch::Receiver<Option<ReviewButtons>>,
     /// What is undelivered, and why.
     pub board: Board,
     /// Counters.
@@ -68,6 +72,8 @@ pub(super) struct Teleport {
     pub client: Client,
     /// The server.
     pub server: Server,
+    /// What it permits for reviews in Slack; none where these are off.
+    pub review_rights: Option<ReviewRights>,
 }
 
 /// The parts that a context is made of.
@@ -82,6 +88,8 @@ pub(super) struct Parts {
     pub suggested_reviewers: SuggestedReviewers,
     /// See [`Context::me`].
     pub me: WorkerId,
+    /// See [`Context::review_buttons`].
+    pub review_buttons: watch::Receiver<Option<ReviewButtons>>,
     /// See [`Context::board`].
     pub board: Board,
     /// See [`Context::metrics`].
@@ -93,7 +101,8 @@ pub(super) struct Parts {
 impl Context {
     /// Begins with nothing known.
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { teleport, slack, routes, suggested_reviewers, me, board, metrics, shutdown } = parts;
+        let Parts { teleport, slack, routes, suggested_reviewers, me, review_buttons, board, metrics, shutdown } =
+            parts;
         let counted = metrics.clone();
         let limiter = RateLimiter::observed_by(move |method, error| count(&counted, method, error));
         Arc::new(Self {
@@ -104,6 +113,7 @@ impl Context {
             slack,
             routes,
             suggested_reviewers,
+            review_buttons,
             board,
             metrics,
             shutdown,

@@ -10,11 +10,13 @@ mod calls;
 mod context;
 mod dispatcher;
 pub mod health;
+mod identity_source;
 mod instance;
 mod missed;
 mod notes;
 mod recipient_check;
 mod render;
+mod review;
 mod role_logins;
 mod session;
 mod sweep;
@@ -37,11 +39,13 @@ use crate::slack::error::Error as SlackError;
 use crate::telemetry::Logging;
 use crate::teleport::error::CallError;
 use crate::teleport::identity::IdentityError;
+use crate::teleport::join::JoinError;
 use crate::worker::health::condition_reason;
 use crate::worker::health::conditions::WorkerReport;
 use crate::worker::health::report::{Report, Reporter};
 use crate::worker::health::status::{Access, Me};
 use crate::worker::health::undelivered::Board;
+use crate::worker::identity_source::RunningJoin;
 use crate::worker::instance::Host;
 use crate::worker::session::Session;
 
@@ -58,7 +62,10 @@ pub enum Error {
     Signals(#[source] std::io::Error),
     /// The identity cannot be used.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Identity(Arc<IdentityError>),
+    /// Teleport cannot be joined.
+    #[error(transparent)]
+    Join(Arc<JoinError>),
     /// A file that the configuration names cannot be read.
     #[error("{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
     File {
@@ -158,6 +165,7 @@ pub(crate) struct Shared {
     reporter: Reporter,
     host: Arc<Host>,
     fail_fast: bool,
+    running_join: RunningJoin,
     stop: CancellationToken,
 }
 
@@ -180,6 +188,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), Error> {
         reporter: Reporter::default(),
         host,
         fail_fast: options.origin.environment.fail_fast(),
+        running_join: RunningJoin::default(),
         stop: stop.child_token(),
     };
     if let Some(object) = shared.config.kubernetes.clone() {

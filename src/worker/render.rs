@@ -8,7 +8,7 @@ use crate::config::recipient::RecipientKey;
 use crate::delivery::effect::ReplyKind;
 use crate::delivery::record::RequestMemory;
 use crate::delivery::state::{Observation, Resolution, Shown};
-use crate::slack::message::{self, Content, Notification, Review, RoleLogins, State};
+use crate::slack::message::{self, Content, Notification, Review, ReviewButtons, RoleLogins, State, Thresholds};
 use crate::teleport::client::Server;
 
 /// The logins of the requested roles, as far as known.
@@ -34,12 +34,14 @@ impl Subject {
         shown: Shown,
         plain: bool,
         server: Option<&Server>,
+        review: Option<ReviewButtons>,
     ) -> Content {
         let logins = match self.logins {
             Some(logins) => logins.await,
             None => Logins::new(),
         };
-        let notification = notification(id, &self.observation, &self.remembered, shown, server, &logins);
+        let notification =
+            Notification { review, ..notification(id, &self.observation, &self.remembered, shown, server, &logins) };
         if plain {
             message::render_plain(&notification, recipient.as_str())
         } else {
@@ -138,6 +140,10 @@ fn present(base: Notification, request: &AccessRequest, logins: &Logins) -> Noti
         resolve_reason: request.resolve_reason.clone(),
         resolved_at: decided_at,
         reviews: request.reviews.iter().map(review).collect(),
+        thresholds: request
+            .thresholds
+            .filter(|_| !state.is_resolved())
+            .map(|counted| Thresholds { approve: counted.approve, deny: counted.deny }),
         ..base
     }
 }

@@ -174,7 +174,7 @@ async fn take(
             let shown = Shown::of(observation);
             let subject = Subject { observation: observation.clone(), remembered: remembered.clone(), logins: None };
             let recipient = RecipientKey::new(&message.channel);
-            let body = subject.message(&request, &recipient, shown, false, Some(&teleport.server)).await;
+            let body = subject.message(&request, &recipient, shown, false, Some(&teleport.server), None).await;
             context.limiter.call(method::UPDATE, context.slack.update_message(&message, &body)).await?;
             context.metrics.ledger().swept(Swept::Ended);
             info!(request_id = %request, slack_message = %message, state = %shown, "Brought a message without a record to its end");

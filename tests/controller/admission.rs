@@ -27,13 +27,22 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
     let room = Room::new().await;
     let identity = json!({"secretRef": {"name": "id"}});
     let cases = [
-        (with("/spec/teleport", json!({"address": "a.example.com:443"})), "exactly one of teleport.identity"),
+        (with("/spec/teleport", json!({"address": "a.example.com:443"})), "exactly one of teleport.join"),
+        (
+            with("/spec/teleport", json!({"address": "a:443", "identity": identity, "join": {"token": "t"}})),
+            "exactly one of teleport.join",
+        ),
+        (with("/spec/teleport", json!({"address": "a:443", "join": {"token": "a b"}})), "without spaces"),
+        (
+            with("/spec/teleport", json!({"address": "a:443", "join": {"token": "t", "caPins": ["sha256:00"]}})),
+            "64 hexadecimal digits",
+        ),
         (
             with(
                 "/spec/teleport",
                 json!({"address": "a:443", "identity": identity, "tls": {"secretRef": {"name": "t"}}}),
             ),
-            "exactly one of teleport.identity",
+            "exactly one of teleport.join",
         ),
         (with("/spec/teleport/address", json!("teleport.example.com")), "must be host:port without a scheme"),
         (with("/spec/teleport/address", json!("https://teleport.example.com:443")), "must be host:port"),
@@ -120,6 +129,11 @@ async fn everything_that_can_be_known_then_is_refused_in_plain_words() {
         ),
         (with("/spec/workload", json!({"resources": {"limits": {"cpu": -0.5}}})), "spec.workload.resources.limits.cpu"),
         (with("/spec/log", json!({"severity": "loud"})), "spec.log.severity"),
+        (with("/spec/review", json!({"enabled": true})), "review.enabled needs slack.appToken"),
+        (with("/spec/review", json!({"enabled": true, "slackUserIdTrait": ""})), "nobody could review"),
+        (with("/spec/review", json!({"slackUserIdTrait": " x"})), "has spaces around it"),
+        (with("/spec/review", json!({"reason": "sometimes"})), "spec.review.reason"),
+        (with("/spec/slack/appToken", json!({"secretRef": {"name": ""}})), "spec.slack.appToken.secretRef.name"),
         (with("/metadata/name", json!("n".repeat(46))), "metadata.name is too long"),
     ];
     for (plugin, words) in &cases {
@@ -159,6 +173,8 @@ async fn what_works_is_not_refused() {
                 "tolerations": [{"operator": "Exists"}, {"key": "k", "value": "v", "effect": "NoSchedule"}],
             }),
         ),
+        with("/spec/review", json!({"slackUserIdTrait": "", "allowEmailMatch": true, "reason": "always"})),
+        with("/spec/slack/appToken", json!({"secretRef": {"name": "slack-app-token"}})),
         with("/metadata/name", json!("n".repeat(45))),
     ];
     for plugin in &cases {

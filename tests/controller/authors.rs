@@ -123,10 +123,13 @@ fn never_allowed() -> Vec<Attempt> {
 /// What the default policy does not allow.
 fn allowed_by_choice() -> Vec<Attempt> {
     let tls = json!({"address": "a:443", "tls": {"secretRef": {"name": "database"}}});
+    let join = json!({"address": "attacker.example:443", "join": {"token": "slack", "audience": "sts.amazonaws.com"}});
+    let joining = with("/spec/teleport", join);
     let bundle = |kind: &str, name: &str| json!({kind: {"name": name}});
     let url = |url: &str| with("/spec/slack/apiUrl", json!(url));
     vec![
         ("any Secret, sent to the attacker", exfiltrating(), "attacker.example"),
+        ("a ServiceAccount token for another's audience", joining, "joinAddresses"),
         ("another image", with_workload("image", json!("attacker.example/x:1")), "attacker.example/x:1"),
         (
             "the image's repository on another registry",

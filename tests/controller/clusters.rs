@@ -65,7 +65,8 @@ async fn what_a_webhook_changes_at_each_write_is_left_as_it_is() {
         room.apply(&minimal()).await.unwrap();
         room.until_ready_is("Unknown", "Starting").await;
         let first = deployments(&writes_until_quiet(&room, &controller.user).await);
-        assert!((1..=2).contains(&first), "{name}: written {first} times");
+        // It tries to repair what looks like drift, and learns that it cannot.
+        assert!((1..=3).contains(&first), "{name}: written {first} times");
         let settled = room.api::<Deployment>().get(CHILD).await.unwrap();
         // Something to reconcile that changes nothing: a label of the user's.
         let label = json!({"metadata": {"labels": {"team": "infra"}}});

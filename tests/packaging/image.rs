@@ -106,9 +106,15 @@ fn the_containerfile_builds_with_the_compiler_and_the_c_library_that_the_image_h
     let stages: Vec<String> =
         instructions().into_iter().filter_map(|line| line.strip_prefix("FROM ").map(str::to_owned)).collect();
     assert_eq!(stages.len(), 2);
-    assert_eq!(stages[0], format!("docker.io/library/rust:{compiler}-slim-bookworm AS build"));
+    let pinned = |stage: &str| {
+        let (image, digest) = stage.split_once("@sha256:").unwrap_or_else(|| panic!("{stage}: not pinned by a digest"));
+        let digest = digest.strip_suffix(" AS build").unwrap_or(digest);
+        assert!(digest.len() == 64 && digest.chars().all(|digit| digit.is_ascii_hexdigit()), "{stage}");
+        image.to_owned()
+    };
+    assert_eq!(pinned(&stages[0]), format!("docker.io/library/rust:{compiler}-slim-bookworm"));
     // Debian 12 is bookworm; a binary linked against a newer glibc does not start on an older one.
-    assert_eq!(stages[1], "gcr.io/distroless/cc-debian12:nonroot");
+    assert_eq!(pinned(&stages[1]), "gcr.io/distroless/cc-debian12:nonroot");
 }
 
 #[test]

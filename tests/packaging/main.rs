@@ -37,6 +37,8 @@ const EVERYTHING: &[&str] = &[
     "monitoring.dashboard.enabled=true",
     "networkPolicy.enabled=true",
     "replicas=2",
+    "helmTest.check.enabled=true",
+    "helmTest.check.object=slack",
 ];
 
 fn root() -> &'static Path {
@@ -234,6 +236,7 @@ const CHANGED: &[(&str, &str)] = &[
     ("policy.slack.plainHttpHosts", r#"["slack.example.com"]"#),
     ("policy.slack.caBundles", r#"["company-ca"]"#),
     ("policy.teleport.addresses", r#"["teleport.example.com:443"]"#),
+    ("policy.teleport.joinAddresses", r#"["teleport.example.com:443"]"#),
     ("policy.teleport.caBundles", r#"["company-ca"]"#),
     ("policy.images", r#"["mirror.example.com/*"]"#),
     ("policy.secrets", r#"["access-*"]"#),
@@ -317,6 +320,10 @@ const CHANGED: &[(&str, &str)] = &[
     ("networkPolicy.workers.ports", "[8443]"),
     ("networkPolicy.workers.to", r#"[{"namespaceSelector":{}}]"#),
     ("helmTest.enabled", "false"),
+    ("helmTest.check.enabled", "false"),
+    ("helmTest.check.object", "\"other\""),
+    ("helmTest.check.namespace", "\"other\""),
+    ("helmTest.check.args", r#"["--fail-on-warning"]"#),
 ];
 
 /// The values that values.yaml documents with a `# --` comment, as dotted paths.
@@ -407,6 +414,7 @@ fn a_misspelt_value_is_refused_by_name_at_every_level() {
         "networkPolicy.apiServer.",
         "networkPolicy.workers.",
         "helmTest.",
+        "helmTest.check.",
     ] {
         let error = try_render(&[&format!("{path}misspelt=1")], &[]).unwrap_err();
         assert!(error.contains("'misspelt' not allowed"), "{path}misspelt: {error}");

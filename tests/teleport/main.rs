@@ -17,10 +17,13 @@ mod credentials;
 mod delivery;
 mod go_client;
 mod guide;
+mod identities;
+mod join;
 mod official;
 mod refusals;
 mod restarts;
 mod routes;
+mod service_accounts;
 mod slack;
 mod worker;
 

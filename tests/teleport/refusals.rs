@@ -27,7 +27,10 @@ async fn a_role_that_may_not_read_requests() {
     let (home, slack) = (Home::new(), Slack::start().await);
     teleport.sign("powerless", "1h", &home.path("auth.pem")).await;
     let line = start(&home, home.configuration(&teleport.auth, &slack, "x", &["general"])).await;
-    assert_says(&line, &["powerless", "role", "list and read access_request"]);
+    assert_says(
+        &line,
+        &["powerless", "lack a right in Teleport: list and read on access_request, and update on access_plugin_data"],
+    );
     slack.finish().await;
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use simulators::faults::{Effect, Fault};
 use simulators::slack::{BOT_TOKEN, TokenState};
-use simulators::teleport::{Cluster, Config, Validity};
+use simulators::teleport::{Cluster, Config, Role, Validity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -78,6 +78,20 @@ async fn what_only_a_person_can_mend_ends_the_start_with_one_line() {
     world.cluster.set_permissions("slack-plugin", Some(Vec::new()));
     says(&refusal(&world).await, &["slack-plugin", "access_request"]);
     world.cluster.set_permissions("slack-plugin", None);
+
+    let role = || Role::new("access-plugin");
+    for (narrow, missing) in [
+        (role().allow("access_request", &["list", "read", "watch"]), "update on access_plugin_data"),
+        (
+            role().allow("access_request", &["read"]).allow("access_plugin_data", &["list", "read", "update"]),
+            "list on access_request",
+        ),
+    ] {
+        world.cluster.put_role(narrow);
+        let line = refusal(&world).await;
+        says(&line, &["slack-plugin", "access-plugin", &format!("a right in Teleport: {missing};")]);
+    }
+    world.cluster.put_role(Role::access_plugin());
 
     world.cluster.stop().await;
     let address = world.cluster.addr().to_string();

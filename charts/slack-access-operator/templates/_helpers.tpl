@@ -164,6 +164,7 @@ true
     "caBundles" (ternary $any (default list $policy.slack.caBundles) $all))
   "teleport" (dict
     "addresses" (ternary $any (default list $policy.teleport.addresses) $all)
+    "joinAddresses" (ternary $any (default list $policy.teleport.joinAddresses) $all)
     "caBundles" (ternary $any (default list $policy.teleport.caBundles) $all))
   "images" (ternary $any (default list $policy.images) $all)
   "secrets" (ternary $any (default list $policy.secrets) $all)

@@ -50,6 +50,8 @@ struct Slack {
 struct Teleport {
     /// `spec.teleport.address`.
     addresses: Vec<Pattern>,
+    /// Those of them to which a worker may send a token of its ServiceAccount, for any audience, to join.
+    join_addresses: Vec<Pattern>,
     /// ConfigMaps and Secrets whose authorities may vouch for the Proxy.
     ca_bundles: Vec<Pattern>,
 }
@@ -92,7 +94,7 @@ impl Default for Slack {
 
 impl Default for Teleport {
     fn default() -> Self {
-        Self { addresses: patterns(&["*"]), ca_bundles: patterns(&["*"]) }
+        Self { addresses: patterns(&["*"]), join_addresses: Vec::new(), ca_bundles: patterns(&["*"]) }
     }
 }
 
@@ -116,7 +118,7 @@ impl Policy {
         let all = || patterns(&["*"]);
         Self {
             slack: Slack { api_hosts: all(), plain_http_hosts: all(), ca_bundles: all() },
-            teleport: Teleport { addresses: all(), ca_bundles: all() },
+            teleport: Teleport { addresses: all(), join_addresses: all(), ca_bundles: all() },
             images: all(),
             secrets: all(),
             allow: Allow {
@@ -193,12 +195,21 @@ impl Policy {
     }
 
     fn teleport(&self, plugin: &SlackAccessPlugin, rejections: &mut Vec<Rejection>) {
-        let Teleport { addresses, ca_bundles } = &self.teleport;
+        let Teleport { addresses, join_addresses, ca_bundles } = &self.teleport;
         let address = &plugin.spec.teleport.address;
         if !any(addresses, address) {
             rejections.push(Rejection::new(
                 "spec.teleport.address",
                 format!("`{address}` is not allowed; allowed: {} (policy.teleport.addresses)", listed(addresses)),
+            ));
+        }
+        if plugin.spec.teleport.join.is_some() && !any(join_addresses, address) {
+            rejections.push(Rejection::new(
+                "spec.teleport.join",
+                format!(
+                    "a token of the worker's ServiceAccount may not be sent to `{address}`, which could use it; allowed: {} (policy.teleport.joinAddresses)",
+                    listed(join_addresses)
+                ),
             ));
         }
         bundle_is_allowed(plugin.spec.teleport.ca_bundle.as_ref(), ca_bundles, "teleport", rejections);

@@ -75,6 +75,19 @@ fn nobody_but_the_operator_says_who_may_vouch_for_slack() {
 }
 
 #[test]
+fn a_service_account_token_goes_only_where_the_operator_says() {
+    let joining = plugin(
+        "teleport: {address: 'attacker.example:443', join: {token: slack, audience: teleport.example.com}}\n\
+         slack: {token: {secretRef: {name: slack-token}}}\nroleToRecipients: {'*': [x]}",
+    );
+    assert!(refused(&Policy::default(), &joining).starts_with("spec.teleport.join: "));
+    let policy = |address: &str| Policy::parse(&format!("teleport: {{joinAddresses: ['{address}']}}")).unwrap();
+    assert!(refused(&policy("teleport.example.com:443"), &joining).contains("`teleport.example.com:443`"));
+    assert_eq!(refused(&policy("attacker.example:443"), &joining), "");
+    assert_eq!(refused(&Policy::single_team(), &joining), "");
+}
+
+#[test]
 fn secrets_and_images_are_named_with_what_is_allowed_instead() {
     let said = Policy::default().check(&minimal(), ["database"], OWN).unwrap_err().to_string();
     assert_eq!(

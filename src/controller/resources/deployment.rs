@@ -6,8 +6,8 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy,
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
     KeyToPath, LocalObjectReference, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume,
-    VolumeMount, WeightedPodAffinityTerm,
+    PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -15,9 +15,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::admin::access::Authentication;
-use crate::config::paths::{CONFIG_DIR, CONFIG_FILE, DIAG_PORT, POD_NAME_VARIABLE, REVISION_VARIABLE, Source};
+use crate::config::paths::{
+    CONFIG_DIR, CONFIG_FILE, DIAG_PORT, JOIN_TOKEN_DIR, JOIN_TOKEN_FILE, POD_NAME_VARIABLE, REVISION_VARIABLE, Source,
+};
 use crate::controller::resources::{REVISION_ANNOTATION, WorkerPods, child_name, digest, labels, metadata, selector};
-use crate::controller::validate::{MountedKey, Owner, Pods, Validated};
+use crate::controller::validate::{JoinToken, MountedKey, Owner, Pods, Validated};
 use crate::crd::quantity::Amount;
 use crate::crd::{self, ImagePullPolicy};
 
@@ -29,6 +31,10 @@ const PORT: &str = "diag";
 const PROGRESS_DEADLINE: i32 = 120;
 /// How long a worker has to hand over what is in flight, in seconds.
 const GRACE_PERIOD: i64 = 30;
+/// The volume with the ServiceAccount token for joining Teleport.
+const JOIN_VOLUME: &str = "teleport-join";
+/// How long that token lives, in seconds: the least that Kubernetes allows. Teleport takes no more than 30 minutes.
+const JOIN_TOKEN_SECONDS: i64 = 600;
 
 /// The Deployment, with the configuration that this map holds; [`stamp`] completes it.
 pub(super) fn build(
@@ -37,8 +43,12 @@ pub(super) fn build(
     default_image: &str,
     worker_pods: &WorkerPods,
 ) -> Deployment {
-    let Validated { owner, suspend, config: _, file: _, mounts, pods } = validated;
-    let (volumes, volume_mounts) = volumes(config_map, mounts);
+    let Validated { owner, suspend, config: _, file: _, mounts, join_token, pods } = validated;
+    let (mut volumes, mut volume_mounts) = volumes(config_map, mounts);
+    if let Some(token) = join_token {
+        volumes.push(join_volume(token));
+        volume_mounts.push(mount(JOIN_VOLUME, JOIN_TOKEN_DIR.to_owned()));
+    }
     Deployment {
         metadata: metadata(owner),
         spec: Some(DeploymentSpec {
@@ -283,6 +293,26 @@ fn volumes(config_map: String, mounts: &BTreeMap<Source, Vec<MountedKey>>) -> (V
         volumes.push(volume);
     }
     (volumes, volume_mounts)
+}
+
+/// A token that Kubernetes makes for this pod alone, and renews when 80 % of its time are over.
+fn join_volume(token: &JoinToken) -> Volume {
+    let projection = ServiceAccountTokenProjection {
+        audience: token.audience.clone(),
+        expiration_seconds: Some(JOIN_TOKEN_SECONDS),
+        path: JOIN_TOKEN_FILE.to_owned(),
+    };
+    Volume {
+        name: JOIN_VOLUME.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some(vec![VolumeProjection {
+                service_account_token: Some(projection),
+                ..VolumeProjection::default()
+            }]),
+            default_mode: None,
+        }),
+        ..Volume::default()
+    }
 }
 
 fn mount(volume: &str, path: String) -> VolumeMount {

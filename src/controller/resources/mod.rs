@@ -98,7 +98,7 @@ pub fn build(
     worker_pods: &WorkerPods,
     policy: &str,
 ) -> Result<Resources<Prepared>, Error> {
-    let Validated { owner, suspend: _, config: _, file, mounts: _, pods } = validated;
+    let Validated { owner, suspend: _, config: _, file, mounts: _, join_token: _, pods } = validated;
     let config_map = config_map::build(owner, file.clone());
     let mut deployment = deployment::build(validated, config_map.name_any(), default_image, worker_pods);
     let revision = revision(&deployment)?;

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::controller::fixtures::{minimal, minimal_with};
+use crate::controller::fixtures::{minimal, minimal_with, plugin};
 use crate::controller::resources::*;
 use crate::controller::validate::validate;
 use crate::crd::SlackAccessPlugin;
@@ -99,6 +99,33 @@ fn each_configuration_has_a_map_of_its_own_which_the_pods_mount() {
         let mounted = pod.volumes.unwrap().into_iter().find_map(|volume| volume.config_map).unwrap();
         assert_eq!(Some(mounted.name), resources.config_map.metadata.name);
     }
+}
+
+#[test]
+fn a_worker_that_joins_has_a_token_for_teleport_alone_and_no_secret_of_it() {
+    let joining = |join: &str, address: &str| {
+        let spec = format!(
+            "teleport: {{address: '{address}', join: {join}}}\nslack: {{token: {{secretRef: {{name: slack-bot-token}}}}}}\n\
+             roleToRecipients: {{'*': [access-requests]}}"
+        );
+        deployment(&plugin(&spec))
+    };
+    let audience = |deployment: &Value| {
+        let volumes = deployment["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+        assert_eq!(volumes.iter().filter(|volume| volume.get("secret").is_some()).count(), 1, "the Slack token's");
+        let volume = volumes.iter().find(|volume| volume["name"] == "teleport-join").unwrap();
+        let token = volume["projected"]["sources"][0]["serviceAccountToken"].clone();
+        assert_eq!((&token["expirationSeconds"], &token["path"]), (&Value::from(600), &Value::from("token")));
+        token.get("audience").cloned()
+    };
+    let own = joining("{token: slack-k8s}", "teleport.example.com:443");
+    assert_eq!(audience(&own), Some("teleport.example.com".into()), "the host of the address");
+    let mounts = own["spec"]["template"]["spec"]["containers"][0]["volumeMounts"].to_string();
+    assert!(mounts.contains("/var/run/secrets/slackaccess.dev/teleport"), "{mounts}");
+    let named = joining("{token: slack-k8s, audience: example}", "teleport.example.com:443");
+    assert_eq!(audience(&named), Some("example".into()));
+    assert_eq!(audience(&joining("{token: slack-k8s, audience: ''}", "[::1]:443")), None, "the API server's own");
+    assert_eq!(audience(&joining("{token: slack-k8s}", "[::1]:443")), Some("::1".into()));
 }
 
 #[test]

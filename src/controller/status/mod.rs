@@ -15,13 +15,21 @@ use crate::crd::SlackAccessPluginStatus;
 use crate::crd::condition::{Finding, Status, condition};
 use crate::crd::reason::{Credential, Reason};
 use crate::crd::status::{
-    DELIVERING, IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED,
-    WORKLOAD_MODIFIED, WorkerStatus, WorkloadStatus,
+    DELIVERING, IDENTITY_VALID, READY, RECIPIENTS_RESOLVED, RECONCILING, REVIEW_CONNECTED, REVIEW_ENABLED,
+    SLACK_CONNECTED, STALLED, TELEPORT_CONNECTED, WORKLOAD_MODIFIED, WorkerStatus, WorkloadStatus,
 };
 
 /// The worker's conditions, in the order in which one makes the next possible.
-const PARTS: [&str; 5] = [IDENTITY_VALID, TELEPORT_CONNECTED, SLACK_CONNECTED, RECIPIENTS_RESOLVED, DELIVERING];
-/// Workers of earlier releases do not write all of them.
+const PARTS: [&str; 7] = [
+    IDENTITY_VALID,
+    TELEPORT_CONNECTED,
+    SLACK_CONNECTED,
+    RECIPIENTS_RESOLVED,
+    DELIVERING,
+    REVIEW_ENABLED,
+    REVIEW_CONNECTED,
+];
+/// Workers of earlier releases do not write all of them, and those of reviews are there only where these are switched on.
 const WRITTEN_BY_ALL: usize = 4;
 
 /// Everything that the decision depends on.
@@ -260,6 +268,8 @@ fn reported_verdict(facts: &Facts<'_>, rollout: Option<Finding>, has_predecessor
 /// What the worker says, with the Secret that has to be changed: the worker knows credentials, not where they come from.
 fn with_secret(condition: &Condition, facts: &Facts<'_>) -> String {
     let secret = match reason_of(condition).and_then(Reason::credential) {
+        // A worker that joins has none.
+        Some(Credential::Identity) if facts.identity_secret.is_empty() => return condition.message.clone(),
         Some(Credential::Identity) => facts.identity_secret,
         Some(Credential::Token) => facts.token_secret,
         None => return condition.message.clone(),

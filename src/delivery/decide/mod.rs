@@ -213,7 +213,12 @@ fn plan(
             Some(step) => add(Part::Message, step),
             None if delivery.lost => {}
             None if may_post || delivery.anew => add(Part::Message, Step::Post),
-            None => {}
+            // Given up when the request had ended: what was sent may have come late.
+            None => {
+                if let (Some(since), true) = (delivery.suspect, target.is_end()) {
+                    add(Part::Message, Step::Sweep(since));
+                }
+            }
         }
         return;
     };

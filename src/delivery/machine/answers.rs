@@ -408,6 +408,12 @@ impl Machine {
         match result {
             Ok(found) => {
                 let kept = self.delivery_message(&id.0);
+                if let (None, Some((first, doubles))) = (&kept, found.split_first()) {
+                    // It came when nothing was sent again any more: the only one.
+                    self.adopt(id, None, first, doubles, effects);
+                    self.happened(&id.0, None, Change::Swept);
+                    return;
+                }
                 for double in found.into_iter().filter(|message| Some(message) != kept.as_ref()) {
                     effects.push(Effect::Report(Note::DoubleFound(id.0.clone(), double.clone())));
                     self.lane(id).strays.push(double);

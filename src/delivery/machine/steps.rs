@@ -86,7 +86,8 @@ impl Machine {
                 self.calls.remove(&slot);
                 effects.push(Effect::Release(slot));
             }
-            if lane.is_free() && !planned.contains(id) {
+            // What is to be removed keeps its pause.
+            if lane.is_free() && !planned.contains(id) && lane.strays.is_empty() {
                 lane.search = None;
                 lane.retry.succeeded();
             }
@@ -485,10 +486,23 @@ impl Machine {
 
     /// Removes messages that are one too many.
     fn remove_strays(&mut self, now: Now, wake: &mut Wakes, effects: &mut Vec<Effect>) {
+        // Only beside a message that the record names, as it is stored: until then another worker may store the other one.
+        let Some((record, _)) = &self.record else { return };
+        let stored: BTreeSet<_> = record.deliveries.values().filter_map(|known| known.message.clone()).collect();
+        for lane in self.lanes.values_mut() {
+            lane.strays.retain(|stray| !stored.contains(stray));
+        }
+        let is_told = |key: &RecipientKey| record.deliveries.get(key).is_some_and(|known| known.message.is_some());
         let lanes: Vec<_> = self
             .lanes
             .iter()
-            .filter(|(_, lane)| lane.is_free())
+            .filter(|(id, lane)| {
+                lane.is_free()
+                    && (is_told(&id.0)
+                        || stored
+                            .iter()
+                            .any(|message| lane.strays.iter().any(|stray| stray.channel == message.channel)))
+            })
             .filter_map(|(id, lane)| Some((id.clone(), lane.strays.first().cloned()?, lane.retry.due())))
             .collect();
         for (id, message, due) in lanes {

@@ -22,8 +22,10 @@ pub(super) struct Store {
     doing: StoreDoing,
     /// Not before this.
     rests_until: Option<Instant>,
-    /// Failures in a row.
+    /// Failures in a row of the call that fails.
     failures: u32,
+    /// Which call fails.
+    failing: Option<StoreCall>,
     /// Lost races in a row.
     conflicts: u32,
     /// The record was too large, and what can be done without has been left out.
@@ -212,11 +214,11 @@ impl Machine {
         self.store.doing = StoreDoing::Nothing;
         match result {
             Ok(data) => {
-                self.store_works(effects);
+                self.store_works(StoreCall::Read, effects);
                 self.record = Some((Record::decode(data), asked));
             }
             Err(StoreError::Gone) => {
-                self.store_works(effects);
+                self.store_works(StoreCall::Read, effects);
                 self.record = Some((Record::default(), asked));
             }
             Err(error) => self.store_failed(StoreCall::Read, error, now, effects),
@@ -229,7 +231,7 @@ impl Machine {
         let Writing { mut next, set, facts, claims, closes, began } = *writing;
         match result {
             Ok(()) => {
-                self.store_works(effects);
+                self.store_works(StoreCall::Write, effects);
                 self.store.conflicts = 0;
                 self.facts.drain(..facts.min(self.facts.len()));
                 next.written(set);
@@ -307,7 +309,12 @@ impl Machine {
         self.lane(id).search = Some(plan);
     }
 
-    fn store_works(&mut self, effects: &mut Vec<Effect>) {
+    fn store_works(&mut self, what: StoreCall, effects: &mut Vec<Effect>) {
+        // That reading works says nothing about writing, whose failures go on being counted.
+        if what == StoreCall::Read && self.store.failing == Some(StoreCall::Write) {
+            return;
+        }
+        self.store.failing = None;
         if std::mem::take(&mut self.store.failures) > 0 {
             effects.push(Effect::Report(Note::StoreRecovered));
         }
@@ -315,6 +322,7 @@ impl Machine {
     }
 
     fn store_failed(&mut self, what: StoreCall, error: StoreError, now: Now, effects: &mut Vec<Effect>) {
+        self.store.failing = Some(what);
         self.store.failures = self.store.failures.saturating_add(1);
         let delay = BACKOFF.delay(self.store.failures, self.jitter());
         self.store.rests_until = Some(now.monotonic + delay);

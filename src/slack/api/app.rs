@@ -47,6 +47,11 @@ impl AppClient {
         self.transport.token() == *token
     }
 
+    /// `apps.connections.open` alone: whether the token may open connections. None is opened, so that no click goes astray.
+    pub async fn may_open(&self) -> Result<(), Error> {
+        self.transport.write(method::CONNECTIONS_OPEN, None, &json!({})).await.map(drop)
+    }
+
     /// `apps.connections.open` and the WebSocket handshake that follows it: the address works once, and for a short time.
     pub async fn open_socket(&self) -> Result<WebSocket, Error> {
         let answer = self.transport.write(method::CONNECTIONS_OPEN, None, &json!({})).await?;

@@ -10,6 +10,7 @@ use reqwest::{Request, Response, StatusCode, Url};
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
+use crate::cause::without_debug;
 use crate::slack::api::proxy::Way;
 use crate::slack::api::settings::{Settings, SettingsError};
 use crate::slack::error::{self, Error, code};
@@ -301,7 +302,7 @@ fn transport_code(error: &reqwest::Error) -> &'static str {
 
 /// The causes of a transport error, without the address (which may hold an e-mail address).
 pub(super) fn reason(error: &reqwest::Error) -> String {
-    causes(error).join(": ")
+    without_debug(&causes(error).join(": "))
 }
 
 /// The same one by one, outermost first.

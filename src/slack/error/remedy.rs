@@ -3,6 +3,7 @@
 use crate::slack::error::class::is_person;
 use crate::slack::error::{Class, classify, table};
 use crate::slack::method;
+use crate::slack::recipient_mistake::RecipientMistake;
 use crate::slack::text::shorten;
 
 /// Stands for a channel whose name is not known.
@@ -14,6 +15,14 @@ pub const DEFAULT_BOT: &str = "teleport";
 /// One sentence that tells a person what to do about `code`. `channel` is shown as it is configured (`#dba`, `C0123…`), and
 /// `bot` is whom to invite there.
 pub fn remedy(code: &str, channel: &str, bot: &str) -> String {
+    if let ("channel_not_found", Some(mistake)) = (code, RecipientMistake::find(channel)) {
+        return format!(
+            "{:?} {}; {}",
+            shorten(channel.trim_start_matches('#'), 100),
+            mistake.problem(),
+            mistake.remedy()
+        );
+    }
     let bot = shorten(bot, 100);
     let mut channel = shorten(channel, 100);
     // A bare name reads better as Slack shows it; ids and addresses stay as they are.
@@ -65,6 +74,8 @@ mod tests {
         assert!(remedy("not_in_channel", "dba-oncall", "gatekeeper").starts_with("invite @gatekeeper to #dba-oncall"));
         assert!(remedy("channel_not_found", "C0123", DEFAULT_BOT).contains("invite"), "both causes are named");
         assert!(remedy("channel_not_found", "C0123", DEFAULT_BOT).contains("check that C0123 exists"));
+        let list = remedy("channel_not_found", "#ops, dba", DEFAULT_BOT);
+        assert_eq!(list, r#""ops, dba" holds several recipients in one text; write a list: ["ops", "dba"]"#);
         assert!(remedy("users_not_found", "alice@example.com", DEFAULT_BOT).contains(" alice@example.com "));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::slack::message::{Notification, SECTION, State, parts};
+use crate::slack::message::{Notification, SECTION, State, parts, review};
 use crate::slack::text;
 
 // Shares of `super::TOTAL`; with five fields, headline and separators they stay below it.
@@ -29,11 +29,18 @@ pub(super) fn message(notification: &Notification) -> Value {
         next_step(notification),
     ];
     blocks.extend(sections.into_iter().flatten().map(|text| section(&text)));
+    blocks.extend(buttons(notification));
     blocks.push(json!({
         "type": "context",
         "elements": [mrkdwn(&format!("Request {}", parts::name(&notification.request_id)))],
     }));
     Value::Array(blocks)
+}
+
+/// An ended request has none, and neither has one that is decided elsewhere.
+fn buttons(notification: &Notification) -> Option<Value> {
+    let is_open = notification.state == State::Pending && !notification.long_term;
+    notification.review.filter(|_| is_open).and_then(|buttons| review::buttons(&notification.request_id, buttons))
 }
 
 /// A section that shows its text as it is: no names and addresses made into links.

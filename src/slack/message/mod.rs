@@ -7,6 +7,7 @@ mod blocks;
 mod parts;
 mod plain;
 mod reply;
+pub mod review;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 pub use crate::slack::message::plain::render_plain;
 pub use crate::slack::message::reply::{render_outcome, render_reply};
+pub use crate::slack::message::review::{ReviewButtons, ReviewForm, render_form};
 
 /// Most UTF-16 units in one section's text; Slack takes 3,000 characters.
 pub const SECTION: usize = 2_900;
@@ -73,6 +75,8 @@ pub struct Notification {
     pub thresholds: Option<Thresholds>,
     /// The request in Teleport's web UI: `https://<proxy>/web/requests/<id>`. Without it the message tells the commands.
     pub link: Option<String>,
+    /// The buttons to approve and deny, while it is pending; none where reviews are made in Teleport only.
+    pub review: Option<ReviewButtons>,
 }
 
 /// A role, and the logins that it gives.

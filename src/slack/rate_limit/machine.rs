@@ -46,7 +46,7 @@ const WIDTH: usize = 3;
 /// So long before a post may begin its slot is granted: the claim is written meanwhile.
 pub(super) const LEAD: Duration = Duration::from_millis(250);
 /// Posts that may be under way at once in all conversations.
-const MOST_AT_ONCE: usize = 64;
+const MOST_AT_ONCE: usize = 32;
 /// So many different conversations that are refused one after the other, none of them because of its own speed, are taken
 /// for a limit of the workspace. Fewer can be a coincidence: another worker posts in the same conversations.
 const REFUSED_CONVERSATIONS: usize = 3;

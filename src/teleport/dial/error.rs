@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use rustls::{AlertDescription, CertificateError};
 
+use crate::cause::{spaced, without_debug};
 use crate::teleport::dial::address::{Address, NotAnAddress};
 use crate::teleport::dial::find::FindError;
 use crate::teleport::tunnel::SshError;
@@ -16,7 +17,7 @@ pub enum DialError {
     #[error("teleport address: {0}")]
     Address(#[from] NotAnAddress),
     /// The identity cannot be turned into a TLS configuration.
-    #[error("cannot set up TLS: {0}")]
+    #[error("cannot set up TLS: {}", without_debug(&_0.to_string()))]
     Tls(#[from] rustls::Error),
     /// An Auth server was found, and it does not accept the identity.
     #[error("the Auth server at {address} refused the identity: {refusal}; {}", refusal.remedy())]
@@ -47,7 +48,13 @@ impl DialError {
             }
         }
         let any = |wanted: fn(&StepError) -> bool| failures.iter().any(|failure| wanted(&failure.error));
-        let advice = if any(|error| matches!(error, StepError::WebCertificate(_))) {
+        let advice = if any(|error| matches!(error, StepError::WebCertificate(Distrust::Expired))) {
+            "renew the Proxy's web certificate; neither the identity nor a CA bundle is at fault"
+        } else if any(|error| matches!(error, StepError::WebCertificate(Distrust::NotYetValid))) {
+            "check the clocks of this machine and of the Proxy; neither the identity nor a CA bundle is at fault"
+        } else if any(|error| matches!(error, StepError::WebCertificate(Distrust::OtherName))) {
+            "name the Proxy by a name that is in its web certificate, or issue one for this name"
+        } else if any(|error| matches!(error, StepError::WebCertificate(_))) {
             "check that address and identity are of the same cluster; if this is a Proxy whose web certificate is signed by an authority of your own, name that authority's certificate in teleport.ca_bundle or SSL_CERT_FILE"
         } else if any(|error| matches!(error, StepError::HttpProxy { .. })) {
             "check HTTPS_PROXY; NO_PROXY names hosts that are reached without it"
@@ -127,10 +134,10 @@ pub enum StepError {
     Refused(Refusal),
     /// The server is not this cluster's Auth server.
     #[error("the server's certificate is not of the identity's cluster ({0})")]
-    ForeignServer(String),
+    ForeignServer(Distrust),
     /// Trust in the Proxy's web certificate is missing.
     #[error("the Proxy's web certificate is not trusted ({0})")]
-    WebCertificate(String),
+    WebCertificate(Distrust),
     /// TLS failed in another way.
     #[error("{0}")]
     Tls(String),
@@ -148,6 +155,52 @@ pub enum StepError {
     NotOffered(String),
 }
 
+/// Why a server's certificate is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// No known authority signed it.
+    #[error("unknown issuer")]
+    UnknownIssuer,
+    /// The authority has another key than the known one of its name.
+    #[error("signed by another authority of the same name")]
+    OtherKey,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// It does not name the host.
+    #[error("made for another name")]
+    OtherName,
+    /// An authority's own certificate, where a server's belongs.
+    #[error("self-signed, with the marks of an authority")]
+    Authority,
+    /// Its signature or key is of a kind that is not supported.
+    #[error("its signature or key is of a kind that this program does not support; Teleport's and Let's Encrypt's are")]
+    Unsupported,
+    /// Another reason, in a few words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Distrust {
+    fn of(reason: &CertificateError) -> Self {
+        // Known to rustls by their names in webpki only.
+        let name = format!("{reason:?}");
+        match reason {
+            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            CertificateError::BadSignature => Self::OtherKey,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::OtherName,
+            CertificateError::Other(_) if name.contains("CaUsedAsEndEntity") => Self::Authority,
+            _ if name.contains("Unsupported") => Self::Unsupported,
+            _ => Self::Other(format!("rejected: {}", in_words(&name))),
+        }
+    }
+}
+
 /// Why the Auth server turned a client certificate down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -158,7 +211,7 @@ pub enum Refusal {
     #[error("its certificate was signed by an authority that the cluster does not know")]
     UnknownAuthority,
     /// Turned down for another reason.
-    #[error("its certificate was not accepted ({0:?})")]
+    #[error("its certificate was not accepted ({})", in_words(&format!("{_0:?}")))]
     Other(AlertDescription),
 }
 
@@ -219,7 +272,7 @@ impl StepError {
                 Some(refusal) => Self::Refused(refusal),
                 None => Self::Tls(alert_text(*alert)),
             },
-            Some(rustls::Error::InvalidCertificate(reason)) => Self::ForeignServer(certificate_text(reason)),
+            Some(rustls::Error::InvalidCertificate(reason)) => Self::ForeignServer(Distrust::of(reason)),
             _ => Self::tls(error),
         }
     }
@@ -227,7 +280,7 @@ impl StepError {
     /// Reads an error of a connection to the Proxy's web port, checked by the system's authorities.
     pub(super) fn web_tls(error: &io::Error) -> Self {
         match tls(error) {
-            Some(rustls::Error::InvalidCertificate(reason)) => Self::WebCertificate(certificate_text(reason)),
+            Some(rustls::Error::InvalidCertificate(reason)) => Self::WebCertificate(Distrust::of(reason)),
             _ => Self::tls(error),
         }
     }
@@ -236,7 +289,7 @@ impl StepError {
         Self::Tls(match tls(error) {
             Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS".to_owned(),
             Some(rustls::Error::AlertReceived(alert)) => alert_text(*alert),
-            Some(other) => other.to_string(),
+            Some(other) => without_debug(&other.to_string()),
             None if error.kind() == io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
             None => error.to_string(),
         })
@@ -251,22 +304,57 @@ fn alert_text(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::NoApplicationProtocol => "the server does not know this protocol (ALPN)".to_owned(),
         AlertDescription::UnrecognisedName => "the server does not know this name (SNI)".to_owned(),
-        other => format!("the server ended the TLS handshake: {other:?}"),
+        other => format!("the server ended the TLS handshake ({})", in_words(&format!("{other:?}"))),
     }
 }
 
-fn certificate_text(reason: &CertificateError) -> String {
-    match reason {
-        CertificateError::UnknownIssuer => "unknown issuer".to_owned(),
-        CertificateError::BadSignature => "signed by another authority of the same name".to_owned(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired".to_owned(),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "made for another name".to_owned()
+/// The name of a variant, in words: what stands in its brackets is for developers.
+fn in_words(debug: &str) -> String {
+    let name =
+        debug.split(['{', '(']).map(str::trim).find(|part| !part.is_empty() && *part != "Other").unwrap_or(debug);
+    spaced(name.trim_end_matches(['}', ')', ' ']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice(distrust: Distrust) -> String {
+        let failure = Failure { way: "as the Proxy itself says", error: StepError::WebCertificate(distrust) };
+        DialError::new(Address::new("proxy.example.com", 443), vec![failure]).to_string()
+    }
+
+    #[test]
+    fn an_expired_web_certificate_is_the_proxys_to_renew() {
+        let line = advice(Distrust::Expired);
+        assert!(line.contains("web certificate is not trusted (expired); renew the Proxy's web certificate"), "{line}");
+        assert!(!line.contains("ca_bundle") && !line.contains("same cluster"), "{line}");
+        let line = advice(Distrust::NotYetValid);
+        assert!(line.contains("clocks"), "{line}");
+        assert!(advice(Distrust::UnknownIssuer).contains("teleport.ca_bundle"));
+    }
+
+    #[test]
+    fn no_debugging_form_of_a_library_reaches_a_person() {
+        let reason = CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            signature_algorithm_id: vec![1],
+            public_key_algorithm_id: vec![2],
+        };
+        let errors = [
+            Distrust::of(&reason).to_string(),
+            Distrust::of(&CertificateError::InvalidPurpose).to_string(),
+            Distrust::of(&CertificateError::BadEncoding).to_string(),
+            Refusal::Other(AlertDescription::CertificateRequired).to_string(),
+            alert_text(AlertDescription::HandshakeFailure),
+            without_debug(&rustls::Error::InvalidCertificate(reason).to_string()),
+        ];
+        for text in &errors {
+            assert!(!text.contains(['{', '}', '[']) && !text.contains("Context {"), "{text}");
+            let camel =
+                text.as_bytes().windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
+            assert!(!camel, "{text}");
         }
-        // Known by its name only.
-        CertificateError::Other(reason) if reason.to_string().contains("CaUsedAsEndEntity") => {
-            "self-signed, with the marks of an authority".to_owned()
-        }
-        other => other.to_string(),
+        assert!(errors[0].contains("does not support"), "{}", errors[0]);
+        assert!(errors[3].contains("certificate required"), "{}", errors[3]);
     }
 }

@@ -1,18 +1,15 @@
 //! What a Proxy says about itself at `/webapi/find`: whether it routes by TLS, and where its SSH tunnel listens.
 
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use serde::Deserialize;
 
 use crate::teleport::dial::address::Address;
+use crate::teleport::dial::exchange::exchange;
 use crate::teleport::dial::tls::Stream;
 
 const DEFAULT_TUNNEL_PORT: u16 = 3024;
 const DEFAULT_HTTPS_PORT: u16 = 443;
-/// Real answers have about a kilobyte.
-const LARGEST_ANSWER: usize = 256 * 1024;
 
 /// Why the question was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +28,14 @@ pub enum FindError {
     Http(String),
 }
 
-/// The answer, as far as dialing needs it. Unknown keys are newer servers', missing ones older servers'.
+/// The answer, as far as dialing and joining need it. Unknown keys are newer servers', missing ones older servers'.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Find {
-    #[serde(default)]
+#[serde(default)]
+pub(in crate::teleport) struct Find {
+    /// The cluster's name.
+    pub(in crate::teleport) cluster_name: String,
+    /// The Proxy's release.
+    pub(in crate::teleport) server_version: String,
     proxy: ProxySettings,
 }
 
@@ -107,27 +108,17 @@ fn is_unspecified(host: &str) -> bool {
 }
 
 /// Asks over a connection to the Proxy's web port.
-pub(super) async fn ask(stream: impl Stream + 'static, address: &Address) -> Result<Find, FindError> {
-    let http = |error: &dyn std::error::Error| FindError::Http(error.to_string());
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| http(&error))?;
-    let driver = tokio::spawn(connection);
-    let answered = async {
-        let request = Request::get("/webapi/find")
-            .header(header::HOST, address.to_string())
-            .header(header::ACCEPT, "application/json")
-            .body(Empty::<bytes::Bytes>::new())
-            .map_err(|error| http(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| http(&error))?;
-        if response.status() != StatusCode::OK {
-            return Err(FindError::Status(response.status()));
-        }
-        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| http(error.as_ref()))?.to_bytes();
-        Ok(serde_json::from_slice(&body)?)
+pub(in crate::teleport) async fn ask(stream: impl Stream + 'static, address: &Address) -> Result<Find, FindError> {
+    let request = Request::get("/webapi/find")
+        .header(header::HOST, address.to_string())
+        .header(header::ACCEPT, "application/json")
+        .body(Full::default())
+        .map_err(|error| FindError::Http(error.to_string()))?;
+    let response = exchange(stream, request).await.map_err(|error| FindError::Http(error.0))?;
+    if response.status() != StatusCode::OK {
+        return Err(FindError::Status(response.status()));
     }
-    .await;
-    driver.abort();
-    answered
+    Ok(serde_json::from_slice(response.body())?)
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ use tower::service_fn;
 use tracing::debug;
 
 mod address;
+pub(in crate::teleport) mod anonymous;
 mod error;
-mod find;
+pub(in crate::teleport) mod exchange;
+pub(in crate::teleport) mod find;
 mod http_proxy;
 mod options;
 mod race;
@@ -67,6 +69,21 @@ pub async fn dial(
         Ok((stream, route)) => Ok((channel(context, route.clone(), stream), route)),
         Err(failures) => Err(DialError::new(context.address.clone(), failures)),
     }
+}
+
+/// Tries every way and says what answered on each: for people who want to know. [`dial`] takes the first that works.
+pub async fn survey(
+    address: &str,
+    identity: Arc<Identity>,
+    options: &DialOptions,
+) -> Vec<(&'static str, Result<Route, StepError>)> {
+    let Ok(address) = address.parse() else { return Vec::new() };
+    let Ok(context) = Context::new(address, identity, options.clone()) else { return Vec::new() };
+    let attempts = Guess::all(&context).into_iter().map(|guess| {
+        let context = &context;
+        async move { (guess.name(), guess.attempt(context).await.map(|(_, route)| route)) }
+    });
+    futures::future::join_all(attempts).await
 }
 
 /// Connects on one known route and tries no other: for checks that want to know about that very route.
@@ -151,16 +168,9 @@ async fn announced(context: &Context) -> Result<Route, StepError> {
 
 /// A channel which starts on the stream that won, and finds its way back by itself.
 fn channel(context: Arc<Context>, route: Route, stream: BoxedStream) -> Channel {
-    // TLS is ours, so tonic is told of none; what the server sees is the scheme of `origin`.
-    let endpoint = Endpoint::from_static("http://teleport.cluster.local")
-        .origin(Uri::from_static("https://teleport.cluster.local"))
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .http2_adaptive_window(false);
     let first = Arc::new(Mutex::new(Some(stream)));
     let route = Arc::new(route);
-    endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+    endpoint().connect_with_connector_lazy(service_fn(move |_: Uri| {
         let ready = first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (context, route) = (Arc::clone(&context), Arc::clone(&route));
         async move {
@@ -170,4 +180,14 @@ fn channel(context: Arc<Context>, route: Route, stream: BoxedStream) -> Channel 
             }
         }
     }))
+}
+
+/// TLS is ours, so tonic is told of none; what the server sees is the scheme of `origin`.
+fn endpoint() -> Endpoint {
+    Endpoint::from_static("http://teleport.cluster.local")
+        .origin(Uri::from_static("https://teleport.cluster.local"))
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .http2_adaptive_window(false)
 }

@@ -21,11 +21,11 @@ use crate::teleport::dial::error::StepError;
 use crate::teleport::identity::{API_DOMAIN, Identity};
 
 /// A byte stream, whatever it is made of.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(in crate::teleport) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A byte stream whose layers do not matter any more.
-pub(super) type BoxedStream = Box<dyn Stream>;
+pub(in crate::teleport) type BoxedStream = Box<dyn Stream>;
 
 /// The Proxy hands connections with this protocol to an Auth server of the named cluster, still encrypted.
 const AUTH_PROTOCOL_PREFIX: &str = "teleport-auth@";

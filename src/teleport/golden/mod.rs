@@ -32,6 +32,21 @@ const NEWER: &[&str] = &[
     // Rules that review.
     "teleport.accessmonitoringrules.v1.AccessMonitoringRuleSpec.desired_state",
     "teleport.accessmonitoringrules.v1.ListAccessMonitoringRulesWithFilterRequest.automatic_review_name",
+    // The join stream of 18.5.
+    "teleport.join.v1.BotParams",
+    "teleport.join.v1.BotResult",
+    "teleport.join.v1.Certificates",
+    "teleport.join.v1.ClientInit",
+    "teleport.join.v1.ClientParams",
+    "teleport.join.v1.GivingUp",
+    "teleport.join.v1.GivingUpReason",
+    "teleport.join.v1.JoinRequest",
+    "teleport.join.v1.JoinResponse",
+    "teleport.join.v1.JoinService",
+    "teleport.join.v1.OIDCInit",
+    "teleport.join.v1.PublicKeys",
+    "teleport.join.v1.Result",
+    "teleport.join.v1.ServerInit",
     // Not newer but older: servers before 10 answer a single message instead of a stream.
     "proto.AccessRequests",
     "proto.AuthService.GetAccessRequests",

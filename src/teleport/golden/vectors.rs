@@ -104,7 +104,9 @@ static CODECS: LazyLock<HashMap<String, Codec>> = LazyLock::new(|| {
         codec::<accesslist::ListAccessListsResponse>(),
         codec::<login::GetUserLoginStateRequest>(),
         codec::<login::UserLoginState>(),
+        codec::<proto::Certs>(),
         codec::<proto::Event>(),
+        codec::<proto::GetClusterCaCertResponse>(),
         codec::<proto::GetLocksRequest>(),
         codec::<proto::GetLocksResponse>(),
         codec::<proto::GetRoleRequest>(),
@@ -122,6 +124,7 @@ static CODECS: LazyLock<HashMap<String, Codec>> = LazyLock::new(|| {
         codec::<proto::PluginDataSeq>(),
         codec::<proto::RequestId>(),
         codec::<proto::RequestStateSetter>(),
+        codec::<proto::UserCertsRequest>(),
         codec::<proto::Watch>(),
         codec::<rules::GetAccessMonitoringRuleRequest>(),
         codec::<rules::ListAccessMonitoringRulesRequest>(),
@@ -135,6 +138,7 @@ static CODECS: LazyLock<HashMap<String, Codec>> = LazyLock::new(|| {
         codec::<types::AccessReviewSubmission>(),
         codec::<types::PluginDataFilter>(),
         codec::<types::PluginDataUpdateParams>(),
+        codec::<types::RegisterUsingTokenRequest>(),
         codec::<types::RoleV6>(),
         codec::<types::UserV2>(),
         codec::<users::GetUserRequest>(),
@@ -144,10 +148,10 @@ static CODECS: LazyLock<HashMap<String, Codec>> = LazyLock::new(|| {
     ])
 });
 
-/// The module tree of `pb` repeats the packages, so that a type's path is its message's name, but for prost's `Id`.
+/// The module tree of `pb` repeats the packages, so that a type's path is its message's name, but for prost's `Id` and `Ca`.
 fn codec<T: Message + Default>() -> (String, Codec) {
     let (_, path) = type_name::<T>().split_once("::pb::").unwrap();
-    let name = path.replace("::", ".").replace("RequestId", "RequestID");
+    let name = path.replace("::", ".").replace("RequestId", "RequestID").replace("CaCert", "CACert");
     (name, |wire| T::decode(wire).unwrap().encode_to_vec())
 }
 

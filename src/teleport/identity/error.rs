@@ -33,11 +33,11 @@ pub enum Problem {
     /// Base64 of what belongs there.
     #[error("its content is base64-encoded once more than needed")]
     Encoded,
-    /// What `tctl auth sign --tar` writes.
-    #[error("it is a tar archive")]
+    /// An archive of the files that belong there.
+    #[error("it is a tar archive, not the files in it")]
     Archive,
-    /// What the shell of Windows writes.
-    #[error("it is text in UTF-16")]
+    /// Text of two bytes a character, as `>` writes it in Windows PowerShell.
+    #[error("it is text in UTF-16, not in UTF-8")]
     Utf16,
     /// A PEM block without its end line.
     #[error("a PEM block has no end line: the file was cut short")]
@@ -95,8 +95,10 @@ impl Problem {
             Self::Encoded => {
                 "put there what `tctl auth sign` wrote as it is, in a Secret with `kubectl create secret generic --from-file` or under `stringData` (only under `data` it is encoded, once)"
             }
-            Self::Archive => "take out what it holds (tar -xf), and put the identity file there, or leave --tar away",
-            Self::Utf16 => "save it as UTF-8, or as it was written by `tctl auth sign --out`",
+            Self::Archive => "unpack it (`tar -xf`) and put its files in place; or run `tctl auth sign` without --tar",
+            Self::Utf16 => {
+                "save it as UTF-8: in PowerShell `Get-Content old.pem | Set-Content -Encoding ascii auth.pem`, or let `tctl auth sign --out=auth.pem` write the file instead of `>`"
+            }
             Self::KeyIsCertificate => "client_key is the private key (auth.key), client_crt the certificate (auth.crt)",
             Self::UnsupportedKey(_) => "sign an identity whose key lies in a file: `tctl auth sign --format=file`",
             _ => "make a new one with `tctl auth sign --user=<user> --format=file --out=auth.pem` (or --format=tls)",

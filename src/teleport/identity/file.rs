@@ -30,7 +30,9 @@ pub(super) struct Pieces {
 
 /// Splits the text of an identity file.
 pub(super) fn split(content: &[u8]) -> Result<Pieces, Problem> {
-    check_form(content)?;
+    if let Some(problem) = container(content) {
+        return Err(problem);
+    }
     let text = text(content);
     let mut pieces = Pieces::default();
     let mut blocks = 0;
@@ -59,21 +61,26 @@ pub(super) fn problem(content: &[u8], missing: Problem) -> Problem {
     if encoded::hides(content, has_pem) { Problem::Encoded } else { missing }
 }
 
-/// Refuses what holds an identity in a form in which a part of it would be found: an archive, recognised by the mark in its first
-/// header (POSIX.1, pax: ustar interchange format), and text with two bytes a character.
-fn check_form(content: &[u8]) -> Result<(), Problem> {
-    if content.get(257..).is_some_and(|rest| rest.starts_with(b"ustar")) {
-        return Err(Problem::Archive);
+/// What the whole file is, where it is not the text that belongs there.
+pub(super) fn container(content: &[u8]) -> Option<Problem> {
+    /// Where a tar archive has its mark, and the mark (POSIX.1-1988).
+    const TAR: (usize, &[u8]) = (257, b"ustar");
+    const GZIP: &[u8] = &[0x1f, 0x8b];
+    let is_tar = content.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1));
+    if is_tar || content.starts_with(GZIP) {
+        return Some(Problem::Archive);
     }
-    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
-        return Err(Problem::Utf16);
-    }
-    Ok(())
+    let marked = content.starts_with(&[0xff, 0xfe]) || content.starts_with(&[0xfe, 0xff]);
+    // Without a mark: every other byte of ASCII text is zero.
+    let wide = matches!(content, [0, high, 0, _, ..] | [high, 0, _, 0, ..] if *high != 0);
+    (marked || wide).then_some(Problem::Utf16)
 }
 
 /// All PEM blocks of a file, in order.
 pub(super) fn blocks(content: &[u8]) -> Result<Vec<String>, Problem> {
-    check_form(content)?;
+    if let Some(problem) = container(content) {
+        return Err(problem);
+    }
     let text = text(content);
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim);
@@ -170,20 +177,28 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_and_text_of_another_encoding_are_named() {
-        let mut archive = vec![0; 512];
-        archive[..8].copy_from_slice(b"auth.pem");
-        archive[257..262].copy_from_slice(b"ustar");
-        archive.extend_from_slice(pem("PRIVATE KEY", "k").as_bytes());
-        assert!(matches!(split(&archive), Err(Problem::Archive)));
-        let wide: Vec<u8> = "\u{feff}-----BEGIN".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(matches!(blocks(&wide), Err(Problem::Utf16)));
-    }
-
-    #[test]
     fn lines_of_a_log_around_an_identity_do_not_matter() {
         let text = format!("INFO signing\r\n{}The credentials have been written\r\n", pem("PRIVATE KEY", "k"));
         assert_eq!(*split(text.as_bytes()).unwrap().key.unwrap(), pem("PRIVATE KEY", "k"));
+    }
+
+    #[test]
+    fn an_archive_and_wide_text_are_told_from_an_identity() {
+        let text = pem("PRIVATE KEY", "k");
+        let mut tar = vec![0; 512];
+        tar[..8].copy_from_slice(b"auth.pem");
+        tar[257..262].copy_from_slice(b"ustar");
+        tar.extend(text.bytes());
+        assert!(matches!(container(&tar), Some(Problem::Archive)));
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for wide in [little.clone(), big.clone(), [vec![0xff, 0xfe], little].concat(), [vec![0xfe, 0xff], big].concat()]
+        {
+            assert!(matches!(container(&wide), Some(Problem::Utf16)), "{wide:?}");
+        }
+        assert!(container(text.as_bytes()).is_none());
+        assert!(container(b"\xef\xbb\xbf-----BEGIN").is_none());
+        assert!(container(b"").is_none());
     }
 
     #[test]

@@ -17,17 +17,16 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 use zeroize::Zeroizing;
 
+use crate::cause::without_debug;
 use crate::file_watch;
 
 mod error;
 mod file;
-mod source;
 mod ssh;
 #[cfg(test)]
 mod tests;
 
 pub use crate::teleport::identity::error::{IdentityError, Problem};
-pub use crate::teleport::identity::source::IdentitySource;
 pub use crate::teleport::identity::ssh::SshMaterial;
 
 /// The name that every Auth server's certificate carries, whatever its address: Teleport's `constants.APIDomain`.
@@ -152,6 +151,9 @@ impl Identity {
             if file.content.trim_ascii().is_empty() {
                 return Err(Problem::Empty.at(file.origin));
             }
+            if let Some(problem) = file::container(file.content) {
+                return Err(problem.at(file.origin));
+            }
             let blocks = file::blocks(file.content).map_err(|problem| problem.at(file.origin))?;
             let block = blocks.into_iter().find(|block| file::label(block).ends_with(wanted));
             block.ok_or_else(|| file::problem(file.content, missing).at(file.origin))
@@ -160,6 +162,9 @@ impl Identity {
         let no_key = if is_certificate { Problem::KeyIsCertificate } else { Problem::NoPrivateKey };
         let key_pem = Zeroizing::new(first(key, "PRIVATE KEY", no_key)?);
         let certificate_pem = first(certificate, "CERTIFICATE", Problem::NoCertificate)?;
+        if let Some(problem) = file::container(cas.content) {
+            return Err(problem.at(cas.origin));
+        }
         let authorities = file::blocks(cas.content).map_err(|problem| problem.at(cas.origin))?;
         if authorities.is_empty() {
             return Err(file::problem(cas.content, Problem::NoAuthorities).at(cas.origin));
@@ -178,6 +183,9 @@ impl Identity {
     fn parse_file(content: &[u8], beside: Option<&[u8]>, origin: &str) -> Result<Self, IdentityError> {
         if content.trim_ascii().is_empty() {
             return Err(Problem::Empty.at(origin));
+        }
+        if let Some(problem) = file::container(content) {
+            return Err(problem.at(origin));
         }
         let pieces = file::split(content).map_err(|problem| problem.at(origin))?;
         let key = pieces.key.ok_or_else(|| file::problem(content, Problem::NoPrivateKey).at(origin))?;
@@ -219,9 +227,9 @@ impl Identity {
             Arc::new(roots(authorities_pem, &facts.cluster).map_err(|problem| problem.at(authorities_origin))?);
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&authorities), Arc::clone(&provider))
             .build()
-            .map_err(|error| Problem::DamagedAuthority(error.to_string()).at(authorities_origin))?;
+            .map_err(|error| Problem::DamagedAuthority(without_debug(&error.to_string())).at(authorities_origin))?;
         let server_name = ServerName::try_from(API_DOMAIN)
-            .map_err(|error| Problem::DamagedAuthority(error.to_string()).at(authorities_origin))?;
+            .map_err(|error| Problem::DamagedAuthority(without_debug(&error.to_string())).at(authorities_origin))?;
         let ssh = ssh(&certificate);
         let Facts { user, cluster, roles, not_before, not_after, is_authority: _ } = facts;
         Ok(Self {
@@ -391,7 +399,7 @@ fn roots(authorities: &[String], cluster: &str) -> Result<RootCertStore, Problem
             }
             Ok(der) => {
                 if let Err(error) = roots.add(der) {
-                    problem = Problem::DamagedAuthority(error.to_string());
+                    problem = Problem::DamagedAuthority(without_debug(&error.to_string()));
                 }
             }
         }
@@ -400,7 +408,7 @@ fn roots(authorities: &[String], cluster: &str) -> Result<RootCertStore, Problem
 }
 
 fn is_of_cluster(authority: &CertificateDer<'_>, cluster: &str) -> bool {
-    let Ok((_, certificate)) = X509Certificate::from_der(authority) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(authority) else { return true };
     let subject = certificate.subject();
     [common_names(subject), organizations(subject)].concat().iter().any(|name| name == cluster)
 }

@@ -159,7 +159,7 @@ fn every_error_names_the_file_and_the_remedy_and_never_the_content() {
 
 #[test]
 fn keys_of_every_kind_in_use_are_read() {
-    let cluster = Cluster::new("example");
+    let cluster = Cluster::new("slack");
     for algorithm in [&rcgen::PKCS_ED25519, &rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
         let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();

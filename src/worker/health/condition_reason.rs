@@ -12,6 +12,8 @@ use crate::slack::error::{Class, Error as SlackError};
 use crate::teleport::dial::{DialError, Refusal, StepError};
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::identity::{Identity, IdentityError};
+use crate::teleport::join::{JoinError, Reason as Refused};
+use crate::worker::identity_source::SourceError;
 use crate::worker::session::ConnectError;
 use crate::worker::{Error, SLACK_BUNDLE, TELEPORT_BUNDLE};
 
@@ -24,6 +26,37 @@ pub(crate) fn of_identity(error: &IdentityError) -> Finding {
         }
         error => Finding::new(Reason::IdentityMalformed, error.to_string()),
     }
+}
+
+/// An identity that files do not hold, or that Teleport does not give.
+pub(crate) fn of_source(error: &SourceError) -> Finding {
+    match error {
+        SourceError::Files(error) => of_identity(error),
+        SourceError::Join(error) => of_join(error),
+    }
+}
+
+/// A join that failed.
+pub(crate) fn of_join(error: &JoinError) -> Finding {
+    let reason = match error {
+        JoinError::TokenFile(_) => Reason::TokenFileMissing,
+        JoinError::Server(error) if error.is_distrust() => Reason::JoinUntrusted,
+        JoinError::Server(_) | JoinError::Form { .. } | JoinError::Dial(_) | JoinError::Call(_) | JoinError::Key(_) => {
+            Reason::JoinUnreachable
+        }
+        JoinError::WrongRole { .. } => Reason::JoinRoleMissing,
+        JoinError::Address(_) | JoinError::Certificates(_) => Reason::JoinRefused,
+        JoinError::Refused(refusal) => match refusal.reason {
+            Refused::TokenMissing => Reason::JoinTokenMissing,
+            Refused::AudienceWrong => Reason::JoinAudienceWrong,
+            Refused::NotAllowed => Reason::JoinNotAllowed,
+            Refused::KeyUnknown => Reason::JoinKeyUnknown,
+            Refused::Locked => Reason::IdentityLocked,
+            Refused::RoleMissing => Reason::JoinRoleMissing,
+            Refused::Other => Reason::JoinRefused,
+        },
+    };
+    Finding::new(reason, error.to_string())
 }
 
 /// A token that cannot be loaded, or that was refused.
@@ -81,7 +114,7 @@ pub(crate) fn of_connecting(error: &ConnectError) -> Finding {
             Reason::TeleportUntrusted
         }
         ConnectError::Refused { error, .. } if error.is_of_identity() => Reason::IdentityRefused,
-        ConnectError::Refused { .. } => Reason::PermissionMissing,
+        ConnectError::Refused { .. } | ConnectError::Lacks { .. } => Reason::PermissionMissing,
         ConnectError::Call(error) => return of_call(error),
         ConnectError::Dial(_) => Reason::TeleportUnreachable,
     };
@@ -119,9 +152,12 @@ pub(crate) fn of_call(error: &CallError) -> Finding {
         }
         Kind::AccessDenied => Finding::new(
             Reason::PermissionMissing,
-            format!(
-                "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
-            ),
+            match error.missing_right() {
+                Some(right) => format!("{error}; give the plugin's role {right}"),
+                None => format!(
+                    "{error}; give the plugin's role list and read on access_request, and update on access_plugin_data"
+                ),
+            },
         ),
         _ => Finding::new(Reason::TeleportUnreachable, error.to_string()),
     }

@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::crd::condition::{Finding, Status};
 use crate::crd::reason::Reason;
 use crate::crd::status::{
-    DELIVERING, DeliveryStatus, IDENTITY_VALID, RECIPIENTS_RESOLVED, RecipientState, RecipientStatus, SLACK_CONNECTED,
-    SlackStatus, TELEPORT_CONNECTED, TeleportStatus,
+    DELIVERING, DeliveryStatus, IDENTITY_VALID, RECIPIENTS_RESOLVED, REVIEW_CONNECTED, REVIEW_ENABLED, RecipientState,
+    RecipientStatus, SLACK_CONNECTED, SlackStatus, TELEPORT_CONNECTED, TeleportStatus,
 };
-use crate::worker::health::report::{Delayed, IdentityReport, Report};
+use crate::worker::health::report::{Delayed, IdentityReport, Probed, Report};
 
 use crate::worker::recipient_check::Reach;
 
@@ -68,14 +68,20 @@ impl WorkerReport {
     #[must_use]
     pub fn of(report: &Report, now: Timestamp) -> Self {
         let (slack_check, recipients) = (slack_connected(report), recipients(report));
+        let review = report.review.iter().flat_map(|review| {
+            [(REVIEW_ENABLED, probed(&review.enabled)), (REVIEW_CONNECTED, probed(&review.connected))]
+        });
         Self {
-            conditions: vec![
+            conditions: [
                 (IDENTITY_VALID, identity(report, now)),
                 (TELEPORT_CONNECTED, teleport_connected(report)),
                 (RECIPIENTS_RESOLVED, recipients_resolved(&recipients, slack_check.status)),
                 (SLACK_CONNECTED, slack_check),
                 (DELIVERING, delivering(report)),
-            ],
+            ]
+            .into_iter()
+            .chain(review)
+            .collect(),
             teleport: teleport(report),
             slack: slack(report),
             recipients,
@@ -90,10 +96,21 @@ impl WorkerReport {
     }
 }
 
+fn probed(probed: &Probed) -> Check {
+    match probed {
+        None => Check::untried(),
+        Some(Ok(message)) => Check::ok(message),
+        Some(Err(problem)) => Check::failed(problem.clone()),
+    }
+}
+
 fn identity(report: &Report, now: Timestamp) -> Check {
-    let Some(IdentityReport { user, valid_from, expires }) = &report.identity else {
+    let Some(IdentityReport { user, valid_from, expires, joined }) = &report.identity else {
         return report.identity_problem.clone().map_or_else(Check::untried, Check::failed);
     };
+    if *joined && let Some(problem) = &report.identity_problem {
+        return renewal(user, *expires, problem, now);
+    }
     if *expires <= now {
         let message = format!(
             "the identity of {user} expired at {expires}: sign a new one (tctl auth sign --user={user}) and update the Secret"
@@ -112,6 +129,21 @@ fn identity(report: &Report, now: Timestamp) -> Check {
         return Check { status: Status::True, finding: Finding::new(Reason::IdentityExpiresSoon, message) };
     }
     Check::ok(format!("identity of {user}, valid until {expires}"))
+}
+
+/// What it means that joining again fails: nothing yet, as long as the last certificate serves. A lock concerns that, too.
+fn renewal(user: &str, expires: Timestamp, problem: &Finding, now: Timestamp) -> Check {
+    let Finding { reason, message } = problem;
+    if expires <= now {
+        let message = format!("the identity of {user} expired at {expires}, and joining again fails: {message}");
+        return Check::failed(Finding::new(*reason, message));
+    }
+    if *reason == Reason::IdentityLocked {
+        return Check::failed(problem.clone());
+    }
+    let message =
+        format!("the identity of {user} serves until {expires}, but joining again fails ({reason}): {message}");
+    Check { status: Status::True, finding: Finding::new(Reason::RenewalFailing, message) }
 }
 
 fn teleport_connected(report: &Report) -> Check {
@@ -150,8 +182,8 @@ fn recipients_resolved(recipients: &[RecipientStatus], slack: Status) -> Check {
     if looked_up > 0 {
         return Check::pending(format!("{looked_up} of {} recipients are being looked up", recipients.len()));
     }
-    let moved = recipients.iter().filter(|recipient| recipient.state == RecipientState::Resolved);
-    if let Some(message) = moved.filter_map(|recipient| recipient.message.as_deref()).next() {
+    let mut moved = recipients.iter().filter(|recipient| recipient.state == RecipientState::Resolved);
+    if let Some(message) = moved.find_map(|recipient| recipient.message.as_deref()) {
         return Check { status: Status::True, finding: Finding::new(Reason::ChannelMoved, message) };
     }
     let unknown = recipients.iter().filter(|recipient| recipient.state == RecipientState::Unknown).count();
@@ -267,7 +299,7 @@ mod tests {
 
     use crate::slack::api::Account;
     use crate::worker::health::conditions::*;
-    use crate::worker::health::report::TeleportReport;
+    use crate::worker::health::report::{ReviewReport, TeleportReport};
     use crate::worker::health::undelivered::{Problem, Summary};
 
     fn at(second: i64) -> Timestamp {
@@ -276,7 +308,12 @@ mod tests {
 
     fn working() -> Report {
         Report {
-            identity: Some(IdentityReport { user: "access-plugin".to_owned(), valid_from: at(0), expires: at(3600) }),
+            identity: Some(IdentityReport {
+                user: "access-plugin".to_owned(),
+                valid_from: at(0),
+                expires: at(3600),
+                joined: false,
+            }),
             teleport: Some(TeleportReport {
                 cluster: "example".to_owned(),
                 version: "18.0.0".to_owned(),
@@ -325,6 +362,17 @@ mod tests {
         assert!(message.contains("tctl auth sign --user=access-plugin"), "{message}");
         let said = view_at(&working(), at(3300));
         assert_eq!(check(&said, IDENTITY_VALID).finding.reason, Reason::IdentityExpiresSoon);
+    }
+
+    #[test]
+    fn reviews_have_conditions_only_where_they_are_on() {
+        let off = view_at(&working(), at(10));
+        assert!(off.conditions.iter().all(|(type_, _)| ![REVIEW_ENABLED, REVIEW_CONNECTED].contains(type_)));
+        let problem = Finding::new(Reason::TeleportTooOld, "upgrade it");
+        let review = ReviewReport { enabled: Some(Err(problem)), connected: None };
+        let on = view_at(&Report { review: Some(review), ..working() }, at(10));
+        assert_eq!(check(&on, REVIEW_ENABLED).finding.reason, Reason::TeleportTooOld);
+        assert_eq!(check(&on, REVIEW_CONNECTED).status, Status::Unknown);
     }
 
     #[test]
@@ -389,6 +437,25 @@ mod tests {
         let check = recipients_resolved(&recipients(&report), Status::True);
         assert_eq!((check.status, check.finding.reason), (Status::True, Reason::ChannelMoved));
         assert_eq!(check.finding.message, "#dba was the channel C1");
+    }
+
+    #[test]
+    fn a_renewal_that_fails_costs_nothing_until_the_certificate_ends() {
+        let mut report = working();
+        report.identity.as_mut().unwrap().joined = true;
+        let said = |report: &Report, second| {
+            let check = check(&view_at(report, at(second)), IDENTITY_VALID).clone();
+            (check.status, check.finding.reason, check.finding.message)
+        };
+        report.identity_problem = Some(Finding::new(Reason::JoinNotAllowed, "add an allow rule"));
+        let (status, reason, message) = said(&report, 10);
+        assert_eq!((status, reason), (Status::True, Reason::RenewalFailing));
+        assert!(message.contains("JoinNotAllowed") && message.contains("add an allow rule"), "{message}");
+        let (status, reason, _) = said(&report, 3600);
+        assert_eq!((status, reason), (Status::False, Reason::JoinNotAllowed));
+        report.identity_problem = Some(Finding::new(Reason::IdentityLocked, "maintenance"));
+        let (status, reason, _) = said(&report, 10);
+        assert_eq!((status, reason), (Status::False, Reason::IdentityLocked));
     }
 
     #[test]

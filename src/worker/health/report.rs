@@ -41,7 +41,21 @@ pub struct Report {
     pub listed: bool,
     /// Requests that wait for a decision.
     pub open_requests: usize,
+    /// Reviews in Slack; none where they are off.
+    pub review: Option<ReviewReport>,
 }
+
+/// How reviews in Slack are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReviewReport {
+    /// Whether Teleport takes them.
+    pub enabled: Probed,
+    /// Whether clicks arrive.
+    pub connected: Probed,
+}
+
+/// What was found out about a part: nothing yet, what works, or what does not.
+pub type Probed = Option<Result<String, Finding>>;
 
 /// The identity in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +66,8 @@ pub struct IdentityReport {
     pub valid_from: Timestamp,
     /// End of validity.
     pub expires: Timestamp,
+    /// It is the fruit of a join, and is renewed by another.
+    pub joined: bool,
 }
 
 /// Who answers.
@@ -113,11 +129,12 @@ impl Reporter {
     }
 
     /// An identity is in use.
-    pub fn identity(&self, identity: &Identity) {
+    pub fn identity(&self, identity: &Identity, joined: bool) {
         let identity = IdentityReport {
             user: identity.user().to_owned(),
             valid_from: identity.not_before(),
             expires: identity.not_after(),
+            joined,
         };
         self.change(|report| {
             report.identity = Some(identity);
@@ -164,6 +181,16 @@ impl Reporter {
             report.teleport_problem = None;
             report.listed = true;
         });
+    }
+
+    /// Something was found out about reviews in Slack.
+    pub fn review(&self, change: impl FnOnce(&mut ReviewReport)) {
+        self.change(|report| change(report.review.get_or_insert_default()));
+    }
+
+    /// Reviews in Slack are off.
+    pub fn no_review(&self) {
+        self.change(|report| report.review = None);
     }
 
     /// The token works.

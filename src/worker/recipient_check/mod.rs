@@ -16,6 +16,7 @@ use crate::slack::address_book::Address;
 use crate::slack::api::{Account, ChannelInfo};
 use crate::slack::error::{Class, Error, remedy};
 use crate::slack::method;
+use crate::slack::recipient_mistake::RecipientMistake;
 use crate::worker::context::Context;
 use crate::worker::health::report::Reporter;
 use crate::worker::missed;
@@ -157,6 +158,11 @@ async fn look_for_channels(
     found: &mut Found,
 ) {
     let mut missing: BTreeSet<String> = recipients.iter().filter_map(|recipient| channel_name(recipient)).collect();
+    for name in missing.extract_if(.., |name| RecipientMistake::find(name).is_some()) {
+        // Slack need not be asked: no channel has such a name.
+        let remedy = remedy("channel_not_found", &name, &account.user);
+        note(found, name, Some(Reach::Unreachable { id: None, remedy }));
+    }
     let by_id = !whole && missing.len() <= FEW;
     if by_id {
         look_by_id(context, account, &mut missing, found).await;

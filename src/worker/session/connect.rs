@@ -7,6 +7,7 @@ use crate::teleport::client::Client;
 use crate::teleport::dial::{DialError, DialOptions, Refusal, Route, dial};
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::identity::Identity;
+use crate::teleport::right::{self, Right};
 use crate::teleport::watch::Watch;
 use crate::worker::context::Teleport;
 
@@ -27,9 +28,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Dial(#[from] DialError),
     /// Teleport answers, but not to us.
-    #[error(
-        "{error}; check that the identity of user {user:?} (valid until {expires}) belongs to this cluster and that its role may list and read access_request, and list, read, create and update access_plugin_data"
-    )]
+    #[error("{error}; {}", refused_remedy(.error, .user, .expires))]
     Refused {
         /// The identity's user.
         user: String,
@@ -37,6 +36,20 @@ pub enum ConnectError {
         expires: String,
         /// Teleport's answer.
         error: CallError,
+    },
+    /// The roles of the identity lack rights without which nothing can be announced. Teleport refuses no call for some of
+    /// them: it leaves out what may not be seen.
+    #[error(
+        "the roles of user {user:?} ({}) lack a right in Teleport: {}; add to a role's allow.rules what is missing (`tctl edit role/{}`)",
+        .roles.join(", "), right::in_words(.missing), .roles.first().map_or("access-plugin", String::as_str)
+    )]
+    Lacks {
+        /// The identity's user.
+        user: String,
+        /// The user's roles.
+        roles: Vec<String>,
+        /// The rights, none of which is there.
+        missing: Vec<Right>,
     },
     /// The identity's time is over.
     #[error(
@@ -101,7 +114,12 @@ pub(super) async fn connect(
     let (channel, route) = dialed.map_err(|error| ConnectError::dial(error, &identity, jiff::Timestamp::now()))?;
     let client = Client::new(channel, &config.teleport.plugin_name);
     let server = client.ping().await.map_err(&refused)?;
-    let (watch, write) = tokio::join!(client.watch(), client.try_write());
+    let (allowed, watch, write) = tokio::join!(client.rules_of(identity.roles()), client.watch(), client.try_write());
+    let missing = allowed.map(|allowed| allowed.missing()).unwrap_or_default();
+    if !missing.is_empty() {
+        let (user, roles) = (identity.user().to_owned(), identity.roles().to_vec());
+        return Err(ConnectError::Lacks { user, roles, missing });
+    }
     let watch = watch.map_err(|error| match error.kind {
         // How Teleport puts it that none of what is to be watched may be.
         Kind::BadParameter => ConnectError::refused(Some(&identity), error),
@@ -112,7 +130,20 @@ pub(super) async fn connect(
     {
         return Err(ConnectError::refused(Some(&identity), error));
     }
-    Ok(Connection { teleport: Teleport { client, server }, watch, route })
+    let review_rights = match config.review {
+        Some(_) => Some(client.review_rights().await.map_err(&refused)?),
+        None => None,
+    };
+    Ok(Connection { teleport: Teleport { client, server, review_rights }, watch, route })
+}
+
+fn refused_remedy(error: &CallError, user: &str, expires: &str) -> String {
+    match error.missing_right() {
+        Some(right) => format!("give the role of user {user:?} the right to {} {}", right.verb, right.kind),
+        None => format!(
+            "check that the identity of user {user:?} (valid until {expires}) belongs to this cluster and that its role may list and read access_request, and update access_plugin_data"
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use crate::teleport::error::{CallError, Kind};
 use crate::worker::context::{Context, Parts, Teleport};
 use crate::worker::health::condition_reason;
 use crate::worker::health::report::Delayed;
+use crate::worker::review::{self, Reviews};
 use crate::worker::session::listing::{Event as ListingEvent, Listing};
 use crate::worker::session::requests::{Requests, Whole};
 use crate::worker::session::slack::{MustWake, SlackLink};
@@ -64,6 +65,7 @@ pub(super) struct Session {
     list: Option<BoxFuture<'static, ListingResult>>,
     requests: Requests,
     routes: watch::Sender<Arc<RoleToRecipients>>,
+    reviews: Arc<Reviews>,
     ca_bundles: Watched,
     /// When to tell what is undelivered.
     note_at: Option<Instant>,
@@ -78,13 +80,15 @@ impl Session {
         let (in_use, teleport_in_use) = watch::channel(None);
         let (routes, routes_in_use) = watch::channel(Arc::new(shared.config.role_to_recipients.clone()));
         let ca_bundles = ca_bundles(&shared.config);
-        let teleport = TeleportLink::new(&shared, strict, in_use)?;
+        let reviews = Reviews::new(&shared.config, shared.reporter.clone());
+        let teleport = TeleportLink::new(&shared, strict, in_use, reviews.clone())?;
         let slack = SlackLink::new(&shared, strict)?;
         let context = Context::new(Parts {
             teleport: teleport_in_use,
             slack: slack.client().clone(),
             routes: routes_in_use,
             suggested_reviewers: shared.config.suggested_reviewers.clone(),
+            review_buttons: reviews.buttons(),
             me: shared.host.worker_id(),
             board: shared.board.clone(),
             metrics: shared.metrics.clone(),
@@ -99,6 +103,7 @@ impl Session {
             listing: Listing::default(),
             list: None,
             routes,
+            reviews,
             ca_bundles,
             note_at: None,
             strict,
@@ -140,8 +145,10 @@ impl Session {
         let looking = recipient_check::keep_looking(self.context.clone(), self.shared.reporter.clone());
         let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
         let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep::keep_sweeping(self.context.clone())));
+        let reviewing = review::run(self.shared.clone(), self.context.clone(), self.reviews.clone());
+        let reviewing = AbortOnDropHandle::new(tokio::spawn(reviewing));
         let result = self.work().await;
-        self.finish().await;
+        self.finish(reviewing).await;
         result
     }
 
@@ -253,14 +260,16 @@ impl Session {
         self.routes.send_modify(|_| {});
     }
 
-    async fn finish(mut self) {
+    async fn finish(mut self, reviewing: AbortOnDropHandle<()>) {
         self.shared.health.close(Gate::TELEPORT);
         self.context.shutdown.cancel();
         let dispatcher = &mut self.requests.dispatcher;
         if dispatcher.len() > 0 {
             info!(requests = dispatcher.len(), "Finishing what is in flight");
         }
-        if timeout(FINISH, dispatcher.finish()).await.is_err() {
+        // The clicks of people are finished beside the messages.
+        let all = async { tokio::join!(dispatcher.finish(), reviewing) };
+        if timeout(FINISH, all).await.is_err() {
             warn!(requests = dispatcher.len(), "Left requests in flight to the next worker");
         }
     }

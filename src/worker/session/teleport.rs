@@ -16,10 +16,12 @@ use crate::metrics::Reload;
 use crate::teleport::client::Client;
 use crate::teleport::dial::DialOptions;
 use crate::teleport::error::{CallError, Kind};
-use crate::teleport::identity::{Identity, IdentityError, IdentitySource};
+use crate::teleport::identity::Identity;
 use crate::teleport::watch::Change;
 use crate::worker::context::Teleport;
 use crate::worker::health::condition_reason;
+use crate::worker::identity_source::{FIRST, Identities, SourceError};
+use crate::worker::review::Reviews;
 use crate::worker::session::connect::{ConnectError, Connection, connect};
 use crate::worker::session::connection::{
     CHECK_TIMEOUT, CheckResult, ConnectionState, Effect, Event, Now, Step, UserPolicy,
@@ -34,10 +36,11 @@ type Check = BoxFuture<'static, Result<(), CallError>>;
 pub(super) struct TeleportLink {
     shared: Shared,
     state: ConnectionState,
-    source: IdentitySource,
+    source: Identities,
     dial: DialOptions,
     /// The connection in use, for calls.
     in_use: watch::Sender<Option<Teleport>>,
+    reviews: Arc<Reviews>,
     connection: Option<Connection>,
     attempt: Option<Attempt>,
     check: Option<Check>,
@@ -55,7 +58,7 @@ pub(super) enum Happening {
     /// A check has ended.
     Checked(Result<(), CallError>),
     /// The source has yielded an identity, or one that cannot be used.
-    Loaded(Result<Arc<Identity>, IdentityError>),
+    Loaded(Result<Option<Arc<Identity>>, SourceError>),
     /// Something is due.
     Due,
 }
@@ -68,16 +71,21 @@ pub(super) struct MustList(pub bool);
 impl TeleportLink {
     /// Loads the identity; connects to nothing yet. An identity that is missing or broken is an error in a strict start,
     /// and waited for otherwise.
-    pub(super) fn new(shared: &Shared, strict: bool, in_use: watch::Sender<Option<Teleport>>) -> Result<Self, Error> {
+    pub(super) fn new(
+        shared: &Shared,
+        strict: bool,
+        in_use: watch::Sender<Option<Teleport>>,
+        reviews: Arc<Reviews>,
+    ) -> Result<Self, Error> {
         let settings = &shared.config.teleport;
         let mut dial = DialOptions::from_env();
         if let Some(path) = &settings.ca_bundle {
             dial.web_authorities = authorities(path)?;
         }
-        let source = IdentitySource::watch(settings.credentials.clone());
-        let loaded = match source.load() {
+        let source = Identities::start(&shared.config, &dial, &shared.running_join, &shared.metrics);
+        let loaded = match source.first() {
             Err(error) if strict => return Err(error.into()),
-            loaded => loaded.map_err(|error| condition_reason::of_identity(&error)),
+            loaded => loaded.map_err(|error| condition_reason::of_source(&error)).transpose(),
         };
         let policy = UserPolicy { expected: settings.user.clone(), first_is_kept: shared.config.kubernetes.is_some() };
         let mut link = Self {
@@ -86,14 +94,17 @@ impl TeleportLink {
             source,
             dial,
             in_use,
+            reviews,
             connection: None,
             attempt: None,
             check: None,
             warned_of_expiry: false,
         };
-        for effect in link.state.handle(Event::Loaded(loaded), now(), rand::random()) {
-            if !matches!(effect, Effect::Reloaded(_)) {
-                link.apply(effect);
+        if let Some(loaded) = loaded {
+            for effect in link.state.handle(Event::Loaded(loaded), now(), rand::random()) {
+                if !matches!(effect, Effect::Reloaded(_)) {
+                    link.apply(effect);
+                }
             }
         }
         Ok(link)
@@ -111,6 +122,14 @@ impl TeleportLink {
 
     /// In a strict start: connects once, and a failure is an error.
     pub(super) async fn connect_once(&mut self) -> Result<MustList, Error> {
+        if self.identity().is_none() {
+            if timeout(FIRST, self.source.changed()).await.is_err() {
+                warn!("Teleport was not joined within {} s: waiting for it", FIRST.as_secs());
+                return Ok(MustList(false));
+            }
+            let loaded = self.source.load()?;
+            let (MustList(_), _) = self.handle(Happening::Loaded(Ok(loaded)));
+        }
         let Some(Step::Connect(identity)) = self.state.next(Instant::now()) else {
             // Only the user that the configuration names can be in the way.
             return Err(Error::IdentityUser(self.shared.reporter.identity_problem_now()));
@@ -148,7 +167,7 @@ impl TeleportLink {
             },
             (identity, result) = next_of(&mut self.attempt) => Happening::Attempted(identity, result.map(Box::new)),
             result = next_of(&mut self.check) => Happening::Checked(result),
-            loaded = self.source.changed() => Happening::Loaded(loaded),
+            () = self.source.changed() => Happening::Loaded(self.source.load()),
             () = at(wake) => Happening::Due,
         }
     }
@@ -158,16 +177,33 @@ impl TeleportLink {
         let event = match happening {
             Happening::Changed(change) => return (MustList(false), Some(change)),
             Happening::Due => return (MustList(false), None),
-            Happening::Ended(error) => Event::Ended(condition_reason::of_call(&error)),
+            Happening::Ended(error) => {
+                // A rotation of the authorities restarts Auth's listeners: with a new join both the old and the new are trusted.
+                self.source.renew();
+                Event::Ended(condition_reason::of_call(&error))
+            }
             Happening::Attempted(identity, Ok(connection)) => {
                 self.connection = Some(*connection);
                 Event::Attempted(identity, Ok(()))
             }
             Happening::Attempted(identity, Err(error)) => {
+                // A join brings the authorities of a rotated cluster, a certificate in the place of an expired one, or the
+                // reason of a refusal.
+                if !matches!(error, ConnectError::Call(_)) {
+                    self.source.renew();
+                }
                 Event::Attempted(identity, Err(condition_reason::of_connecting(&error)))
             }
-            Happening::Checked(result) => Event::Checked(self.judge(result)),
-            Happening::Loaded(loaded) => Event::Loaded(loaded.map_err(|error| condition_reason::of_identity(&error))),
+            Happening::Checked(result) => {
+                if result.as_ref().is_err_and(CallError::is_denial) {
+                    // Only the answer to a join says why.
+                    self.source.renew();
+                }
+                Event::Checked(self.judge(result))
+            }
+            Happening::Loaded(Ok(None)) => return (MustList(false), None),
+            Happening::Loaded(Ok(Some(identity))) => Event::Loaded(Ok(identity)),
+            Happening::Loaded(Err(error)) => Event::Loaded(Err(condition_reason::of_source(&error))),
         };
         let mut must_list = false;
         for effect in self.state.handle(event, now(), rand::random()) {
@@ -211,14 +247,19 @@ impl TeleportLink {
                 );
                 reporter.teleport_connected(server, route);
                 metrics.teleport_connected(true);
+                if let Some(rights) = &teleport.review_rights {
+                    self.reviews.found(server, rights);
+                }
                 self.in_use.send_replace(Some(teleport.clone()));
             }
             Effect::Identity(identity) => {
                 metrics.identity_expiry(identity.not_after().into());
-                reporter.identity(&identity);
+                reporter.identity(&identity, self.source.joins());
                 self.warned_of_expiry = false;
             }
             Effect::IdentityProblem(finding) => reporter.identity_problem(finding),
+            // A failed join is logged and counted where it is made, and is no new credential.
+            Effect::Reloaded(false) if self.source.joins() => {}
             Effect::Reloaded(taken_up) => metrics.identity_reload(if taken_up { Reload::Ok } else { Reload::Failed }),
             Effect::TeleportProblem(finding) => reporter.teleport_problem(finding),
             Effect::TeleportRecovered => reporter.teleport_recovered(),
@@ -230,7 +271,9 @@ impl TeleportLink {
 
     /// Warns once when the identity soon expires.
     pub(super) fn warn_of_expiry(&mut self) {
-        let Some(identity) = self.state.identity().filter(|_| !self.warned_of_expiry) else { return };
+        // A join that is overdue has been reported as often as it failed.
+        let is_quiet = self.warned_of_expiry || self.source.joins();
+        let Some(identity) = self.state.identity().filter(|_| !is_quiet) else { return };
         let expires = identity.not_after();
         let life = identity.not_before().duration_until(expires);
         if Timestamp::now().duration_until(expires) < life / 10 {

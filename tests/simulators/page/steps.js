@@ -2,11 +2,12 @@
 
 import { byId, h, reconcile } from "./dom.js";
 import { messagesAbout, show } from "./slack.js";
-import { on, state } from "./state.js";
-import { ask, review } from "./teleport.js";
+import { on, post, state } from "./state.js";
+import { ask } from "./teleport.js";
 
 const REQUEST = { user: "alice@example.com", roles: ["dba"], reason: "The index on orders is gone", suggested_reviewers: [] };
 const REVIEWER = "bob@example.com";
+const WITH_REASON = "review_with_reason_button";
 
 const progress = { request: null, looked: false };
 /** Under which the browser keeps the progress of one run of the demo, so that a reload does not begin anew. */
@@ -38,7 +39,7 @@ function draw() {
   const steps = [
     { id: "ask", title: "Ask", text: "Alice needs the role dba and says why.", button: "Ask as Alice", done: Boolean(progress.request), ready: true },
     { id: "look", title: "Look", text: told.length ? `Slack told ${places(told)}.` : "The right people read it in Slack.", button: "Show the message", done: progress.looked, ready: told.length > 0 },
-    { id: "decide", title: "Decide", text: decided ? "The message says so, with a reaction and a reply in its thread." : "Bob approves, and the message changes.", button: "Approve as Bob", done: decided, ready: told.length > 0 && !decided },
+    { id: "decide", title: "Decide in Slack", text: decided ? "The message says so, with a reaction and a reply in its thread." : "Bob presses a button of the message, and says why.", button: "Press it as Bob", done: decided, ready: told.length > 0 && !decided },
     { id: "break", title: "Now break it", text: "Kill the program, ask again, start it. Nothing is lost.", button: "Show me how", done: false, ready: decided || told.length > 0 },
   ];
   const next = steps.find((step) => !step.done)?.id;
@@ -75,8 +76,11 @@ const ACTIONS = {
   },
   async decide() {
     advance({ looked: true });
-    await review(progress.request, REVIEWER, true, "Go ahead");
+    const [first] = messagesAbout(progress.request);
+    show(first.channel.id);
     byId("slack").scrollIntoView({ block: "nearest" });
+    const user = state.slack.users.find((known) => known.email === REVIEWER).id;
+    await post("/slack/_sim/click", { user, channel: first.channel.id, ts: first.shown.object.ts, action_id: WITH_REASON });
   },
   break() {
     byId("break").scrollIntoView({ block: "start" });

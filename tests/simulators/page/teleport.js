@@ -4,7 +4,7 @@ import { byId, h, reconcile } from "./dom.js";
 import { on, post, state } from "./state.js";
 
 /** Roles that are no use to ask for. */
-const OWN_ROLES = ["access-plugin", "requester", "reviewer"];
+const OWN_ROLES = ["access-plugin", "access-plugin-with-review", "requester", "reviewer"];
 
 /** Characters from which a reason is scrolled. */
 const LONG = 300;

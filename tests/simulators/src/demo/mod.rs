@@ -158,11 +158,22 @@ impl Demo {
     }
 }
 
-/// A cluster with one more role to ask for, and a Proxy whose address looks like one, so that messages link to requests.
+/// A cluster with one more role to ask for, a Proxy whose address looks like one, so that messages link to requests, and users who are
+/// tied to people in Slack, so that these can review there.
 fn cluster() -> Config {
     let proxy = ProxyConfig { public_addr: Some("teleport.example.com:443".to_owned()), ..ProxyConfig::default() };
     let mut config = Config { proxy: Some(proxy), ..Config::default() };
     config.roles.push(Role::new("editor"));
+    let plugin = Role::access_plugin_with_review().allow("lock", &["list", "read"]);
+    for user in &mut config.users {
+        if user.name == "slack-plugin" {
+            user.roles = vec![plugin.name.clone()];
+        }
+        if let Some(person) = default_workspace().person(&user.name) {
+            user.traits.insert(files::SLACK_USER_ID.to_owned(), vec![person]);
+        }
+    }
+    config.roles.push(plugin);
     config
 }
 

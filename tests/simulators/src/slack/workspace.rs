@@ -18,6 +18,11 @@ impl Workspace {
         Self::default().team(team_id, name, domain)
     }
 
+    /// The id of the person with this address.
+    pub fn person(&self, email: &str) -> Option<String> {
+        self.world.users.values().find(|user| user.email.as_deref() == Some(email)).map(|user| user.id.clone())
+    }
+
     /// Adds a further team, for example of another organisation.
     #[must_use]
     pub fn team(mut self, id: &str, name: &str, domain: &str) -> Self {

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
+use rcgen::PublicKeyData;
 use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::certificate::{Builder, CertType};
-use russh::keys::{Certificate, PrivateKey};
+use russh::keys::{Certificate, PublicKey};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::clock::since_epoch;
@@ -62,19 +63,12 @@ impl Authority {
     pub(crate) fn issue_user(
         &self,
         subject: &Name,
-        key: &Key,
+        public_key: &dyn PublicKeyData,
         not_before: SystemTime,
         not_after: SystemTime,
     ) -> Result<CertificateDer<'static>, SigningError> {
-        let contents = Contents {
-            subject,
-            public_key: &key.tls,
-            not_before,
-            not_after,
-            authority: false,
-            dns_names: &[],
-            addresses: &[],
-        };
+        let contents =
+            Contents { subject, public_key, not_before, not_after, authority: false, dns_names: &[], addresses: &[] };
         Ok(sign(&contents, &Issuer { name: &self.name, key: &self.key.tls })?)
     }
 
@@ -97,11 +91,10 @@ impl Authority {
     }
 
     /// An SSH certificate for a key.
-    pub(crate) fn issue_ssh(&self, key: &PrivateKey, contents: &SshContents<'_>) -> Result<Certificate, SigningError> {
+    pub(crate) fn issue_ssh(&self, key: &PublicKey, contents: &SshContents<'_>) -> Result<Certificate, SigningError> {
         let SshContents { kind, key_id, principals, not_before, not_after, extensions } = *contents;
         let (after, before) = (since_epoch(not_before).as_secs(), since_epoch(not_after).as_secs());
-        let mut builder =
-            Builder::new_with_random_nonce(&mut safe_rng(), key.public_key().key_data().clone(), after, before)?;
+        let mut builder = Builder::new_with_random_nonce(&mut safe_rng(), key.key_data().clone(), after, before)?;
         builder.cert_type(kind)?.key_id(key_id)?;
         for principal in principals {
             builder.valid_principal(principal.as_str())?;

@@ -99,6 +99,26 @@ impl ServerVersion {
         self.major >= 15
     }
 
+    /// The HTTP form of the join exists on Auth.
+    pub fn joins_by_http_on_auth(self) -> bool {
+        self.major <= 17
+    }
+
+    /// The HTTP form of the join exists on the Proxy.
+    pub fn joins_by_http_on_proxy(self) -> bool {
+        self.major <= 18
+    }
+
+    /// gRPC `RegisterUsingToken` exists.
+    pub fn registers_using_token(self) -> bool {
+        self.major >= 17
+    }
+
+    /// The join stream takes ServiceAccount tokens.
+    pub fn joins_by_stream(self) -> bool {
+        (self.major, self.minor) >= (18, 5)
+    }
+
     /// Users may be filtered by the server.
     pub fn filters_users(self) -> bool {
         self.major >= 16

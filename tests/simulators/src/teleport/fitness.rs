@@ -4,7 +4,8 @@ use super::error::code_named;
 use crate::faults::{Effect, Fault};
 
 /// Methods that answer with a stream.
-pub(crate) const STREAMING: [&str; 4] = ["WatchEvents", "GetAccessRequestsV2", "GetUsers", "GetCurrentUserRoles"];
+pub(crate) const STREAMING: [&str; 5] =
+    ["WatchEvents", "GetAccessRequestsV2", "GetUsers", "GetCurrentUserRoles", "Join"];
 /// Methods that read and can therefore read something old.
 const READING: [&str; 4] = ["ListAccessRequests", "GetAccessRequestsV2", "GetAccessRequests", "GetPluginData"];
 

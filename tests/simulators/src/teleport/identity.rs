@@ -88,9 +88,9 @@ impl Identity {
         subject.extend(request.roles.iter().map(|role| (oid::ORGANIZATION, role.clone())));
         subject.push((oid::COMMON_NAME, request.user.clone()));
         subject.push((oid::TELEPORT_CLUSTER, cluster.to_owned()));
-        let tls_certificate = authorities.user.issue_user(&subject, &key, not_before, not_after)?;
+        let tls_certificate = authorities.user.issue_user(&subject, &key.tls, not_before, not_after)?;
         let ssh_certificate = authorities.user.issue_ssh(
-            &key.ssh,
+            key.ssh.public_key(),
             &SshContents {
                 kind: CertType::User,
                 key_id: &request.user,

@@ -166,15 +166,25 @@ impl Role {
             spec: Some(types::RoleSpecV6 {
                 allow: Some(types::RoleConditions {
                     logins: self.logins.clone(),
+                    rules: messages(&self.rules),
                     review_requests: Some(types::AccessReviewConditions {
                         roles: self.reviewable.clone(),
                         submit_for_users: self.submit_for_users.clone(),
                     }),
                 }),
-                deny: Some(types::RoleConditions::default()),
+                deny: Some(types::RoleConditions { rules: messages(&self.denied), ..Default::default() }),
             }),
         }
     }
+}
+
+fn messages(rules: &[Rule]) -> Vec<types::Rule> {
+    let message = |rule: &Rule| types::Rule {
+        resources: rule.kinds.clone(),
+        verbs: rule.verbs.clone(),
+        ..types::Rule::default()
+    };
+    rules.iter().map(message).collect()
 }
 
 /// A user of the cluster.

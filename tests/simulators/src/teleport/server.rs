@@ -34,7 +34,7 @@ use super::core::Core;
 use super::fitness::STREAMING;
 use super::keys::SigningError;
 use super::pings::Counted;
-use super::service;
+use super::service::{self, Services, join_http};
 
 /// A client that does not finish its handshake is let go after this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ pub(crate) fn tls_acceptor(authorities: &Authorities, cluster: &str) -> Result<T
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![server.certificate.clone()], server.key())?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Go takes up no earlier session of a client whose certificate has expired since; rustls would.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -78,7 +78,13 @@ pub(crate) fn tls_acceptor(authorities: &Authorities, cluster: &str) -> Result<T
 }
 
 /// Accepts connections until `stop`; then every connection is broken, and this returns when the last one is gone.
-pub(crate) async fn serve(core: Core, listener: TcpListener, tls: TlsAcceptor, stop: CancellationToken) {
+pub(crate) async fn serve(
+    core: Core,
+    authorities: Arc<Authorities>,
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -88,28 +94,46 @@ pub(crate) async fn serve(core: Core, listener: TcpListener, tls: TlsAcceptor, s
         };
         // An accept that fails is one client's trouble (a reset before it was taken), not the server's.
         let Ok((stream, _)) = accepted else { continue };
-        connections.spawn(connection(core.clone(), stream, tls.clone(), stop.child_token()));
+        connections.spawn(connection(core.clone(), authorities.clone(), stream, tls.clone(), stop.child_token()));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
-async fn connection(core: Core, stream: TcpStream, tls: TlsAcceptor, token: CancellationToken) {
+async fn connection(
+    core: Core,
+    authorities: Arc<Authorities>,
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    token: CancellationToken,
+) {
     // Small frames go out at once; without it a request waits for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     // Whoever waits for this connection to end must be woken however it ends.
     let _ended = token.clone().drop_guard();
     let served = async {
         let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await else { return };
+        // Whoever offers HTTP/2, alone or not, gets gRPC.
+        if stream.get_ref().1.alpn_protocol() == Some(b"http/1.1") && core.config.version.joins_by_http_on_auth() {
+            let router = join_http::router(Services::new(&core, &authorities), join_http::AUTH_PATH);
+            let builder = Builder::new(TokioExecutor::new()).http1_only();
+            // How a client leaves is no concern of a server's.
+            let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+            return;
+        }
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let caller = caller(certificates);
         if certificates.len() > 1 {
             let user = caller.as_ref().map(|caller| caller.user.clone()).unwrap_or_default();
             core.journal.violation(&user, "handshake", "more than one client certificate");
         }
-        let gate =
-            Gate { routes: service::routes(&core), core: core.clone(), caller, connection: Connection(token.clone()) };
+        let gate = Gate {
+            routes: service::routes(&core, &authorities),
+            core: core.clone(),
+            caller,
+            connection: Connection(token.clone()),
+        };
         http2(stream, gate).await;
     };
     tokio::select! {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::clock::{Clock, time};
 use super::config::{Config, Edition, ServerVersion};
 use super::error::Trace;
+use super::join::JoinToken;
 use super::pb::proto::PaginatedResource;
 use super::pb::proto::event::Resource;
 use super::pb::teleport::accesslist::v1::AccessList;
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) access_lists: BTreeMap<String, AccessList>,
     pub(crate) login_states: BTreeMap<String, UserLoginState>,
     pub(crate) resources: Vec<PaginatedResource>,
+    pub(crate) join_tokens: BTreeMap<String, JoinToken>,
     /// Locks in force, by the name of the user that they lock out.
     pub(crate) locks: BTreeMap<String, LockV2>,
     pub(crate) watchers: Watchers,
@@ -58,6 +60,7 @@ impl State {
             access_lists: BTreeMap::new(),
             login_states: BTreeMap::new(),
             resources: Vec::new(),
+            join_tokens: BTreeMap::new(),
             locks: BTreeMap::new(),
             watchers: Watchers::default(),
         }

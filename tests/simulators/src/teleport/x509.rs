@@ -40,7 +40,7 @@ pub(crate) type Name = Vec<(&'static [u64], String)>;
 /// What a certificate says.
 pub(crate) struct Contents<'a> {
     pub(crate) subject: &'a Name,
-    pub(crate) public_key: &'a KeyPair,
+    pub(crate) public_key: &'a dyn PublicKeyData,
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
     pub(crate) authority: bool,
@@ -99,7 +99,8 @@ fn write_tbs(writer: DERWriter<'_>, contents: &Contents<'_>, issuer: &Issuer<'_>
 }
 
 fn extensions(contents: &Contents<'_>, issuer: &Issuer<'_>) -> Vec<(&'static [u64], bool, Vec<u8>)> {
-    let key_id = |key: &KeyPair| Sha256::digest(key.der_bytes()).iter().copied().take(20).collect::<Vec<u8>>();
+    let key_id =
+        |key: &dyn PublicKeyData| Sha256::digest(key.der_bytes()).iter().copied().take(20).collect::<Vec<u8>>();
     let constraints = yasna::construct_der(|writer| {
         writer.write_sequence(|writer| {
             if contents.authority {

@@ -175,9 +175,8 @@ async fn the_three_steps_and_a_thread_need_no_mouse() {
         page.run("document.activeElement.blur(); document.querySelector('.skip').focus()", json!([])).await;
         focused("decide").await;
         page.press(key::ENTER).await;
+        review(page).await;
         page.until("document.querySelector('#messages .thread-summary')").await;
-        // Its button cannot be pressed any more; who pressed it goes on from there.
-        page.until("document.activeElement.matches('#steps li')").await;
         let thread = page.value("document.querySelector('#messages .thread-summary').dataset.focus").await;
         focused(thread.as_str().unwrap()).await;
         page.press(key::ENTER).await;
@@ -190,6 +189,15 @@ async fn the_three_steps_and_a_thread_need_no_mouse() {
         page.until("document.activeElement.id === 'tab-log' && !document.querySelector('#log-panel').hidden").await;
     })
     .await;
+}
+
+/// Fills in the form that the worker has opened for Bob: approves, with a reason.
+async fn review(page: &Browser) {
+    page.until("document.querySelector('#modal').open && document.querySelector('#modal input[type=radio]')").await;
+    page.click("#modal input[type=radio]").await;
+    page.run("document.querySelector('#modal textarea').value = 'Go ahead'", json!([])).await;
+    page.click("#modal [data-focus=submit]").await;
+    page.until("!document.querySelector('#modal').open").await;
 }
 
 /// Marks everything that needs a name, with all that was folded away opened.
@@ -206,6 +214,7 @@ async fn every_control_has_a_name_and_every_part_a_landmark() {
         page.click("[data-focus=ask]").await;
         page.until("document.querySelector('[data-focus=decide]:enabled')").await;
         page.click("[data-focus=decide]").await;
+        review(page).await;
         page.click("#messages .thread-summary").await;
         page.run(MARK_VISIBLE, json!([])).await;
         let mut nameless = Vec::new();
@@ -269,6 +278,7 @@ async fn light_and_dark_are_both_readable() {
         page.click("[data-focus=ask]").await;
         page.until("document.querySelector('[data-focus=decide]:enabled')").await;
         page.click("[data-focus=decide]").await;
+        review(page).await;
         page.click("#messages .thread-summary").await;
         let ground = "getComputedStyle(document.body).backgroundColor";
         let mut grounds = Vec::new();

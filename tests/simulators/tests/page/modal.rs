@@ -7,7 +7,11 @@ use super::browser::{Browser, key};
 use super::slack_client::socket::{App, dial};
 use super::{call, choose, post, slack_url, with_page};
 
+/// An app in the worker's place: Slack would give a click to either of them.
 async fn app(page: &Browser) -> App {
+    let stop = "return fetch('/demo/worker', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{\"order\":\"stop\"}' }).then((answer) => answer.ok)";
+    assert_eq!(page.run(stop, json!([])).await, json!(true));
+    page.until("document.body.textContent.includes('It has ended') || [...document.querySelectorAll('button')].some((one) => one.textContent === 'Start it' && !one.disabled)").await;
     let ticket = call(page, "apps.connections.open", APP_TOKEN, json!({})).await;
     let address = slack_url(page).await.trim_start_matches("http://").parse().unwrap();
     let mut app = dial(address, ticket["url"].as_str().unwrap()).await.unwrap();

@@ -17,9 +17,11 @@ use super::config::{Config, ServerVersion};
 use super::core::Core;
 use super::fitness::{self, Unfit};
 use super::identity::{Identity, IdentityRequest, Validity};
+use super::join::JoinToken;
 use super::journal::{Call, Violation};
 use super::keys::SigningError;
 use super::listener::{Restartable, Start};
+use super::role::User;
 use super::server::{self, TlsSetupError};
 use super::watch::{Ending, closed_by_server};
 use crate::faults::{Fault, Faults};
@@ -65,9 +67,10 @@ impl Cluster {
         let tls = server::tls_acceptor(&authorities, &config.cluster_name)?;
         let listen = config.listen.clone();
         let core = Core::new(config);
-        let serving = core.clone();
-        let start: Start =
-            Box::new(move |listener, stop| tokio::spawn(server::serve(serving.clone(), listener, tls.clone(), stop)));
+        let (serving, signing) = (core.clone(), authorities.clone());
+        let start: Start = Box::new(move |listener, stop| {
+            tokio::spawn(server::serve(serving.clone(), signing.clone(), listener, tls.clone(), stop))
+        });
         let refused = |source| StartError::Listen { address: listen.clone(), source };
         let auth = Restartable::reserve(&listen).await.map_err(refused)?;
         let auth = auth.start(start).await.map_err(refused)?;
@@ -146,6 +149,32 @@ impl Cluster {
     /// The certificate, PEM, that a client must trust to accept the Proxy's web certificate.
     pub fn web_authority_pem(&self) -> String {
         super::x509::pem("CERTIFICATE", &self.authorities.web.certificate)
+    }
+
+    /// The certificate, PEM, of the cluster's host authority (`tctl auth export --type=tls-host`).
+    pub fn host_authority_pem(&self) -> String {
+        super::x509::pem("CERTIFICATE", &self.authorities.host.certificate)
+    }
+
+    /// The pin of the cluster's host authority, as `tctl status` prints it.
+    pub fn ca_pin(&self) -> String {
+        super::join::ca_pin(&self.authorities.host.certificate)
+    }
+
+    // ---- joining
+
+    /// Makes a token resource of join method `kubernetes`, or replaces it, and its bot's user.
+    pub fn put_join_token(&self, token: JoinToken) {
+        self.core.write(|state| {
+            let bot = token.user();
+            state.users.insert(bot.clone(), User::new(&bot, &[&bot]));
+            state.join_tokens.insert(token.name.clone(), token);
+        });
+    }
+
+    /// Removes a token resource; its bot stays.
+    pub fn remove_join_token(&self, name: &str) {
+        self.core.write(|state| state.join_tokens.remove(name));
     }
 
     // ---- faults, strictness, time

@@ -72,7 +72,7 @@ fn host_of_tunnel(core: &Core, authorities: &Authorities, public: &str) -> Resul
     principals.extend([format!("proxy.{cluster}"), cluster.clone()]);
     principals.dedup();
     let certificate = authorities.host.issue_ssh(
-        &key,
+        key.public_key(),
         &SshContents {
             kind: CertType::Host,
             key_id: "proxy",

@@ -7,15 +7,22 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
+use super::super::service::{Services, join_http};
 use super::{Proxy, upgrade};
 
 pub(super) fn router(proxy: Proxy) -> Router {
+    let mut joining = Router::new();
+    if proxy.core.config.version.joins_by_http_on_proxy() {
+        let services = Services::new(&proxy.core, &proxy.tunnel.authorities);
+        joining = join_http::router(services, join_http::PROXY_PATH);
+    }
     Router::new()
         .route("/webapi/find", get(find))
         .route("/webapi/ping", get(find))
         .route("/webapi/connectionupgrade", get(upgrade_connection))
         .fallback(not_found)
         .with_state(proxy)
+        .merge(joining)
 }
 
 /// Addresses and version; the same shape for both questions. Source: Teleport's `api/client/webclient`.

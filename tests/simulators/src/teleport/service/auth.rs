@@ -11,10 +11,10 @@ use crate::teleport::config::Edition;
 use crate::teleport::error::{Kind, Trace};
 use crate::teleport::pb::proto::auth_service_server::AuthService;
 use crate::teleport::pb::proto::{
-    AccessRequestSort, AccessRequests, Event, Features, GetLocksRequest, GetLocksResponse, GetRoleRequest,
-    GetRolesResponse, GetUserRequest, GetUsersRequest, ListAccessRequestsRequest, ListAccessRequestsResponse,
-    ListResourcesRequest, ListResourcesResponse, ListRolesRequest, ListRolesResponse, PingRequest, PingResponse,
-    PluginDataSeq, RequestId, RequestStateSetter, Watch,
+    AccessRequestSort, AccessRequests, Certs, Event, Features, GetClusterCaCertResponse, GetLocksRequest,
+    GetLocksResponse, GetRoleRequest, GetRolesResponse, GetUserRequest, GetUsersRequest, ListAccessRequestsRequest,
+    ListAccessRequestsResponse, ListResourcesRequest, ListResourcesResponse, ListRolesRequest, ListRolesResponse,
+    PingRequest, PingResponse, PluginDataSeq, RequestId, RequestStateSetter, UserCertsRequest, Watch,
 };
 use crate::teleport::pb::types;
 use crate::teleport::plugin_data;
@@ -22,6 +22,7 @@ use crate::teleport::requests::{check_decree, contains_all, created};
 use crate::teleport::role::{Role, User};
 use crate::teleport::state::State;
 use crate::teleport::watch::{self, Ending, Subscription};
+use crate::teleport::x509::pem;
 
 fn unimplemented(method: &str) -> Status {
     Status::unimplemented(format!("unknown method {method} for service proto.AuthService"))
@@ -308,6 +309,15 @@ impl AuthService for Services {
         .await
     }
 
+    async fn get_cluster_ca_cert(&self, request: Request<()>) -> Result<Response<GetClusterCaCertResponse>, Status> {
+        self.unary("GetClusterCACert", request, |_, ()| {
+            Ok::<_, Trace>(GetClusterCaCertResponse {
+                tlsca: pem("CERTIFICATE", &self.authorities.host.certificate).into(),
+            })
+        })
+        .await
+    }
+
     async fn get_locks(&self, request: Request<GetLocksRequest>) -> Result<Response<GetLocksResponse>, Status> {
         self.unary("GetLocks", request, |call, query| {
             self.core.read(|state| {
@@ -317,6 +327,10 @@ impl AuthService for Services {
             })
         })
         .await
+    }
+
+    async fn generate_user_certs(&self, request: Request<UserCertsRequest>) -> Result<Response<Certs>, Status> {
+        self.unary("GenerateUserCerts", request, |call, asked| self.user_certs(&call.caller, &asked)).await
     }
 }
 

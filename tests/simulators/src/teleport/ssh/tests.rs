@@ -30,7 +30,7 @@ fn issue(authority: &Authority, key: &Key, kind: CertType, principal: &str) -> C
         not_after: now + Duration::from_mins(1),
         extensions: &[],
     };
-    authority.issue_ssh(&key.ssh, &contents).unwrap()
+    authority.issue_ssh(key.ssh.public_key(), &contents).unwrap()
 }
 
 struct Client {
