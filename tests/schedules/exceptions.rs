@@ -41,6 +41,10 @@ pub fn allows(history: &History, one: &Held, other: &Held) -> Option<Exception> 
     if [one, other].iter().any(|held| held.posted.by == Author::Official) {
         return Some(Exception::Official);
     }
+    let is_respelt = history.plan.acts.iter().any(|timed| matches!(timed.act, Act::Configure { .. }));
+    if (one.posted.by != other.posted.by || is_respelt) && has_two_names(history, one.posted.place) {
+        return Some(Exception::Unrecognisable);
+    }
     let is_too_late = |held: &Held| {
         let late = held.at.saturating_sub(held.posted.begun);
         let is_short =
@@ -51,10 +55,6 @@ pub fn allows(history: &History, one: &Held, other: &Held) -> Option<Exception> 
     };
     if is_too_late(one) || is_too_late(other) {
         return Some(Exception::TooLate);
-    }
-    let is_respelt = history.plan.acts.iter().any(|timed| matches!(timed.act, Act::Configure { .. }));
-    if (one.posted.by != other.posted.by || is_respelt) && has_two_names(history, one.posted.place) {
-        return Some(Exception::Unrecognisable);
     }
     let later = if one.at < other.at { other } else { one };
     let is_forgotten = history.record_ends(later.posted.request).is_some_and(|ends| ends <= later.posted.begun);
@@ -92,7 +92,25 @@ fn has_two_names(history: &History, place: usize) -> bool {
 pub fn is_unknowable(history: &History, held: &Held) -> bool {
     let Author::Worker(_) = held.posted.by else { return !is_listed(history, held) };
     let unheard = !held.posted.answered || is_dead(history, held.posted.by, held.at + 30 * SECOND);
-    unheard && !held.posted.is_searchable
+    (unheard || could_not_be_stored(history, held.at)) && !held.posted.is_searchable
+}
+
+/// Whether Teleport was in trouble for long enough that others took over what had been sent.
+fn could_not_be_stored(history: &History, at: Ms) -> bool {
+    history.plan.faults.iter().any(|fault| {
+        let is_of_store = matches!(
+            fault.what,
+            Trouble::Conflict
+                | Trouble::WriteLost
+                | Trouble::WriteUnanswered
+                | Trouble::ReadLost
+                | Trouble::TeleportDown
+                | Trouble::TeleportSlow(_)
+                | Trouble::WatchCut
+                | Trouble::Stall
+        );
+        is_of_store && fault.from <= at + MINUTE && at <= fault.to
+    })
 }
 
 /// Whether a record ever named a message.

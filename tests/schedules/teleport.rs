@@ -57,6 +57,7 @@ impl Teleport {
             access_expires: Some(wall(now + access)),
             request_expires: Some(wall(now + waits)),
             max_duration: None,
+            thresholds: None,
             reason: "because".to_owned(),
             resolve_reason: String::new(),
             reviews: Vec::new(),

@@ -41,6 +41,8 @@ pub struct Alive {
     pub machines: BTreeMap<usize, Running>,
     pub memories: BTreeMap<usize, Memory>,
     pub gate: Gate,
+    /// When the gate is asked again.
+    pub asks_again: Option<Ms>,
     /// Addresses to conversations, as posts showed them.
     pub learnt: BTreeMap<String, String>,
     /// Names of channels to ids, as the first look found them.
@@ -170,6 +172,7 @@ impl World {
             machines: BTreeMap::new(),
             memories: BTreeMap::new(),
             gate: Gate::default(),
+            asks_again: None,
             learnt: BTreeMap::new(),
             names,
             is_connected: false,
@@ -469,7 +472,11 @@ impl World {
         for (machine, call) in granted {
             self.at(now, Event::Answer { machine, call, answer: Answer::Acquired, record: None });
         }
-        if let Some(at) = again {
+        if let Some(at) = again
+            && let Some(alive) = self.process_mut(process)
+            && alive.asks_again != Some(at)
+        {
+            alive.asks_again = Some(at);
             self.at(at, Event::Gate(process));
         }
     }

@@ -328,7 +328,7 @@ impl World {
             Trouble::Stall => {
                 for process in alive {
                     if let Some(alive) = self.process_mut(process) {
-                        alive.stalled_until = fault.to;
+                        alive.stalled_until = fault.to.max(alive.stalled_until);
                     }
                 }
             }

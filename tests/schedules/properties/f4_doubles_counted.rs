@@ -22,10 +22,12 @@ pub fn check(history: &History) -> Vec<Violation> {
                 [first, second].iter().filter_map(|held| held.deleted).map(|(at, _)| at).min(),
             );
             let at_once = until.is_none_or(|until| until > from);
-            let is_ours = matches!(
-                exceptions::allows(history, first, second),
-                Some(Exception::TooLate | Exception::Unsearchable | Exception::Forgotten)
-            );
+            let is_ours = match exceptions::allows(history, first, second) {
+                Some(Exception::TooLate | Exception::Unsearchable) => true,
+                // Without a record, what another process has sent is known to none.
+                Some(Exception::Forgotten) => first.posted.by == second.posted.by,
+                Some(Exception::Unrecognisable | Exception::Unprotected | Exception::Official) | None => false,
+            };
             let request = second.posted.request;
             if same && at_once && is_ours && !is_told(history, request) {
                 let what = format!("{} and {} were never told of", first.posted.message, second.posted.message);
