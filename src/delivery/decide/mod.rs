@@ -14,6 +14,8 @@ use crate::delivery::state::{Observation, Place, Resolution, Shown};
 pub struct Situation<'a> {
     /// The request.
     pub observation: &'a Observation,
+    /// How the request was decided, if this process has seen it.
+    pub decided: Option<Resolution>,
     /// A look-up by id, asked after the record was read, says so: what is shown may go back.
     pub is_confirmed: bool,
     /// What is stored about it, with what has happened since.
@@ -121,7 +123,7 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     }
     let announces =
         observation.is_pending() && (!record.foreign || (!record.has_messages() && situation.foreign_is_abandoned));
-    let target = target(observation, record);
+    let target = target(observation, record, situation.decided);
     let nothing_yet = Delivery::default();
     let mut told: Vec<Place> = Vec::new();
     let mut recipients: Vec<(&RecipientKey, &Delivery, bool)> = Vec::new();
@@ -184,13 +186,13 @@ fn place_of(situation: &Situation<'_>, key: &RecipientKey, delivery: &Delivery) 
 }
 
 /// What messages have to show. Once a request was seen to end, its later deletion is no news.
-fn target(observation: &Observation, record: &Record) -> Shown {
+fn target(observation: &Observation, record: &Record, decided: Option<Resolution>) -> Shown {
     let known = || {
         let shown = record.deliveries.values().filter_map(|delivery| match delivery.shown {
             Shown::Ended(resolution) => Some(resolution),
             Shown::Pending { .. } | Shown::Unknown => None,
         });
-        record.resolution.or_else(|| shown.min())
+        decided.or(record.resolution).or_else(|| shown.min())
     };
     match observation {
         Observation::Gone(_) => known().map_or(Shown::of(observation), Shown::Ended),
@@ -288,6 +290,7 @@ pub fn needs_work(
     let is_unrouted = wanted.is_empty() && observation.is_pending() && !record.exists();
     let situation = Situation {
         observation,
+        decided: None,
         is_confirmed: false,
         record: &record,
         wanted,

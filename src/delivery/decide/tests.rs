@@ -56,6 +56,7 @@ impl<'a> Given<'a> {
         };
         decide(&Situation {
             observation: self.observation,
+            decided: None,
             is_confirmed: self.confirmed,
             record: self.record,
             wanted: &wanted(self.wanted),

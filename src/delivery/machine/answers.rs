@@ -98,7 +98,7 @@ impl Machine {
         place.add(message.channel.clone());
         let delivery =
             Delivery { message: Some(message.clone()), shown, place, owner: owner.clone(), ..Delivery::default() };
-        self.memory.0.insert(key.clone(), delivery);
+        self.memory.deliveries.insert(key.clone(), delivery);
         self.happened(key, under, Change::Posted { message, shown, owner });
     }
 
@@ -185,7 +185,7 @@ impl Machine {
                 self.reply_is_there(&id.0, Some(claim), what);
             }
             (Class::Forgotten | Class::AnotherApp | Class::Payload, Some(ReplyKind::Outcome(_))) => {
-                self.memory.0.remove(&id.0);
+                self.memory.deliveries.remove(&id.0);
                 self.happened(&id.0, Some(claim), Change::TellAnew);
             }
             _ => {
@@ -231,7 +231,7 @@ impl Machine {
             effects.push(Effect::Report(Note::AnotherApp(id.0.clone())));
             self.happened(&id.0, None, Change::AnotherApp);
         } else if error.class == Class::Forgotten {
-            self.memory.0.remove(&id.0);
+            self.memory.deliveries.remove(&id.0);
             effects.push(Effect::Report(Note::Lost(id.0.clone(), error)));
             self.happened(&id.0, None, Change::Lost);
         } else {

@@ -29,6 +29,8 @@ pub(super) struct Lane {
     /// The message was found, not posted, by this worker: its thread may have replies that no record names. They are looked
     /// for one by one before they are sent.
     pub must_search: bool,
+    /// Since when the final look for a second message is planned.
+    pub sweep_seen: Option<Instant>,
     /// Failures of the final look for a second message.
     pub sweep_failures: u32,
 }

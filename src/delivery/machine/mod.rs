@@ -40,7 +40,7 @@ use crate::delivery::decide::{Decision, Part, Situation, decide};
 use crate::delivery::effect::{Effect, Note, Output, ReplyKind, Standing, Untold, Wake};
 use crate::delivery::input::{CallId, Input, Known, Source, Wanted};
 use crate::delivery::record::{Claim, Delivery, Record, RequestMemory};
-use crate::delivery::state::{Now, Observation, Place, Shown};
+use crate::delivery::state::{Now, Observation, Place, Resolution, Shown};
 use crate::slack::MessageRef;
 use crate::slack::error::Error;
 
@@ -50,10 +50,14 @@ pub const RECORD_OUTLIVES_ACCESS: Duration = Duration::from_hours(1);
 /// Names a lane.
 type LaneId = (RecipientKey, Part);
 
-/// What this process has announced of a pending request, for its next machine: what was announced once is never announced
-/// again, even if its record is gone before the request is.
+/// What this process knows of a request that it has announced or seen decided, for its next machine: what was announced once
+/// is never announced again, even if its record is gone before the request is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory(BTreeMap<RecipientKey, Delivery>);
+pub struct Memory {
+    deliveries: BTreeMap<RecipientKey, Delivery>,
+    /// The decision, once it was seen: what comes after it is no news.
+    decision: Option<Resolution>,
+}
 
 /// A delivery that is not done.
 #[derive(Clone, Debug, PartialEq)]
@@ -245,7 +249,8 @@ impl Machine {
     /// What this process has announced, while the request is pending.
     pub fn into_memory(self) -> Option<Memory> {
         let is_pending = self.view.is_some_and(|view| view.observation.is_pending());
-        (is_pending && !self.memory.0.is_empty()).then_some(self.memory)
+        let is_of_use = if is_pending { !self.memory.deliveries.is_empty() } else { self.memory.decision.is_some() };
+        (is_of_use && !self.is_gone).then_some(self.memory)
     }
 
     /// The deliveries that are not done, once each recipient.
@@ -385,6 +390,9 @@ impl Machine {
 
     fn see(&mut self, view: View) {
         self.was_pending |= view.observation.is_pending();
+        if view.observation.request().is_some() {
+            self.memory.decision = view.observation.resolution();
+        }
         self.view = Some(view);
     }
 
@@ -429,11 +437,11 @@ impl Machine {
 
     fn happened(&mut self, key: &RecipientKey, under: Option<Claim>, change: Change) {
         let fact = Fact { key: key.clone(), under, change };
-        if let Some(known) = self.memory.0.remove(key) {
+        if let Some(known) = self.memory.deliveries.remove(key) {
             let mut remembered = Record::default();
             remembered.deliveries.insert(key.clone(), known);
             fact.apply(&mut remembered);
-            self.memory.0.append(&mut remembered.deliveries);
+            self.memory.deliveries.append(&mut remembered.deliveries);
         }
         self.facts.push(fact);
     }
@@ -455,7 +463,7 @@ impl Machine {
         let mut next = self.record.as_ref()?.0.clone();
         // First what this process remembers, then what has happened since.
         if !self.is_forgotten() {
-            for (key, known) in &self.memory.0 {
+            for (key, known) in &self.memory.deliveries {
                 let delivery = next.deliveries.entry(key.clone()).or_default();
                 if delivery.message.is_none() && !delivery.lost && !delivery.anew && delivery.claim.is_none() {
                     *delivery = known.clone();
@@ -470,7 +478,7 @@ impl Machine {
             if let Some(fact) = self.facts.get_mut(index) {
                 fact.change = Change::Released { suspect: None };
             }
-            self.memory.0.remove(&key);
+            self.memory.deliveries.remove(&key);
             let lane = self.lane(&(key, Part::Message));
             if !lane.strays.contains(&stray) {
                 lane.strays.push(stray);
@@ -485,6 +493,7 @@ impl Machine {
         let read = self.record.as_ref().map(|(_, read)| *read)?;
         Some(decide(&Situation {
             observation: &view.observation,
+            decided: self.memory.decision,
             is_confirmed: view.confirmed.is_some_and(|asked| asked >= read),
             record,
             wanted: &self.wanted,

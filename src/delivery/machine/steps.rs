@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::lane::{Doing, SearchPlan};
+use super::lane::{Doing, LATEST_EFFECT, SearchPlan};
 use super::{LaneId, Machine, Purpose, Question, RECORD_OUTLIVES_ACCESS, Update, Wakes};
 use crate::config::recipient::{Recipient, RecipientKey};
 use crate::delivery::change::Change;
@@ -21,8 +21,6 @@ const LOOK_AT_CLAIM: [Duration; 4] = [Duration::from_secs(2), Duration::from_sec
 const READ_AGAIN: Duration = Duration::from_secs(30);
 /// A request with less time left is announced again at once rather than searched for.
 const ABOUT_TO_EXPIRE: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
-/// From when on a call can no longer be carried out late, in seconds: see [`super::lane::LATEST_EFFECT`].
-const LATE_SECONDS: i64 = 65;
 
 /// What became of a planned step.
 enum Progress {
@@ -37,7 +35,7 @@ enum Progress {
 impl Machine {
     /// Begins the steps whose lanes are free. Returns whether the record has to be read again first.
     pub(super) fn begin(&mut self, decision: &Decision, now: Now, wake: &mut Wakes, effects: &mut Vec<Effect>) -> bool {
-        self.settle(decision, effects);
+        self.settle(decision, now, effects);
         if self.is_draining {
             return false;
         }
@@ -63,14 +61,18 @@ impl Machine {
     }
 
     /// Lanes without a next step give up their slots and forget what was in the way.
-    fn settle(&mut self, decision: &Decision, effects: &mut Vec<Effect>) {
+    fn settle(&mut self, decision: &Decision, now: Now, effects: &mut Vec<Effect>) {
         let planned: BTreeSet<LaneId> =
             decision.steps.iter().map(|planned| (planned.key.clone(), planned.part)).collect();
         let sends: BTreeSet<LaneId> = decision
             .steps
             .iter()
             .filter(|planned| match planned.step {
-                Step::Post => !self.is_unresolved(&planned.key) && !self.may_be_claimed(&planned.key),
+                Step::Post => {
+                    !self.is_unresolved(&planned.key)
+                        && !self.may_be_claimed(&planned.key)
+                        && !self.must_search_first(&planned.key, now)
+                }
                 Step::Reply(_) => true,
                 _ => false,
             })
@@ -181,7 +183,7 @@ impl Machine {
         record.deliveries.extend(stored.map(|delivery| (key.clone(), delivery)));
         let is_told =
             record.deliveries.get(key).is_some_and(|known| known.message.is_some() || known.anew || known.lost);
-        if let Some(known) = self.memory.0.get(key).filter(|_| !is_told && !self.is_forgotten()) {
+        if let Some(known) = self.memory.deliveries.get(key).filter(|_| !is_told && !self.is_forgotten()) {
             record.deliveries.insert(key.clone(), known.clone());
         }
         for fact in self.facts.iter().filter(|fact| fact.key == *key) {
@@ -211,7 +213,7 @@ impl Machine {
                 return Progress::Begun;
             }
         }
-        if self.may_have_been_forgotten(now) && !self.lane(id).searched_first {
+        if self.must_search_first(key, now) {
             let place = self.place(key);
             let since = self.request().and_then(|request| request.created).unwrap_or_default();
             let call = self.ask(Question::Search { lane: id.clone(), why: Purpose::First });
@@ -290,6 +292,12 @@ impl Machine {
             };
             may_be && is_unknown && !is_refused && !delivery.lost
         })
+    }
+
+    /// Whether the history has to be searched before a post: an earlier process may have announced the request.
+    pub(super) fn must_search_first(&self, key: &RecipientKey, now: Now) -> bool {
+        let lane = self.lanes.get(&(key.clone(), Part::Message));
+        self.may_have_been_forgotten(now) && !lane.is_some_and(|lane| lane.searched_first)
     }
 
     /// Whether the request may have been announced, although there is no record: a record can end before its request.
@@ -468,11 +476,10 @@ impl Machine {
 
     /// Looks for a second message, once nothing can be carried out late any more.
     fn sweep(&mut self, id: &LaneId, since: i64, now: Now, effects: &mut Vec<Effect>) -> Progress {
-        // The time is of a wall clock, perhaps of another machine: the wait is bounded on this one's own.
-        let age = now.wall.as_second().saturating_sub(since).clamp(0, LATE_SECONDS);
-        let left = u64::try_from(LATE_SECONDS - age).unwrap_or(0);
-        if left > 0 {
-            return Progress::Due(now.monotonic + Duration::from_secs(left), Wake::Retry);
+        // `since` is of the wall clock of another machine, perhaps: the wait is on this one's monotonic clock.
+        let seen = *self.lane(id).sweep_seen.get_or_insert(now.monotonic);
+        if seen + LATEST_EFFECT > now.monotonic {
+            return Progress::Due(seen + LATEST_EFFECT, Wake::Retry);
         }
         let delivery = self.delivery(&id.0);
         let call = self.ask(Question::Search { lane: id.clone(), why: Purpose::Sweep });

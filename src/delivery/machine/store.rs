@@ -190,7 +190,11 @@ impl Machine {
             let id = (key.clone(), *part);
             let is_granted = self.lanes.get(&id).is_some_and(|lane| matches!(lane.doing, Doing::Granted(_)));
             let at = match step {
-                Step::Post if self.is_unresolved(key) || self.may_be_claimed(key) => None,
+                Step::Post
+                    if self.is_unresolved(key) || self.may_be_claimed(key) || self.must_search_first(key, now) =>
+                {
+                    None
+                }
                 Step::Post | Step::Reply(_) => is_granted.then(|| now.wall.as_second()),
                 Step::TakeOver(claim) => Some(claim.at),
                 Step::LookBack(_) | Step::Await(_) | Step::Update(_) | Step::React(_) | Step::Sweep(_) => None,

@@ -425,6 +425,7 @@ fn a_second_message_is_looked_for_and_removed_at_the_end() {
     rig.event(approved(), &["#a"]);
     rig.updated();
     rig.reacted();
+    assert_eq!(rig.wake(), 65 * SECOND, "until nothing can be carried out late any more");
     rig.found(&[message("C1", "1.5"), message("C1", "9.5")]);
     let (call, removed) = rig
         .take(|effect| match effect {
@@ -790,4 +791,17 @@ fn a_reply_that_is_in_the_thread_of_a_found_message_is_not_sent_again() {
     rig.found(&[message("C1", "2.5")]);
     rig.found(&[]);
     assert_eq!(rig.reply().map(|(_, what)| what), Some(ReplyKind::Review(1)));
+}
+
+#[test]
+fn a_decision_that_this_process_has_seen_is_not_forgotten_when_the_request_is_gone() {
+    let mut rig = Rig::with("me", announced_by("me"));
+    rig.event(in_state(RequestState::Denied), &["#a"]);
+    rig.update_fails("not_in_channel");
+    let memory = rig.machine.into_memory();
+    let mut later = Rig::with("me", rig.stored.clone());
+    later.machine = Machine::new(request().id, WorkerId::new("me", "1"), 7, memory);
+    later.event(gone(), &[]);
+    later.looked_up(gone());
+    assert_eq!(later.updated(), Shown::Ended(Resolution::Denied));
 }
