@@ -114,3 +114,14 @@ impl std::fmt::Display for ResourceId {
 
 /// A plugin's stored data for one request: string keys and values, compared and swapped by key.
 pub type PluginData = BTreeMap<String, String>;
+
+/// One stored record of plugin data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// The request it belongs to, which may be gone by now.
+    pub request: RequestId,
+    /// This plugin's entry.
+    pub data: PluginData,
+    /// When Teleport drops the record: the access's expiry plus an hour.
+    pub expires: Option<Timestamp>,
+}

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::access_request::{AccessRequest, PluginData, RequestId};
+use crate::access_request::{AccessRequest, PluginData, RequestId, StoredRecord};
 use crate::delivery::machine::RECORD_OUTLIVES_ACCESS;
 use crate::delivery::record::Record;
 use crate::delivery::state::Observation;
-use crate::teleport::client::StoredRecord;
 
 /// One request as a listing shows it.
 #[derive(Debug, PartialEq, Eq)]

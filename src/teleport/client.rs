@@ -4,12 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use jiff::Timestamp;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use crate::access_request::{AccessRequest, PluginData, RequestId};
+use crate::access_request::{AccessRequest, PluginData, RequestId, StoredRecord};
 use crate::teleport::convert;
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::pb::proto::auth_service_client::AuthServiceClient;
@@ -53,17 +52,6 @@ pub struct Server {
     pub proxy_public_addr: String,
     /// Whether requests can be reviewed in the web UI: an Enterprise feature.
     pub web_reviews: bool,
-}
-
-/// One stored record of plugin data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredRecord {
-    /// The request it belongs to, which may be gone by now.
-    pub request: RequestId,
-    /// This plugin's entry.
-    pub data: PluginData,
-    /// When Teleport drops the record: the access's expiry plus an hour.
-    pub expires: Option<Timestamp>,
 }
 
 impl Client {

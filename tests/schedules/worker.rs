@@ -355,6 +355,11 @@ impl World {
     pub fn configure(&mut self, worker: usize, configuration: usize) {
         self.workers[worker].configuration = configuration;
         self.circumstances_changed(worker);
+        // A changed configuration begins a new session, which lists: requests that have no machine may reach a recipient now.
+        let alive = self.workers[worker].process().filter(|alive| alive.is_connected);
+        if let Some((process, stream)) = alive.map(|alive| (alive.id, alive.stream)) {
+            self.at(self.now + 10, Event::List { process, stream, is_regular: false });
+        }
     }
 
     /// Token or configuration have changed.

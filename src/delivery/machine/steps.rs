@@ -52,7 +52,7 @@ impl Machine {
                 Progress::MustRead => must_read = true,
             }
         }
-        self.assure(decision, now, &mut due, effects);
+        must_read |= self.assure(decision, now, &mut due, effects);
         // A step that needs a look-up first holds up all others: nothing falls due before its answer.
         if self.doubt.is_none() {
             wake.0.append(&mut due.0);
@@ -199,10 +199,10 @@ impl Machine {
             return Progress::Begun;
         }
         let key = &id.0;
+        if self.may_be_claimed(key) {
+            return Progress::Begun;
+        }
         if self.must_resolve(key) {
-            if self.may_be_claimed(key) {
-                return Progress::Begun;
-            }
             if self.is_unresolved(key) {
                 let call = self.ask(Question::Resolve(key.clone(), id.clone()));
                 self.lane(id).doing = Doing::Resolving;
@@ -441,7 +441,9 @@ impl Machine {
 
     /// An earlier update may be carried out after a later one: the message is brought up to date once more, when that can no
     /// longer be.
-    fn assure(&mut self, decision: &Decision, now: Now, wake: &mut Wakes, effects: &mut Vec<Effect>) {
+    /// Returns whether the record has to be read again first.
+    fn assure(&mut self, decision: &Decision, now: Now, wake: &mut Wakes, effects: &mut Vec<Effect>) -> bool {
+        let mut must_read = false;
         let due: Vec<_> = self
             .lanes
             .iter()
@@ -456,6 +458,11 @@ impl Machine {
                 wake.at(at, Wake::Retry);
                 continue;
             }
+            if self.read_before(Some(at)) {
+                // Another worker may have shown more meanwhile.
+                must_read = true;
+                continue;
+            }
             self.lane(&id).assure_at = None;
             let delivery = self.delivery(&id.0);
             if delivery.message.is_some() && !delivery.lost && !delivery.another_app {
@@ -464,6 +471,7 @@ impl Machine {
                 self.update(&id, delivery.shown.max_stage(seen), true, effects);
             }
         }
+        must_read
     }
 
     fn react(&mut self, id: &LaneId, name: &'static str, effects: &mut Vec<Effect>) -> Progress {

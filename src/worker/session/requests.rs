@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use crate::access_request::StoredRecord;
 use crate::access_request::{AccessRequest, RequestId, RequestState};
 use crate::delivery::input::{Known, Source};
 use crate::delivery::listing::{Listed, join};
 use crate::delivery::record::Record;
 use crate::delivery::state::Observation;
 use crate::metrics::RequestState as StateLabel;
-use crate::teleport::client::{Client, StoredRecord};
+use crate::teleport::client::Client;
 use crate::teleport::error::{CallError, Kind};
 use crate::teleport::watch::Change;
 use crate::worker::Shared;
