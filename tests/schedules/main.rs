@@ -46,7 +46,7 @@ use sabotage::Sabotage;
 use world::World;
 
 /// Worlds in `make test`.
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 5_000;
 /// Worlds that are run twice.
 const TWICE: u64 = 200;
 /// Each sabotage is caught within so many worlds.

@@ -78,7 +78,7 @@ impl<'a> Bot<'a> {
     fn configuration(&self, addr: &str, slack: &Slack, role: &str) -> Configuration {
         let mut configuration = self.home.configuration(addr, slack, role, &["access-requests"]);
         let kept = configuration.teleport.lines().filter(|line| !line.starts_with("identity"));
-        configuration.teleport = kept.map(|line| format!("{line}\n")).collect();
+        configuration.teleport = kept.flat_map(|line| [line, "\n"]).collect();
         configuration
             .teleport("join_token", &format!("{}-k8s", self.name))
             .teleport("join_token_path", self.token_path().to_str().unwrap())

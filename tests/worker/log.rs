@@ -11,7 +11,7 @@ use crate::support::{SOON, World};
 /// A pipe that takes nothing any more (pipe(7): 65,536 bytes).
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(&[b'\n'; 65_536]).unwrap();
+    writer.write_all(&vec![b'\n'; 65_536]).unwrap();
     (reader, writer)
 }
 
