@@ -4,9 +4,9 @@
 //! SlackAccessPlugin ─▶ controller: cache → validate → resources → apply → status ─▶ Deployment, ConfigMap, …
 //!                                     (pure)     (pure)                              │ mounts Secrets, never reads them
 //!                                                                                    ▼
-//! Teleport Auth ─▶ teleport::watch ─▶ worker: one task per request id: observe → decide (pure) → act ─▶ slack::api   
-//!    ▲                                                                     │
-//!    └────────────── plugin data (compare-and-swap) ◀──────────────────────┘
+//! Teleport Auth ─▶ teleport::watch ─▶ worker: one task per request id ⇄ delivery::machine (pure) ─▶ slack::api
+//!    ▲                                                   │
+//!    └──────── plugin data (compare-and-swap) ◀──────────┘
 //! ```
 //!
 //! `teleport` and `slack` do not know each other; `controller` knows `crd` and `config`, not `worker`. What decides is pure:
