@@ -150,7 +150,9 @@ pub struct DeliveryStatus {
     pub failing: i64,
     /// Access requests that reached nobody since the worker started: no entry of `roleToRecipients` serves their roles.
     pub unrouted: i64,
-    /// The last of them, and what to do.
+    /// Suggested reviewers whom messages do not reach. What a requester writes fails no condition.
+    pub unreachable_reviewers: i64,
+    /// The last of the unrouted requests, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_unrouted: Option<String>,
     /// When a message was last delivered.

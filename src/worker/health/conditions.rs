@@ -287,6 +287,7 @@ fn delivery(report: &Report) -> DeliveryStatus {
         pending: count(report.open_requests),
         failing: count(summary.failing_requests),
         unrouted: count(summary.unrouted),
+        unreachable_reviewers: count(summary.unreachable_reviewers),
         last_unrouted: summary.last_unrouted.clone(),
         last_success_time: summary.last_success.map(Time),
         last_error: summary.problems.iter().next().map(|(name, problem)| format!("{name}: {}", problem.remedy)),
