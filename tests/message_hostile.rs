@@ -121,6 +121,8 @@ fn texts(blocks: &Value) -> Vec<(&Value, usize)> {
             }
             "section" => texts.push((&block["text"], SECTION)),
             "context" => texts.extend(block["elements"].as_array().unwrap().iter().map(|element| (element, SECTION))),
+            // Buttons have labels of our own, and values that are ids.
+            "actions" => texts.extend(block["elements"].as_array().unwrap().iter().map(|button| (&button["text"], 75))),
             other => panic!("unexpected block {other}"),
         }
     }

@@ -357,7 +357,8 @@ pub fn explain(routes: &RoleToRecipients, imagined: &Imagined) -> Vec<Finding> {
             findings.push(Finding::ok(Part::Routing, format!("role {role}: {} by {by}", recipients.join(", "))));
         }
     }
-    let recipients: Vec<_> = selection.recipients.iter().map(ToString::to_string).collect();
+    let told = selection.recipients.iter().chain(&selection.reviewers);
+    let recipients: Vec<_> = told.map(ToString::to_string).collect();
     let request =
         format!("a request of {user} for {}", if roles.is_empty() { "resources".to_owned() } else { roles.join(", ") });
     if recipients.is_empty() {

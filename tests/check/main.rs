@@ -248,7 +248,11 @@ async fn a_user_that_is_gone_is_named() {
 #[tokio::test]
 async fn the_app_level_token_is_tried_where_reviews_are_on() {
     let mut world = World::new().await;
-    let on = |token: &str| format!("\"*\" = \"access-requests\"\n[review]\nenabled = true\napp_token = \"{token}\"\n");
+    let on = |token: &str| {
+        format!(
+            "\"*\" = \"access-requests\"\n[review]\nenabled = true\napp_token = \"{token}\"\nslack_user_id_trait = \"slack_user_id\"\n"
+        )
+    };
     world.recipients = on(APP_TOKEN);
     let (code, text) = world.check(&[]).await;
     assert_eq!(code, 0, "{text}");

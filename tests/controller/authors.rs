@@ -279,7 +279,9 @@ async fn a_worker_from_before_the_policy_is_stopped_when_its_object_breaks_it() 
     let room = Room::new().await;
     let before = room.start_controller("before");
     room.apply(&exfiltrating()).await.unwrap();
-    room.apply(&named("fine", &minimal())).await.unwrap();
+    let mut fine = minimal();
+    fine["spec"]["pluginName"] = json!("fine");
+    room.apply(&named("fine", &fine)).await.unwrap();
     room.until::<Deployment>(CHILD, "the Deployment", |_| true).await;
     let fine = room.until::<Deployment>("slack-access-fine", "the other Deployment", |_| true).await;
     before.stop().await;

@@ -38,7 +38,7 @@ const EVERYTHING: &[&str] = &[
     "networkPolicy.enabled=true",
     "replicas=2",
     "helmTest.check.enabled=true",
-    "helmTest.check.object=slack",
+    "helmTest.check.object=\"slack\"",
 ];
 
 fn root() -> &'static Path {

@@ -127,11 +127,16 @@ impl Teleport {
 
     /// Runs `tctl`, which has to succeed; returns what it printed.
     pub(crate) async fn tctl(&self, arguments: &[&str]) -> String {
+        self.try_tctl(arguments).await.unwrap_or_else(|error| panic!("tctl {arguments:?}: {error}"))
+    }
+
+    /// Runs `tctl`; returns what it printed, or what went wrong.
+    pub(crate) async fn try_tctl(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(&self.tctl);
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(SOON, command.output()).await.expect("tctl did not end in time").unwrap();
-        assert!(output.status.success(), "tctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
     }
 
     /// Creates or replaces what a document describes.

@@ -289,7 +289,13 @@ async fn a_rotation_of_all_authorities_goes_by_unnoticed() {
     for phase in ["init", "update_clients", "update_servers", "standby"] {
         for kind in ["host", "user"] {
             let (kind, phase) = (format!("--type={kind}"), format!("--phase={phase}"));
-            teleport.tctl(&["auth", "rotate", "--manual", &kind, &phase, "--grace-period=1h"]).await;
+            let rotate = ["auth", "rotate", "--manual", &kind, &phase, "--grace-period=1h"];
+            for _ in 0..TRIES {
+                match teleport.try_tctl(&rotate).await {
+                    Ok(_) => break,
+                    Err(_restarting) => sleep(PAUSE).await,
+                }
+            }
         }
         let id = ask_again(teleport, &role, phase).await;
         slack.announced("access-requests", &id).await;
@@ -300,8 +306,13 @@ async fn a_rotation_of_all_authorities_goes_by_unnoticed() {
 
 /// Who asks has an identity of before the rotation: a new one is signed each time.
 async fn ask_again(teleport: &Teleport, role: &str, phase: &str) -> String {
-    let roles = format!("--roles={role}");
-    let printed =
-        teleport.tctl(&["requests", "create", &roles, &format!("--reason={phase}"), crate::cluster::ALICE]).await;
-    printed.trim().to_owned()
+    let (roles, reason) = (format!("--roles={role}"), format!("--reason={phase}"));
+    // Auth restarts its listeners in a rotation.
+    for _ in 0..TRIES {
+        match teleport.try_tctl(&["requests", "create", &roles, &reason, crate::cluster::ALICE]).await {
+            Ok(printed) => return printed.trim().to_owned(),
+            Err(_restarting) => sleep(PAUSE).await,
+        }
+    }
+    panic!("Auth does not come back in phase {phase}");
 }

@@ -141,7 +141,7 @@ async fn faults_that_cannot_happen_are_refused() {
     let cluster = cluster().await;
     let unfit = cluster.inject(Fault::once("Ping", Effect::Cut)).unwrap_err();
     let words = "this fault cannot happen to Ping: it is for streams; use one of WatchEvents, GetAccessRequestsV2, \
-                 GetUsers, GetCurrentUserRoles";
+                 GetUsers, GetCurrentUserRoles, Join";
     assert_eq!(unfit.to_string(), words);
     assert!(cluster.faults().list().is_empty());
 }
