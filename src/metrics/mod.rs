@@ -264,6 +264,9 @@ impl Metrics {
             drop(inner.identity_reloads.get_or_create(&outcome));
             drop(inner.token_reloads.get_or_create(&outcome));
         }
+        for decision in ["approve", "deny"] {
+            drop(inner.reviews.get_or_create(&ReviewLabels { decision, outcome: "recorded" }));
+        }
         for outcome in [Join::Ok, Join::Refused, Join::Unreachable] {
             drop(inner.joins.get_or_create(&OutcomeLabel { outcome: outcome.label() }));
         }
