@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -169,6 +169,8 @@ impl Care {
             .arg("start")
             .arg("--config")
             .arg(&self.configuration)
+            // The file that tells its successor that it is dead lies beside its configuration, and goes with it.
+            .env("STATE_DIRECTORY", self.configuration.parent().unwrap_or(Path::new(".")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
