@@ -122,6 +122,34 @@ pub enum Effect {
     Report(Note),
 }
 
+impl Effect {
+    /// The id of its question; none where there is no answer.
+    pub fn call(&self) -> Option<CallId> {
+        match self {
+            Self::LookUp(call)
+            | Self::Read(call)
+            | Self::Write { call, .. }
+            | Self::Resolve { call, .. }
+            | Self::Acquire { call, .. }
+            | Self::Post { call, .. }
+            | Self::Reply { call, .. }
+            | Self::Update { call, .. }
+            | Self::React { call, .. }
+            | Self::Search { call, .. }
+            | Self::Remove { call, .. } => Some(*call),
+            Self::Release(_) | Self::Report(_) => None,
+        }
+    }
+
+    /// The slot that it uses up.
+    pub fn slot(&self) -> Option<CallId> {
+        match self {
+            Self::Post { slot, .. } | Self::Reply { slot, .. } => Some(*slot),
+            _ => None,
+        }
+    }
+}
+
 /// Where to post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {

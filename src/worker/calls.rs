@@ -13,7 +13,7 @@ use crate::access_request::RequestId;
 use crate::config::recipient::{Recipient, RecipientKey};
 use crate::delivery::claims::SLACK_TIMEOUT;
 use crate::delivery::effect::{Effect, ReplyKind, Sought, Target};
-use crate::delivery::input::{Answer, CallId, Failure, NotSearched, Replied, Resolved, StoreError};
+use crate::delivery::input::{Answer, Failure, NotSearched, Replied, Resolved, StoreError};
 use crate::delivery::state::{Observation, Place};
 use crate::slack::MessageRef;
 use crate::slack::address_book::{self, Address};
@@ -38,32 +38,6 @@ pub(super) struct Slot {
     channel: String,
     /// The recipient, unless the post goes into a thread.
     address: Option<Address>,
-}
-
-/// The id of an effect's question.
-pub(super) fn id(effect: &Effect) -> Option<CallId> {
-    match effect {
-        Effect::LookUp(call)
-        | Effect::Read(call)
-        | Effect::Write { call, .. }
-        | Effect::Resolve { call, .. }
-        | Effect::Acquire { call, .. }
-        | Effect::Post { call, .. }
-        | Effect::Reply { call, .. }
-        | Effect::Update { call, .. }
-        | Effect::React { call, .. }
-        | Effect::Search { call, .. }
-        | Effect::Remove { call, .. } => Some(*call),
-        Effect::Release(_) | Effect::Report(_) => None,
-    }
-}
-
-/// The slot that an effect uses up.
-pub(super) fn slot(effect: &Effect) -> Option<CallId> {
-    match effect {
-        Effect::Post { slot, .. } | Effect::Reply { slot, .. } => Some(*slot),
-        _ => None,
-    }
 }
 
 /// Waits until it is this caller's turn to post, and until the pace permits.

@@ -200,8 +200,8 @@ impl Task {
     }
 
     fn call(&mut self, effect: Effect) {
-        let Some(call) = calls::id(&effect) else { return };
-        let slot = calls::slot(&effect).and_then(|slot| self.slots.remove(&slot));
+        let Some(call) = effect.call() else { return };
+        let slot = effect.slot().and_then(|slot| self.slots.remove(&slot));
         let subject = self.subject(&effect);
         let teleport = self.context.teleport.borrow().clone();
         let was_reported_gone = self.was_reported_gone;

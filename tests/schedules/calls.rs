@@ -39,32 +39,6 @@ pub struct SlackCall {
     history_fails: bool,
 }
 
-/// The slot that an effect uses up.
-pub fn slot(effect: &Effect) -> Option<CallId> {
-    match effect {
-        Effect::Post { slot, .. } | Effect::Reply { slot, .. } => Some(*slot),
-        _ => None,
-    }
-}
-
-/// The id of an effect's question.
-pub fn id(effect: &Effect) -> Option<CallId> {
-    match effect {
-        Effect::LookUp(call)
-        | Effect::Read(call)
-        | Effect::Write { call, .. }
-        | Effect::Resolve { call, .. }
-        | Effect::Acquire { call, .. }
-        | Effect::Post { call, .. }
-        | Effect::Reply { call, .. }
-        | Effect::Update { call, .. }
-        | Effect::React { call, .. }
-        | Effect::Search { call, .. }
-        | Effect::Remove { call, .. } => Some(*call),
-        Effect::Release(_) | Effect::Report(_) => None,
-    }
-}
-
 /// Slack's method behind an effect.
 fn method(effect: &Effect) -> &'static str {
     match effect {
@@ -138,7 +112,7 @@ impl World {
     }
 
     fn open(&mut self, machine: MachineId, effect: &Effect) {
-        if let (Some(call), Some(running)) = (id(effect), self.machine_mut(machine)) {
+        if let (Some(call), Some(running)) = (effect.call(), self.machine_mut(machine)) {
             running.open.insert(call, effect.clone());
         }
     }
@@ -148,7 +122,7 @@ impl World {
     }
 
     fn begin_store(&mut self, machine: MachineId, what: Effect) {
-        let Some(call) = id(&what) else { return };
+        let Some(call) = what.call() else { return };
         let (worker, now) = (machine.process.worker, self.now);
         let number = self.next_call();
         let hits = self.hits(worker, number);
@@ -258,7 +232,7 @@ impl World {
     }
 
     fn begin_slack(&mut self, machine: MachineId, what: Effect) {
-        let Some(call) = id(&what) else { return };
+        let Some(call) = what.call() else { return };
         let (process, now) = (machine.process, self.now);
         let number = self.next_call();
         let not_after = match &what {

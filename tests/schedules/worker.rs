@@ -13,7 +13,6 @@ use slack_access_operator::delivery::input::{Answer, CallId, Input, Known, Sourc
 use slack_access_operator::delivery::machine::{Machine, Memory};
 use slack_access_operator::delivery::state::{Now, Observation};
 
-use crate::calls;
 use crate::chance;
 use crate::gate::Gate;
 use crate::history::{Happening, MachineId, Process, Stored};
@@ -386,7 +385,7 @@ impl World {
     pub fn answered(&mut self, machine: MachineId, call: CallId, answer: Answer, record: Option<Rc<Stored>>) {
         let Some(running) = self.machine_mut(machine) else { return };
         let Some(effect) = running.open.remove(&call) else { return };
-        if let Some(slot) = calls::slot(&effect)
+        if let Some(slot) = effect.slot()
             && let Some(alive) = self.process_mut(machine.process)
         {
             alive.gate.leave((machine, slot));

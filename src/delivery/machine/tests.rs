@@ -60,7 +60,7 @@ impl Rig {
         for effect in output.effects.drain(..) {
             match effect {
                 Effect::Report(note) => self.notes.push(note),
-                Effect::Release(slot) => self.open.retain(|open| call_of(open) != Some(slot)),
+                Effect::Release(slot) => self.open.retain(|open| open.call() != Some(slot)),
                 effect => self.open.push_back(effect),
             }
         }
@@ -75,7 +75,7 @@ impl Rig {
         };
         let Some(index) = self.open.iter().position(is_plain) else { return };
         let effect = self.open.remove(index).unwrap();
-        let call = call_of(&effect).unwrap();
+        let call = effect.call().unwrap();
         let answer = match effect {
             Effect::Read(_) => Answer::Record(Ok(self.stored.clone())),
             Effect::Write { set, expect, .. } => Answer::Stored(self.write(set, &expect)),
@@ -135,7 +135,7 @@ impl Rig {
     fn take<T>(&mut self, mut pick: impl FnMut(&Effect) -> Option<T>) -> Option<(CallId, T)> {
         let index = self.open.iter().position(|effect| pick(effect).is_some())?;
         let effect = self.open.remove(index)?;
-        Some((call_of(&effect)?, pick(&effect)?))
+        Some((effect.call()?, pick(&effect)?))
     }
 
     fn post(&mut self) -> Option<CallId> {
@@ -210,23 +210,6 @@ impl Rig {
     }
 }
 
-fn call_of(effect: &Effect) -> Option<CallId> {
-    match effect {
-        Effect::LookUp(call)
-        | Effect::Read(call)
-        | Effect::Write { call, .. }
-        | Effect::Resolve { call, .. }
-        | Effect::Acquire { call, .. }
-        | Effect::Post { call, .. }
-        | Effect::Reply { call, .. }
-        | Effect::Update { call, .. }
-        | Effect::React { call, .. }
-        | Effect::Search { call, .. }
-        | Effect::Remove { call, .. } => Some(*call),
-        Effect::Release(_) | Effect::Report(_) => None,
-    }
-}
-
 fn message(channel: &str, ts: &str) -> MessageRef {
     MessageRef { channel: channel.to_owned(), ts: ts.to_owned() }
 }
@@ -297,9 +280,9 @@ fn claiming(rig: &mut Rig) -> CallId {
         Input::Routed(wanted(&["#a"])),
     ];
     let slot = rig.machine.handle_all(inputs, now).effects;
-    let slot = slot.iter().find_map(call_of).unwrap();
+    let slot = slot.iter().find_map(Effect::call).unwrap();
     let written = rig.machine.handle(Input::Answer(slot, Answer::Acquired), now).effects;
-    written.iter().find_map(call_of).unwrap()
+    written.iter().find_map(Effect::call).unwrap()
 }
 
 #[test]

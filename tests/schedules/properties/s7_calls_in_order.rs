@@ -9,7 +9,6 @@ use slack_access_operator::delivery::input::{Answer, CallId, Input};
 use slack_access_operator::slack::MessageRef;
 
 use super::Violation;
-use crate::calls;
 use crate::history::{Happening, History};
 
 /// What may have one call at a time.
@@ -90,12 +89,12 @@ fn wants(known: &mut Known, effect: &Effect) -> Option<String> {
         known.slots.remove(slot);
         known.open.remove(slot);
     }
-    if let Some(slot) = calls::slot(effect)
+    if let Some(slot) = effect.slot()
         && !known.slots.remove(&slot)
     {
         return Some(format!("sends without the slot {slot:?}"));
     }
-    let call = calls::id(effect)?;
+    let call = effect.call()?;
     if !known.asked.insert(call) {
         return Some(format!("asks {call:?} again"));
     }
